@@ -1,0 +1,180 @@
+use candle::{DType, Shape, Tensor};
+
+use crate::{Error, Result};
+
+/// What logits `(N, C, *S)` are compared with: labels, how much each voxel counts, and distance
+/// maps for the losses that need them.
+///
+/// Every loss reduces through [`Target::sum`] and [`Target::mean`], so that an ignored voxel, one
+/// of weight 0, takes part in no numerator, no denominator, no top-k and no true-negative count.
+#[derive(Clone, Debug)]
+pub struct Target {
+    labels: Labels,
+    weight: Option<Tensor>,
+    distance: Option<Tensor>,
+}
+
+/// The truth of a batch.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub enum Labels {
+    /// Class indices: `u32`, `(N, *S)`, each below `C` unless its voxel has weight 0. A loss does
+    /// not look for larger ones, which would mean waiting for the device: whoever reads labels does.
+    Hard(Tensor),
+    /// Probabilities: float, `(N, C, *S)`. Under softmax they sum to 1 over `C`; under sigmoid
+    /// each class is by itself, and classes may overlap.
+    Soft(Tensor),
+}
+
+impl Target {
+    /// Class indices, `u32`, `(N, *S)`.
+    pub fn hard(indices: Tensor) -> Self {
+        Self { labels: Labels::Hard(indices), weight: None, distance: None }
+    }
+
+    /// Class probabilities, float, `(N, C, *S)`.
+    pub fn soft(probabilities: Tensor) -> Self {
+        Self { labels: Labels::Soft(probabilities), weight: None, distance: None }
+    }
+
+    /// With a weight for each voxel, float, `(N, *S)`; 0 ignores it.
+    #[must_use]
+    pub fn with_weight(self, weight: Tensor) -> Self {
+        Self { weight: Some(weight), ..self }
+    }
+
+    /// With signed distances to each class's boundary, mm, negative inside, `(N, C, *S)`.
+    #[must_use]
+    pub fn with_distance(self, distance: Tensor) -> Self {
+        Self { distance: Some(distance), ..self }
+    }
+
+    /// The labels.
+    pub fn labels(&self) -> &Labels {
+        &self.labels
+    }
+
+    /// The weight of each voxel, `(N, *S)`; `None` where all count alike.
+    pub fn weight(&self) -> Option<&Tensor> {
+        self.weight.as_ref()
+    }
+
+    /// The signed distance maps, `(N, C, *S)`, where there are any.
+    pub fn distance(&self) -> Option<&Tensor> {
+        self.distance.as_ref()
+    }
+
+    /// Whether the labels are probabilities.
+    pub fn is_soft(&self) -> bool {
+        matches!(self.labels, Labels::Soft(_))
+    }
+
+    /// The labels as probabilities `(N, C, *S)`, in the dtype of `logits`: one-hot where hard.
+    /// A hard index of `C` or more, at an ignored voxel, is 0 in every class.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::LogitsShape`] and [`Error::TargetShape`], where the shapes do not fit.
+    pub fn probabilities(&self, logits: &Tensor) -> Result<Tensor> {
+        let (n, classes, space) = split(logits)?;
+        match &self.labels {
+            Labels::Soft(probabilities) => {
+                expect_shape(probabilities, logits, logits.shape().clone())?;
+                Ok(probabilities.to_dtype(logits.dtype())?)
+            }
+            Labels::Hard(indices) => {
+                let expected: Vec<usize> = [&[n], space].concat();
+                expect_shape(indices, logits, Shape::from(expected))?;
+                let mut range = vec![1; logits.rank()];
+                range[1] = classes;
+                #[expect(clippy::cast_possible_truncation, reason = "classes are few")]
+                let class = Tensor::arange(0, classes as u32, logits.device())?;
+                let one_hot = indices.unsqueeze(1)?.broadcast_eq(&class.reshape(range)?)?;
+                Ok(one_hot.to_dtype(logits.dtype())?)
+            }
+        }
+    }
+
+    /// The weight of each voxel as `(N, 1, *S)` in the dtype of `logits`; `None` where all count
+    /// alike.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::TargetShape`], where it does not fit the logits.
+    pub fn weight_like(&self, logits: &Tensor) -> Result<Option<Tensor>> {
+        let Some(weight) = &self.weight else { return Ok(None) };
+        let (n, _, space) = split(logits)?;
+        expect_shape(weight, logits, Shape::from([&[n], space].concat()))?;
+        Ok(Some(weight.to_dtype(logits.dtype())?.unsqueeze(1)?))
+    }
+
+    /// The sum of `values`, `(N, K, *S)` for any `K`, over the spatial axes, each voxel times its
+    /// weight: `(N, K)`. With `pool_batch`, over the batch as well: `(1, K)`.
+    ///
+    /// # Errors
+    ///
+    /// Where shapes do not fit, or a tensor operation fails.
+    pub fn sum(&self, values: &Tensor, pool_batch: bool) -> Result<Tensor> {
+        let values = match self.weight_like(values)? {
+            Some(weight) => values.broadcast_mul(&weight)?,
+            None => values.clone(),
+        };
+        let values = values.to_dtype(wide(values.dtype()))?;
+        // One trailing axis: the shape for which candle's sum is fast.
+        let sums = values.flatten_from(2)?.sum(2)?;
+        Ok(if pool_batch { sums.sum_keepdim(0)? } else { sums })
+    }
+
+    /// The weighted mean of `values`, `(N, K, *S)`, over the batch and the voxels: `(K)`.
+    ///
+    /// Where every voxel is ignored, 0 with a gradient of 0, not NaN.
+    ///
+    /// # Errors
+    ///
+    /// Where shapes do not fit, or a tensor operation fails.
+    pub fn mean(&self, values: &Tensor) -> Result<Tensor> {
+        let total = self.sum(values, true)?.squeeze(0)?;
+        let (n, _, space) = split(values)?;
+        match self.weight_like(values)? {
+            None => {
+                let count = n * space.iter().product::<usize>();
+                Ok((total / count as f64)?)
+            }
+            Some(weight) => {
+                let count = weight.to_dtype(total.dtype())?.flatten_all()?.sum(0)?;
+                // Where the weights sum to 0, so does the numerator: divide by 1 instead.
+                let none = count.eq(0f64)?.to_dtype(total.dtype())?;
+                Ok(total.broadcast_div(&(count + none)?)?)
+            }
+        }
+    }
+}
+
+/// The dtype that sums are made in: half precision cannot hold a sum of a million voxels.
+pub(crate) fn wide(dtype: DType) -> DType {
+    match dtype {
+        DType::F16 | DType::BF16 => DType::F32,
+        other => other,
+    }
+}
+
+/// `(N, C, *S)` of logits, or of values like them.
+fn split(logits: &Tensor) -> Result<(usize, usize, &[usize])> {
+    match logits.dims() {
+        [n, classes, space @ ..] if *classes > 0 && !space.is_empty() && space.len() <= 3 => {
+            Ok((*n, *classes, space))
+        }
+        _ => Err(Error::LogitsShape(logits.shape().clone())),
+    }
+}
+
+fn expect_shape(target: &Tensor, logits: &Tensor, expected: Shape) -> Result<()> {
+    if target.shape() == &expected {
+        return Ok(());
+    }
+    Err(Error::TargetShape {
+        logits: logits.shape().clone(),
+        expected,
+        actual: target.shape().clone(),
+    })
+}

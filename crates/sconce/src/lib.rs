@@ -1,0 +1,1 @@
+//! Medical image segmentation on candle: the whole toolbox.

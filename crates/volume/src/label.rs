@@ -1,0 +1,116 @@
+use ndarray::{Array3, Array4, Axis};
+
+use crate::image::expect_shape;
+use crate::{Error, Grid, Result};
+
+/// One class index for each voxel.
+#[derive(Clone, Debug, PartialEq)]
+pub struct LabelMap {
+    /// Where the voxels lie.
+    pub grid: Grid,
+    /// The indices, `(D, H, W)`, in standard (C) order.
+    pub data: Array3<u16>,
+}
+
+impl LabelMap {
+    /// Puts labels `(D, H, W)` on a grid of that size.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Shape`], where the two do not fit.
+    pub fn new(grid: Grid, data: Array3<u16>) -> Result<Self> {
+        expect_shape(&grid, data.shape())?;
+        Ok(Self { grid, data: data.as_standard_layout().into_owned() })
+    }
+
+    /// The labels that occur, in ascending order.
+    pub fn values(&self) -> Vec<u16> {
+        let mut seen = vec![false; 1 << 16];
+        for &label in &self.data {
+            seen[usize::from(label)] = true;
+        }
+        (0..=u16::MAX).filter(|&label| seen[usize::from(label)]).collect()
+    }
+}
+
+/// A probability for each class and voxel.
+#[derive(Clone, Debug, PartialEq)]
+pub struct SoftLabelMap {
+    /// Where the voxels lie.
+    pub grid: Grid,
+    /// The probabilities, `(C, D, H, W)`, in standard (C) order.
+    pub data: Array4<f32>,
+}
+
+impl SoftLabelMap {
+    /// How far the probabilities of a voxel may sum from 1.
+    pub const TOLERANCE: f32 = 1e-4;
+
+    /// Puts class probabilities `(C, D, H, W)` on a grid of size `(D, H, W)`.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Shape`], where the two do not fit; [`Error::NotProbabilities`], where one is
+    /// negative or not finite, or a voxel's do not sum to 1.
+    pub fn new(grid: Grid, data: Array4<f32>) -> Result<Self> {
+        expect_shape(&grid, &data.shape()[1..])?;
+        let data = data.as_standard_layout().into_owned();
+        let sums = data.sum_axis(Axis(0));
+        let bad = |(voxel, &sum): ((usize, usize, usize), &f32)| {
+            // A negation, so that NaN is bad as well.
+            let near = (sum - 1.0).abs() <= Self::TOLERANCE;
+            (!near).then_some((voxel, sum))
+        };
+        let found = sums.indexed_iter().find_map(bad).or_else(|| {
+            data.indexed_iter()
+                .find(|&(_, &p)| p < -Self::TOLERANCE)
+                .map(|((_, z, y, x), &p)| ((z, y, x), p))
+        });
+        match found {
+            Some(((z, y, x), sum)) => Err(Error::NotProbabilities { voxel: [z, y, x], sum }),
+            None => Ok(Self { grid, data }),
+        }
+    }
+
+    /// The number of classes, `C`.
+    pub fn classes(&self) -> usize {
+        self.data.shape()[0]
+    }
+}
+
+/// What is known of the truth.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Label {
+    /// One opinion, without doubt.
+    Hard(LabelMap),
+    /// Probabilities that sum to 1 over the classes.
+    Soft(SoftLabelMap),
+    /// The masks of several raters on one grid, in the order of their names; at least one.
+    Raters(Vec<LabelMap>),
+}
+
+impl Label {
+    /// The masks of several raters.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NoRaters`] and [`Error::GridMismatch`].
+    pub fn raters(masks: Vec<LabelMap>) -> Result<Self> {
+        let [first, rest @ ..] = masks.as_slice() else {
+            return Err(Error::NoRaters);
+        };
+        match rest.iter().find_map(|mask| first.grid.difference(&mask.grid)) {
+            Some(difference) => Err(Error::GridMismatch(difference)),
+            None => Ok(Self::Raters(masks)),
+        }
+    }
+
+    /// Where the voxels lie.
+    pub fn grid(&self) -> &Grid {
+        match self {
+            Self::Hard(labels) => &labels.grid,
+            Self::Soft(probabilities) => &probabilities.grid,
+            Self::Raters(masks) => &masks[0].grid,
+        }
+    }
+}

@@ -1,0 +1,1 @@
+//! Model folders: pack, verify, load.
