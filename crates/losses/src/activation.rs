@@ -1,7 +1,7 @@
 use candle::Tensor;
 use serde::{Deserialize, Serialize};
 
-use crate::Result;
+use crate::{Error, Result};
 
 /// How logits become probabilities.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -10,7 +10,7 @@ pub enum Activation {
     /// One class for each voxel: probabilities sum to 1 over the classes.
     #[default]
     Softmax,
-    /// Each class by itself: regions that may overlap.
+    /// Each class by itself: regions that may overlap, or a single channel.
     Sigmoid,
 }
 
@@ -19,12 +19,18 @@ impl Activation {
     ///
     /// # Errors
     ///
-    /// Where a tensor operation fails.
+    /// [`Error::Settings`] for softmax over a single class, which is 1 whatever the logits are; or
+    /// where a tensor operation fails.
     pub fn log_probabilities(self, logits: &Tensor) -> Result<Tensor> {
         match self {
-            // Not candle's `log_softmax`: its maximum takes part in the graph.
             Self::Softmax => {
-                let shifted = logits.broadcast_sub(&logits.max_keepdim(1)?.detach())?;
+                if logits.dim(1)? < 2 {
+                    return Err(Error::Settings(
+                        "softmax over one class is always 1; set activation = \"sigmoid\"".into(),
+                    ));
+                }
+                // Not candle's `log_softmax`: its maximum takes part in the graph.
+                let shifted = logits.broadcast_sub(&logits.detach().max_keepdim(1)?)?;
                 let log_sum = shifted.exp()?.sum_keepdim(1)?.log()?;
                 Ok(shifted.broadcast_sub(&log_sum)?)
             }
@@ -36,16 +42,57 @@ impl Activation {
     ///
     /// # Errors
     ///
-    /// Where a tensor operation fails.
+    /// As [`Activation::log_probabilities`].
     pub fn probabilities(self, logits: &Tensor) -> Result<Tensor> {
         Ok(self.log_probabilities(logits)?.exp()?)
     }
 }
 
 /// `log(1 / (1 + exp(−x)))` as `min(x, 0) − log(1 + exp(−|x|))`, which never overflows.
+///
+/// Both terms bend at 0. Written with one and the same `|x|`, their one-sided slopes there add up
+/// to one half, whichever side candle takes.
 pub(crate) fn log_sigmoid(x: &Tensor) -> Result<Tensor> {
-    let negative = (x.abs()?.neg()?.exp()? + 1.0)?.log()?;
-    // (x − |x|) / 2 rather than `minimum`: its gradient at 0 is one half, as it should be.
-    let below = ((x - x.abs()?)? * 0.5)?;
-    Ok((below - negative)?)
+    let magnitude = x.abs()?;
+    let bend = (magnitude.neg()?.exp()? + 1.0)?.log()?;
+    let below = ((x - magnitude)? * 0.5)?;
+    Ok((below - bend)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use candle::{Device, Var};
+
+    use super::*;
+
+    #[test]
+    fn log_sigmoid_and_its_slope_are_right_at_zero_and_far_out() -> anyhow::Result<()> {
+        let x = Var::new(&[-800f64, -1., 0., 1., 800.], &Device::Cpu)?;
+
+        let y = log_sigmoid(&x)?;
+        let slope = y.sum_all()?.backward()?;
+        let slope = slope.get(&x).unwrap().to_vec1::<f64>()?;
+
+        let at_one = -(1f64 + (-1f64).exp()).ln();
+        for (actual, expected) in
+            y.to_vec1::<f64>()?.into_iter().zip([-800., at_one - 1., -(2f64.ln()), at_one, 0.])
+        {
+            approx::assert_abs_diff_eq!(actual, expected, epsilon = 1e-15);
+        }
+        let rise = 1.0 / (1.0 + 1f64.exp());
+        for (actual, expected) in slope.into_iter().zip([1., 1. - rise, 0.5, rise, 0.]) {
+            approx::assert_abs_diff_eq!(actual, expected, epsilon = 1e-15);
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn softmax_over_one_class_is_refused() -> anyhow::Result<()> {
+        let logits = Tensor::zeros((1, 1, 4), candle::DType::F32, &Device::Cpu)?;
+
+        let error = Activation::Softmax.probabilities(&logits).unwrap_err();
+
+        assert!(error.to_string().contains("activation = \"sigmoid\""), "{error}");
+        Ok(())
+    }
 }

@@ -17,6 +17,17 @@ pub enum Error {
         /// Shape that it has.
         actual: Shape,
     },
+    /// A target cannot be brought to a coarser resolution.
+    #[error(
+        "a target of {from:?} voxels cannot be brought to {to:?}: each extent must be a multiple \
+         of the coarser one"
+    )]
+    Resolution {
+        /// Extents of the target, `*S`.
+        from: Vec<usize>,
+        /// Extents that were asked for.
+        to: Vec<usize>,
+    },
     /// The target is soft, and the loss is not minimised by predicting it.
     #[error(
         "{loss} is not smallest where the prediction equals a soft target; use {instead}, or set \
@@ -28,12 +39,14 @@ pub enum Error {
         /// One that is.
         instead: &'static str,
     },
-    /// A setting must be positive and finite.
-    #[error("{0} is not a positive, finite number")]
-    NotPositive(f64),
-    /// A setting must lie between 0 and 1.
-    #[error("{0} is not a number from 0 to 1")]
-    NotFraction(f64),
+    /// A number outside the range of its setting.
+    #[error("{value} is not {range}")]
+    OutOfRange {
+        /// The number.
+        value: f64,
+        /// What it should be.
+        range: &'static str,
+    },
     /// Settings that contradict each other or the logits.
     #[error("{0}")]
     Settings(String),

@@ -1,4 +1,4 @@
-use candle::{DType, Shape, Tensor};
+use candle::{DType, Device, Shape, Tensor};
 
 use crate::{Error, Result};
 
@@ -47,6 +47,22 @@ impl Target {
     #[must_use]
     pub fn with_distance(self, distance: Tensor) -> Self {
         Self { distance: Some(distance), ..self }
+    }
+
+    /// The same target on another device.
+    ///
+    /// # Errors
+    ///
+    /// Where the device refuses.
+    pub fn to_device(&self, device: &Device) -> Result<Self> {
+        let labels = match &self.labels {
+            Labels::Hard(indices) => Labels::Hard(indices.to_device(device)?),
+            Labels::Soft(probabilities) => Labels::Soft(probabilities.to_device(device)?),
+        };
+        let moved = |tensor: &Option<Tensor>| {
+            tensor.as_ref().map(|tensor| tensor.to_device(device)).transpose()
+        };
+        Ok(Self { labels, weight: moved(&self.weight)?, distance: moved(&self.distance)? })
     }
 
     /// The labels.
