@@ -1,1 +1,35 @@
-//! Medical image segmentation on candle: the whole toolbox.
+//! Medical image segmentation on candle: the whole toolbox behind one name.
+//!
+//! | module | what it holds |
+//! |---|---|
+//! | [`data`] | files and folders → cases |
+//! | [`preprocess`] | a case → network input, and back |
+//! | [`nn`] | layers, optimizers, schedules |
+//! | [`models`] | networks |
+//! | [`losses`] | objectives for hard and soft labels |
+//! | [`metrics`] | scores in physical units |
+//! | [`engine`] | train, predict, evaluate, report |
+//! | [`zoo`] | model folders |
+//! | [`volume`] | images and label maps on a grid |
+
+#[doc(inline)]
+pub use data;
+#[doc(inline)]
+pub use engine;
+#[doc(inline)]
+pub use losses;
+#[doc(inline)]
+pub use metrics;
+#[doc(inline)]
+pub use models;
+#[doc(inline)]
+pub use nn;
+#[doc(inline)]
+pub use preprocess;
+#[doc(inline)]
+pub use volume;
+#[doc(inline)]
+pub use zoo;
+
+#[doc = include_str!("../CHANGELOG.md")]
+pub mod _changelog {}

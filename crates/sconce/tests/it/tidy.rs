@@ -1,0 +1,69 @@
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// Where a file has good reason to be longer, it says so here.
+const LONG: &[(&str, usize, &str)] = &[];
+
+/// Files near 400 lines ask to be split; none may pass this.
+const MOST_LINES: usize = 450;
+
+#[test]
+fn files_stay_short_enough_to_read() {
+    let mut long = Vec::new();
+    for path in sources() {
+        let lines = fs::read_to_string(&path).expect("sources are text").lines().count();
+        let name = path.strip_prefix(root()).expect("below the root").display().to_string();
+        let most = LONG.iter().find(|entry| entry.0 == name).map_or(MOST_LINES, |entry| entry.1);
+        if lines > most {
+            long.push(format!("{name}: {lines} lines"));
+        }
+    }
+    assert!(long.is_empty(), "split these files:\n{}", long.join("\n"));
+}
+
+#[test]
+fn every_library_has_one_integration_target() {
+    for folder in fs::read_dir(root().join("crates")).expect("crates") {
+        let tests = folder.expect("an entry").path().join("tests");
+        let Ok(entries) = fs::read_dir(&tests) else { continue };
+        for entry in entries {
+            let path = entry.expect("an entry").path();
+            assert!(path.ends_with("it"), "{}: each further target links candle again", path.display());
+        }
+    }
+}
+
+#[test]
+fn nothing_is_ignored_and_nothing_is_left_to_do() {
+    // Written in two halves, so that this file does not find itself.
+    let forbidden = [["#[ig", "nore]"], ["todo", "!("], ["unimpl", "emented!("]].map(|it| it.concat());
+    for path in sources() {
+        let text = fs::read_to_string(&path).expect("sources are text");
+        for word in &forbidden {
+            assert!(!text.contains(word.as_str()), "{} contains {word}", path.display());
+        }
+    }
+}
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").canonicalize().expect("the workspace")
+}
+
+/// Every Rust file of the workspace.
+fn sources() -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    let mut folders: Vec<PathBuf> =
+        ["crates", "bin", "zoo", "benchmarks"].iter().map(|name| root().join(name)).collect();
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(&folder).expect("a folder of the workspace") {
+            let path = entry.expect("an entry").path();
+            if path.is_dir() {
+                folders.push(path);
+            } else if path.extension().is_some_and(|extension| extension == "rs") {
+                found.push(path);
+            }
+        }
+    }
+    assert!(found.len() > 50, "the search for sources is broken");
+    found
+}
