@@ -104,12 +104,9 @@ impl Group {
         }
         let total: usize = passed.values().sum();
         let mut report = format!("golden {}: {total} cases passed\n", self.name);
-        for (function, count) in &passed {
-            report += &format!("  {count:4} {function}\n");
-        }
-        for (reason, count) in &exempted {
-            report += &format!("  {count:4} exempt: {reason}\n");
-        }
+        let lines = passed.iter().map(|(function, count)| format!("  {count:4} {function}\n"));
+        let exempt = exempted.iter().map(|(why, count)| format!("  {count:4} exempt: {why}\n"));
+        report.extend(lines.chain(exempt));
         #[expect(clippy::print_stderr, reason = "the count is part of the test's result")]
         {
             eprint!("{report}");
