@@ -1,19 +1,64 @@
 //! Training objectives for hard and soft labels, as pure functions of logits and target.
 //!
 //! Letters: `N` batch, `C` classes, `*S` one to three spatial axes, slowest first: `(D, H, W)`.
+//!
+//! | in a config file | | for soft labels |
+//! |---|---|---|
+//! | `cross_entropy` | [`CrossEntropy`]: also binary, weighted, smoothed | yes |
+//! | `kl_divergence` | [`KlDivergence`]: cross entropy less the target's entropy; temperature | yes |
+//! | `focal` | [`Focal`]: cross entropy with less weight on what is right | |
+//! | `dice` | [`Dice`]: soft Dice as in nnU-Net and MONAI | |
+//! | `dice_semimetric` | [`DiceSemimetric`]: Dice, Jaccard and Tversky that stay correct | yes |
+//! | `generalized_dice` | [`GeneralizedDice`]: classes weighted by their volume | |
+//! | `tversky` | [`Tversky`]: also Jaccard, focal Tversky, DSC++, Tversky++ | |
+//! | `unified_focal` | [`UnifiedFocal`]: focal cross entropy and focal Tversky in one | |
+//! | `mcc` | [`Mcc`]: Matthews' correlation | |
+//! | `top_k` | [`TopK`]: cross entropy of the hardest voxels | |
+//! | `sum` | [`Sum`] of weighted [`Term`]s | where its terms are |
+//!
+//! Around them:
+//!
+//! - [`Target`]: what logits are compared with: [`Labels`], voxel weights, distance maps; also at the
+//!   coarser resolutions of [`deep_supervision`].
+//! - [`Activation`]: softmax or sigmoid; [`Cost`]: how a score becomes a cost; [`ActiveClasses`] and
+//!   [`VolumeWeight`], settings of one loss each.
+//! - [`Positive`], [`NonNegative`], [`AtLeastOne`], [`Fraction`], [`Margin`], [`Percent`]: numbers
+//!   that carry their range.
+//! - [`Error`] and [`Result`].
+//!
+//! A loss that is not smallest where the prediction equals a soft target refuses one, unless its
+//! `allow_soft` is set. Voxels of weight 0 take no part in any loss.
 
 mod activation;
+mod cost;
+mod cross_entropy;
+pub mod deep_supervision;
+mod dice;
+mod dice_semimetric;
 mod error;
+mod focal;
+mod generalized_dice;
+mod kl_divergence;
+mod math;
+mod mcc;
 mod number;
+mod sum;
 mod target;
+mod top_k;
+mod tversky;
+mod unified_focal;
 
 use std::fmt;
 
 use candle::Tensor;
 
 pub use crate::activation::Activation;
+pub use crate::cost::Cost;
+pub use crate::dice_semimetric::ActiveClasses;
 pub use crate::error::{Error, Result};
-pub use crate::number::{Fraction, Positive};
+pub use crate::generalized_dice::VolumeWeight;
+pub use crate::number::{AtLeastOne, Fraction, Margin, NonNegative, Percent, Positive};
+pub use crate::sum::Term;
 pub use crate::target::{Labels, Target};
 
 /// A differentiable objective to be minimised.
@@ -29,9 +74,37 @@ pub trait Loss: fmt::Debug + Send + Sync {
     /// # Errors
     ///
     /// Where the target does not fit the logits, where it is soft and this loss is not minimised
-    /// by predicting it ([`Error::SoftTarget`]), or where a tensor operation fails.
+    /// by predicting it ([`Error::SoftTarget`]), where settings do not fit the logits
+    /// ([`Error::Settings`]), or where a tensor operation fails.
     fn forward(&self, logits: &Tensor, target: &Target) -> Result<Tensor>;
 
     /// Whether the loss of a soft target is smallest where the prediction equals it.
     fn soft_label_ready(&self) -> bool;
+}
+
+registry::registry! {
+    /// Every loss of this crate, as a config file names it.
+    pub enum LossConfig: Loss {
+        "cross_entropy" => cross_entropy::CrossEntropy,
+        "kl_divergence" => kl_divergence::KlDivergence,
+        "focal" => focal::Focal,
+        "dice" => dice::Dice,
+        "dice_semimetric" => dice_semimetric::DiceSemimetric,
+        "generalized_dice" => generalized_dice::GeneralizedDice,
+        "tversky" => tversky::Tversky,
+        "unified_focal" => unified_focal::UnifiedFocal,
+        "mcc" => mcc::Mcc,
+        "top_k" => top_k::TopK,
+        "sum" => sum::Sum,
+    }
+}
+
+impl Loss for LossConfig {
+    fn forward(&self, logits: &Tensor, target: &Target) -> Result<Tensor> {
+        self.as_dyn().forward(logits, target)
+    }
+
+    fn soft_label_ready(&self) -> bool {
+        self.as_dyn().soft_label_ready()
+    }
 }

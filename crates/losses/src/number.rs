@@ -78,7 +78,10 @@ mod tests {
     fn numbers_out_of_range_are_refused_and_described() {
         let refused = |error: Error| error.to_string();
 
-        assert_eq!(refused(Positive::try_from(0.0).unwrap_err()), "0 is not a positive, finite number");
+        assert_eq!(
+            refused(Positive::try_from(0.0).unwrap_err()),
+            "0 is not a positive, finite number"
+        );
         assert!(NonNegative::try_from(0.0).is_ok());
         assert!(NonNegative::try_from(-1e-9).is_err());
         assert!(AtLeastOne::try_from(0.5).is_err());

@@ -21,6 +21,10 @@ pub enum Labels {
     /// Class indices: `u32`, `(N, *S)`, each below `C` unless its voxel has weight 0. A loss does
     /// not look for larger ones, which would mean waiting for the device: whoever reads labels does.
     Hard(Tensor),
+    /// Masks: 0 or 1, `u8` or float, `(N, C, *S)`; classes may overlap, as regions do under
+    /// [`Activation::Sigmoid`](crate::Activation::Sigmoid). As certain as [`Labels::Hard`]: any
+    /// loss takes them.
+    Regions(Tensor),
     /// Probabilities: float, `(N, C, *S)`. Under softmax they sum to 1 over `C`; under sigmoid
     /// each class is by itself, and classes may overlap.
     Soft(Tensor),
@@ -30,6 +34,11 @@ impl Target {
     /// Class indices, `u32`, `(N, *S)`.
     pub fn hard(indices: Tensor) -> Self {
         Self { labels: Labels::Hard(indices), weight: None, distance: None }
+    }
+
+    /// Masks of classes that may overlap, 0 or 1, `(N, C, *S)`.
+    pub fn regions(masks: Tensor) -> Self {
+        Self { labels: Labels::Regions(masks), weight: None, distance: None }
     }
 
     /// Class probabilities, float, `(N, C, *S)`.
@@ -57,6 +66,7 @@ impl Target {
     pub fn to_device(&self, device: &Device) -> Result<Self> {
         let labels = match &self.labels {
             Labels::Hard(indices) => Labels::Hard(indices.to_device(device)?),
+            Labels::Regions(masks) => Labels::Regions(masks.to_device(device)?),
             Labels::Soft(probabilities) => Labels::Soft(probabilities.to_device(device)?),
         };
         let moved = |tensor: &Option<Tensor>| {
@@ -85,7 +95,17 @@ impl Target {
         matches!(self.labels, Labels::Soft(_))
     }
 
-    /// The labels as probabilities `(N, C, *S)`, in the dtype of `logits`: one-hot where hard.
+    /// Refuses soft labels, unless `allowed`.
+    pub(crate) fn refuse_soft(
+        &self,
+        allowed: bool,
+        loss: &'static str,
+        instead: &'static str,
+    ) -> Result<()> {
+        if self.is_soft() && !allowed { Err(Error::SoftTarget { loss, instead }) } else { Ok(()) }
+    }
+
+    /// The labels as probabilities `(N, C, *S)`, in the dtype of `logits`: one-hot where indices.
     /// A hard index of `C` or more, at an ignored voxel, is 0 in every class.
     ///
     /// # Errors
@@ -94,9 +114,9 @@ impl Target {
     pub fn probabilities(&self, logits: &Tensor) -> Result<Tensor> {
         let (n, classes, space) = split(logits)?;
         match &self.labels {
-            Labels::Soft(probabilities) => {
-                expect_shape(probabilities, logits, logits.shape().clone())?;
-                Ok(probabilities.to_dtype(logits.dtype())?)
+            Labels::Regions(labels) | Labels::Soft(labels) => {
+                expect_shape(labels, logits, logits.shape().clone())?;
+                Ok(labels.to_dtype(logits.dtype())?)
             }
             Labels::Hard(indices) => {
                 let expected: Vec<usize> = [&[n], space].concat();
@@ -131,11 +151,11 @@ impl Target {
     ///
     /// Where shapes do not fit, or a tensor operation fails.
     pub fn sum(&self, values: &Tensor, pool_batch: bool) -> Result<Tensor> {
-        let values = match self.weight_like(values)? {
-            Some(weight) => values.broadcast_mul(&weight)?,
-            None => values.clone(),
-        };
         let values = values.to_dtype(wide(values.dtype()))?;
+        let values = match self.weight_like(&values)? {
+            Some(weight) => values.broadcast_mul(&weight)?,
+            None => values,
+        };
         // One trailing axis: the shape for which candle's sum is fast.
         let sums = values.flatten_from(2)?.sum(2)?;
         Ok(if pool_batch { sums.sum_keepdim(0)? } else { sums })
@@ -166,8 +186,13 @@ impl Target {
     }
 }
 
+/// Logits in the dtype that losses are computed in.
+pub(crate) fn widen(logits: &Tensor) -> Result<Tensor> {
+    Ok(logits.to_dtype(wide(logits.dtype()))?)
+}
+
 /// The dtype that sums are made in: half precision cannot hold a sum of a million voxels.
-pub(crate) fn wide(dtype: DType) -> DType {
+fn wide(dtype: DType) -> DType {
     match dtype {
         DType::F16 | DType::BF16 => DType::F32,
         other => other,
@@ -193,4 +218,53 @@ fn expect_shape(target: &Tensor, logits: &Tensor, expected: Shape) -> Result<()>
         expected,
         actual: target.shape().clone(),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use candle::Device;
+
+    use super::*;
+
+    #[test]
+    fn an_index_beyond_the_classes_is_no_class() -> anyhow::Result<()> {
+        let logits = Tensor::zeros((1, 2, 3), DType::F64, &Device::Cpu)?;
+        let target = Target::hard(Tensor::new(&[[0u32, 1, 255]], &Device::Cpu)?);
+
+        let labels = target.probabilities(&logits)?.to_vec3::<f64>()?;
+
+        assert_eq!(labels, [[[1., 0., 0.], [0., 1., 0.]]]);
+        Ok(())
+    }
+
+    #[test]
+    fn the_mean_counts_each_voxel_by_its_weight_and_is_zero_where_all_are_ignored()
+    -> anyhow::Result<()> {
+        let values = Tensor::new(&[[[1f64, 2., 6.]]], &Device::Cpu)?;
+        let target = Target::hard(Tensor::new(&[[0u32, 0, 0]], &Device::Cpu)?);
+        let weighted = |weight: [f64; 3]| -> anyhow::Result<Vec<f64>> {
+            let weight = Tensor::new(&[weight], &Device::Cpu)?;
+            Ok(target.clone().with_weight(weight).mean(&values)?.to_vec1()?)
+        };
+
+        assert_eq!(target.mean(&values)?.to_vec1::<f64>()?, [3.]);
+        // (1 · 1 + 3 · 2) / (1 + 3)
+        assert_eq!(weighted([1., 3., 0.])?, [1.75]);
+        assert_eq!(weighted([0., 0., 0.])?, [0.]);
+        Ok(())
+    }
+
+    #[test]
+    fn a_target_of_another_size_is_refused() -> anyhow::Result<()> {
+        let logits = Tensor::zeros((1, 2, 4), DType::F64, &Device::Cpu)?;
+        let target = Target::hard(Tensor::new(&[[0u32, 1]], &Device::Cpu)?);
+
+        let error = target.probabilities(&logits).unwrap_err();
+
+        assert_eq!(
+            error.to_string(),
+            "target has shape [1, 2], but logits of shape [1, 2, 4] ask for [1, 4]",
+        );
+        Ok(())
+    }
 }

@@ -1,0 +1,130 @@
+//! Cross entropy over the hardest voxels.
+
+use candle::{DType, Tensor};
+use serde::{Deserialize, Serialize};
+
+use crate::math::quotient;
+use crate::target::widen;
+use crate::{CrossEntropy, Loss, Percent, Result, Target};
+
+/// The mean cross entropy of the voxels that cost most: `percent` of those in the batch.
+///
+/// `⌊n · percent / 100⌋` of the `n` voxels that are not ignored are kept, and at least one; under
+/// sigmoid, of the `n · C` costs of voxels and classes. Costs that tie at the threshold share
+/// what is left of that number, so that no choice among them is made. Voxels are ranked by cost
+/// alone; in the mean they count by their weight.
+///
+/// The class weights of the inner loss scale the costs, and make no mean as they do there.
+///
+/// The threshold is found by bisection on the device: no value is read back.
+///
+/// | | |
+/// |---|---|
+/// | range | 0 and above, without bound |
+/// | soft targets | refused: where the kept voxels change, the minimum is elsewhere |
+/// | every voxel ignored | 0 |
+///
+/// # Source
+///
+/// Wu, Shen, van den Hengel: *Bridging Category-level and Instance-level Semantic Image
+/// Segmentation*, 2016, [arXiv:1605.06885](https://arxiv.org/abs/1605.06885); as in nnU-Net.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct TopK {
+    /// How many of the voxels are kept, in percent.
+    pub percent: Percent,
+    /// The cost of a voxel.
+    pub cross_entropy: CrossEntropy,
+    /// Whether to take soft targets although the loss is not smallest at them.
+    pub allow_soft: bool,
+}
+
+impl Default for TopK {
+    fn default() -> Self {
+        Self {
+            percent: Percent::literal(10.0),
+            cross_entropy: CrossEntropy::default(),
+            allow_soft: false,
+        }
+    }
+}
+
+/// How much of each cost, `(V)`, is kept, 0 to 1: all of the `percent` largest among those whose
+/// `counts` is 1, a part of those that tie. The shares sum to the number that is kept.
+fn shares(costs: &Tensor, counts: &Tensor, percent: f64) -> Result<Tensor> {
+    let number = |mask: &Tensor| -> candle::Result<Tensor> { (mask * counts)?.sum_keepdim(0) };
+    let above = |bound: &Tensor| costs.broadcast_gt(bound)?.to_dtype(costs.dtype());
+
+    // A little more, because products such as 100 · 0.29 may fall short of a whole number.
+    let available = counts.sum_keepdim(0)?;
+    let kept = available.affine(percent / 100.0, 1e-4)?.floor()?.maximum(1f64)?;
+    let kept = kept.minimum(&available)?;
+
+    // No cost is negative: `low` is below all. From then on, more than `kept` costs lie above
+    // `low`, or it is still below all, and at most `kept` above `high`.
+    let mut high = (costs * counts)?.max_keepdim(0)?;
+    let mut low = high.affine(0.0, -1.0)?;
+    let bits = if costs.dtype() == DType::F64 { 64 } else { 32 };
+    for _ in 0..bits {
+        let middle = ((&low + &high)? * 0.5)?;
+        let few = number(&above(&middle)?)?.le(&kept)?;
+        high = few.where_cond(&middle, &high)?;
+        low = few.where_cond(&low, &middle)?;
+    }
+    let surely = (above(&high)? * counts)?;
+    let tied = ((above(&low)? * counts)? - &surely)?;
+    let left = (kept - surely.sum_keepdim(0)?)?;
+    let share = quotient(&left, &tied.sum_keepdim(0)?)?;
+    Ok((surely + tied.broadcast_mul(&share)?)?)
+}
+
+impl Loss for TopK {
+    fn forward(&self, logits: &Tensor, target: &Target) -> Result<Tensor> {
+        target.refuse_soft(self.allow_soft, "top_k", "cross_entropy")?;
+        let logits = &widen(logits)?;
+        let costs = self.cross_entropy.voxels(logits, target)?;
+        let weight = match target.weight_like(&costs)? {
+            Some(weight) => weight.broadcast_as(costs.shape())?.flatten_all()?,
+            None => costs.ones_like()?.flatten_all()?,
+        };
+        let costs = costs.flatten_all()?;
+
+        let counts = weight.gt(0f64)?.to_dtype(weight.dtype())?;
+        let shares = shares(&costs.detach(), &counts, self.percent.get())?;
+        let shares = (shares * weight)?;
+
+        quotient(&(costs * &shares)?.sum_all()?, &shares.sum_all()?)
+    }
+
+    fn soft_label_ready(&self) -> bool {
+        false
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use candle::Device;
+
+    use super::*;
+
+    fn kept(costs: &[f64], counts: &[f64], percent: f64) -> anyhow::Result<Vec<f64>> {
+        let costs = Tensor::new(costs, &Device::Cpu)?;
+        let counts = Tensor::new(counts, &Device::Cpu)?;
+        Ok(shares(&costs, &counts, percent)?.to_vec1()?)
+    }
+
+    #[test]
+    fn the_largest_are_kept_ties_share_and_ignored_ones_take_no_part() -> anyhow::Result<()> {
+        let all = [1.0; 5];
+
+        assert_eq!(kept(&[3., 1., 5., 2., 4.], &all, 40.0)?, [0., 0., 1., 0., 1.]);
+        assert_eq!(kept(&[3., 3., 5., 2., 3.], &all, 60.0)?[2..4], [1., 0.]);
+        let ties = kept(&[3., 3., 5., 2., 3.], &all, 60.0)?;
+        approx::assert_abs_diff_eq!(ties[0], 2.0 / 3.0, epsilon = 1e-12);
+        assert_eq!(kept(&[3., 1., 9., 2., 4.], &[1., 1., 0., 1., 1.], 50.0)?, [1., 0., 0., 0., 1.]);
+        assert_eq!(kept(&[7.; 5], &all, 100.0)?, all);
+        assert_eq!(kept(&[3., 1., 5., 2., 4.], &all, 1.0)?, [0., 0., 1., 0., 0.]);
+        assert_eq!(kept(&[3., 1., 5., 2., 4.], &[0.; 5], 50.0)?, [0.; 5]);
+        Ok(())
+    }
+}
