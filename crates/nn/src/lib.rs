@@ -1,1 +1,96 @@
-//! Layers for 2D and 3D segmentation that candle lacks.
+//! Layers for segmentation in 2D and 3D that candle lacks, each with a gradient that is right.
+//!
+//! Candle 0.11 has no 3D convolution, pooling or interpolation, no instance norm, and stock
+//! operations whose gradients are wrong or missing (max pooling, nearest upsampling, layer norm).
+//! Every function here takes and returns contiguous tensors **`(N, *S, C)`**: batch, two or three
+//! (or one) spatial axes, slowest first, then channels. Weights have PyTorch's shapes and names.
+//! [`to_channels_last`] and [`to_channels_first`] are the way in and out.
+//!
+//! Each layer has a reference implementation out of candle operations, which runs on every device,
+//! and a native one for f32 on the CPU, which is fast; [`set_backend`] and [`with_backend`] choose a
+//! [`Backend`]. Native results have
+//! the same bits for any number of threads. Threads are those of rayon's global pool.
+//!
+//! # Layers
+//!
+//! | function | layer with parameters | |
+//! |---|---|---|
+//! | [`conv`](fn@conv) | [`Conv`] | convolution: [`ConvConfig`] |
+//! | [`conv_transpose`](fn@conv_transpose) | [`ConvTranspose`] | its adjoint: [`ConvTransposeConfig`] |
+//! | [`instance_norm`] | [`InstanceNorm`] | fused with the activation that follows |
+//! | [`group_norm`] | [`GroupNorm`] | likewise |
+//! | [`batch_norm`], [`batch_norm_train`] | [`BatchNorm`] | likewise; [`Statistics`] |
+//! | [`layer_norm`] | [`LayerNorm`] | over channels |
+//! | [`Act::forward`] | | activations: [`Act`] |
+//! | [`prelu`] | | leaky ReLU with learned slopes |
+//! | [`softmax`], [`log_softmax`] | | over channels |
+//! | [`max_pool`], [`avg_pool`] | | [`PoolConfig`] |
+//! | [`adaptive_avg_pool`] | | to given extents, such as 1 |
+//! | [`resize`](fn@resize), [`resize_by`] | | [`Interpolation`] |
+//! | [`pad`](fn@pad) | | [`PadMode`] |
+//! | [`pixel_shuffle`](fn@pixel_shuffle) | | channels to voxels |
+//! | [`grid_sample`](fn@grid_sample) | | [`GridSampleConfig`], [`SampleMode`], [`SamplePadding`] |
+//!
+//! # Training
+//!
+//! | | |
+//! |---|---|
+//! | [`Parameters`] | seeded, ordered by name, strictly loaded |
+//! | [`frozen`](fn@frozen), [`Frozen`] | parameters for inference |
+//! | [`Gradients`], [`clip_grad_norm`] | by name, without their graph |
+//! | [`OptimizerConfig`], [`Optimizer`] | [`Sgd`], [`Adam`] (and AdamW), [`RmsProp`], [`RAdam`] |
+//! | [`ScheduleConfig`] | learning rates over time |
+//! | [`Error`] | why a layer refused its arguments |
+//!
+//! # What it is not
+//!
+//! No half precision on the CPU, no sparse or quantized layers, and no second derivatives: the
+//! gradient of a native layer is a constant.
+
+mod act;
+mod axis_map;
+mod backend;
+mod conv;
+mod conv_transpose;
+mod error;
+mod extents;
+mod frozen;
+mod geometry;
+mod gradients;
+mod grid_sample;
+mod init;
+mod layout;
+mod native;
+mod norm;
+mod optim;
+mod pad;
+mod parameters;
+mod pixel_shuffle;
+mod pool;
+mod reference;
+mod resize;
+mod schedule;
+
+pub use crate::act::{Act, log_softmax, prelu, softmax};
+pub use crate::backend::{Backend, backend, set_backend, with_backend};
+pub use crate::conv::{Conv, ConvConfig, conv};
+pub use crate::conv_transpose::{ConvTranspose, ConvTransposeConfig, conv_transpose};
+pub use crate::error::Error;
+pub use crate::frozen::{Frozen, frozen};
+pub use crate::gradients::{Gradients, clip_grad_norm};
+pub use crate::grid_sample::{GridSampleConfig, SampleMode, SamplePadding, grid_sample};
+pub use crate::layout::{to_channels_first, to_channels_last};
+pub use crate::norm::{
+    BatchNorm, GroupNorm, InstanceNorm, LayerNorm, Statistics, batch_norm, batch_norm_train,
+    group_norm, instance_norm, layer_norm,
+};
+pub use crate::optim::{
+    Adam, AdamConfig, AdamWConfig, Optimizer, OptimizerConfig, RAdam, RAdamConfig, RmsProp,
+    RmsPropConfig, Sgd, SgdConfig,
+};
+pub use crate::pad::{PadMode, pad};
+pub use crate::parameters::Parameters;
+pub use crate::pixel_shuffle::pixel_shuffle;
+pub use crate::pool::{PoolConfig, adaptive_avg_pool, avg_pool, max_pool};
+pub use crate::resize::{Interpolation, resize, resize_by};
+pub use crate::schedule::ScheduleConfig;

@@ -1,0 +1,99 @@
+//! Activations.
+
+use candle::{Result, Tensor};
+use serde::{Deserialize, Serialize};
+
+use crate::backend::is_native;
+use crate::{native, reference};
+
+/// An activation, applied to each value.
+///
+/// Derivatives at kinks are PyTorch's: 0 for [`Act::Relu`] at 0, the slope for
+/// [`Act::LeakyRelu`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Act {
+    /// `x`.
+    #[default]
+    Identity,
+    /// `max(x, 0)`.
+    Relu,
+    /// `x` where positive, else `slope · x`.
+    LeakyRelu(f64),
+    /// `x` where positive, else `α (eˣ − 1)`.
+    Elu(f64),
+    /// `x Φ(x)`, exactly, with the error function.
+    Gelu,
+    /// The tanh approximation of [`Act::Gelu`].
+    GeluTanh,
+    /// `x σ(x)`, also called Swish.
+    Silu,
+    /// `σ(x) = 1 / (1 + e⁻ˣ)`.
+    Sigmoid,
+    /// `tanh(x)`.
+    Tanh,
+    /// `ln(1 + eˣ)`.
+    Softplus,
+    /// `ln σ(x)`, without overflow.
+    LogSigmoid,
+    /// `x tanh(softplus(x))`.
+    Mish,
+    /// `x · min(max(x + 3, 0), 6) / 6`.
+    Hardswish,
+}
+
+impl Act {
+    /// The activation of `x`, of any shape.
+    ///
+    /// # Errors
+    ///
+    /// Where a tensor operation fails.
+    pub fn forward(&self, x: &Tensor) -> Result<Tensor> {
+        if *self == Self::Identity {
+            Ok(x.clone())
+        } else if is_native("activation", x)? {
+            native::activate(x, *self)
+        } else {
+            reference::activate(x, *self)
+        }
+    }
+}
+
+/// The leaky ReLU of `x`, `(N, *S, C)`, whose slopes are learned: `weight` is `(C)` or `(1)`.
+///
+/// # Errors
+///
+/// Where `weight` is neither.
+pub fn prelu(x: &Tensor, weight: &Tensor) -> Result<Tensor> {
+    let channels = x.dims().last().copied().unwrap_or(1);
+    if weight.dims() != [channels] && weight.dims() != [1] {
+        let expected = format!("[{channels}] or [1]");
+        let actual = weight.dims().to_vec();
+        let (op, parameter) = ("prelu", "weight");
+        return Err(crate::Error::Parameter { op, parameter, actual, expected }.into());
+    }
+    reference::prelu(x, weight)
+}
+
+/// The softmax over the channels of `x`, `(N, *S, C)`.
+///
+/// # Errors
+///
+/// Where a tensor operation fails.
+pub fn softmax(x: &Tensor) -> Result<Tensor> {
+    log_softmax(x)?.exp()
+}
+
+/// The logarithm of the softmax over the channels of `x`, `(N, *S, C)`, without overflow.
+///
+/// # Errors
+///
+/// Where a tensor operation fails.
+pub fn log_softmax(x: &Tensor) -> Result<Tensor> {
+    let last = candle::D::Minus1;
+    // The largest logit is a constant shift: it takes no part in the gradient.
+    let shifted = x.broadcast_sub(&x.detach().max_keepdim(last)?)?;
+    let total = shifted.exp()?.sum_keepdim(last)?.log()?;
+    shifted.broadcast_sub(&total)
+}

@@ -1,0 +1,186 @@
+//! Normalization by mean and variance, fused with the activation that follows.
+
+mod layer;
+mod layer_norm;
+
+use candle::{Result, Tensor};
+
+pub use self::layer::{BatchNorm, GroupNorm, InstanceNorm};
+pub use self::layer_norm::{LayerNorm, layer_norm};
+use crate::backend::is_native;
+use crate::extents::{Extents, per_channel};
+use crate::{Act, Error, native, reference};
+
+/// Which values share one mean and one variance.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Cells {
+    /// Those of one channel of one sample.
+    Instance,
+    /// Those of so many blocks of channels of one sample.
+    Group(usize),
+    /// Those of one channel of all samples.
+    Batch,
+}
+
+/// The scale and offset of a normalization, `(C)` each, where it has them.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Affine<'a> {
+    pub(crate) weight: Option<&'a Tensor>,
+    pub(crate) bias: Option<&'a Tensor>,
+}
+
+impl<'a> Affine<'a> {
+    fn check(
+        op: &'static str,
+        weight: Option<&'a Tensor>,
+        bias: Option<&'a Tensor>,
+        channels: usize,
+    ) -> Result<Self> {
+        per_channel(op, "weight", weight, channels)?;
+        per_channel(op, "bias", bias, channels)?;
+        Ok(Self { weight, bias })
+    }
+}
+
+/// The mean and variance of each channel, `(C)` each.
+#[derive(Clone, Debug)]
+pub struct Statistics {
+    /// The means.
+    pub mean: Tensor,
+    /// The variances.
+    pub variance: Tensor,
+}
+
+/// Normalizes each channel of each sample of `x`, `(N, *S, C)`, over its voxels, then applies the
+/// activation: `act((x − μ) / √(σ² + eps) · weight + bias)`.
+///
+/// `σ²` is the mean square deviation (not the unbiased estimate). A sample of one voxel becomes
+/// `act(bias)`; PyTorch refuses it.
+///
+/// # Errors
+///
+/// Where a parameter is not `(C)`, or `x` is not `(N, *S, C)`.
+///
+/// # Source
+///
+/// Ulyanov, Vedaldi, Lempitsky: *Instance Normalization*,
+/// [arXiv:1607.08022](https://arxiv.org/abs/1607.08022).
+pub fn instance_norm(
+    x: &Tensor,
+    weight: Option<&Tensor>,
+    bias: Option<&Tensor>,
+    eps: f64,
+    act: Act,
+) -> Result<Tensor> {
+    let op = "instance_norm";
+    let channels = Extents::of(op, x)?.channels;
+    normalize(op, x, Affine::check(op, weight, bias, channels)?, Cells::Instance, eps, act)
+}
+
+/// Normalizes each of `groups` blocks of channels of each sample of `x`, `(N, *S, C)`, then applies
+/// the activation; see [`instance_norm`].
+///
+/// # Errors
+///
+/// Where `groups` does not divide the channels, a parameter is not `(C)`, or `x` is not
+/// `(N, *S, C)`.
+///
+/// # Source
+///
+/// Wu, He: *Group Normalization*, [arXiv:1803.08494](https://arxiv.org/abs/1803.08494).
+pub fn group_norm(
+    x: &Tensor,
+    groups: usize,
+    weight: Option<&Tensor>,
+    bias: Option<&Tensor>,
+    eps: f64,
+    act: Act,
+) -> Result<Tensor> {
+    let op = "group_norm";
+    let channels = Extents::of(op, x)?.channels;
+    if groups == 0 || !channels.is_multiple_of(groups) {
+        let rule = "it divides the channels of the input";
+        return Err(Error::Setting { op, setting: "groups", value: vec![groups], rule }.into());
+    }
+    normalize(op, x, Affine::check(op, weight, bias, channels)?, Cells::Group(groups), eps, act)
+}
+
+/// Normalizes each channel of `x`, `(N, *S, C)`, by statistics that are given, as in evaluation,
+/// then applies the activation; see [`instance_norm`].
+///
+/// # Errors
+///
+/// Where a parameter or a statistic is not `(C)`, or `x` is not `(N, *S, C)`.
+///
+/// # Source
+///
+/// Ioffe, Szegedy: *Batch Normalization*, [arXiv:1502.03167](https://arxiv.org/abs/1502.03167).
+pub fn batch_norm(
+    x: &Tensor,
+    running: &Statistics,
+    weight: Option<&Tensor>,
+    bias: Option<&Tensor>,
+    eps: f64,
+    act: Act,
+) -> Result<Tensor> {
+    let op = "batch_norm";
+    let channels = Extents::of(op, x)?.channels;
+    let affine = Affine::check(op, weight, bias, channels)?;
+    per_channel(op, "mean", Some(&running.mean), channels)?;
+    per_channel(op, "variance", Some(&running.variance), channels)?;
+    if is_native(op, x)? {
+        native::standardize(x, running, affine, eps, act)
+    } else {
+        reference::standardize(x, running, affine, eps, act)
+    }
+}
+
+/// Normalizes each channel of `x`, `(N, *S, C)`, over all samples, as in training, then applies the
+/// activation; see [`batch_norm`].
+///
+/// Also returns the statistics of this batch, detached; their variance is the unbiased estimate, as
+/// the running statistics of PyTorch ask.
+///
+/// # Errors
+///
+/// As [`batch_norm`], and where a channel has but one value.
+pub fn batch_norm_train(
+    x: &Tensor,
+    weight: Option<&Tensor>,
+    bias: Option<&Tensor>,
+    eps: f64,
+    act: Act,
+) -> Result<(Tensor, Statistics)> {
+    let op = "batch_norm";
+    let extents = Extents::of(op, x)?;
+    let affine = Affine::check(op, weight, bias, extents.channels)?;
+    let count = (extents.batch * extents.voxels()) as f64;
+    if count < 2.0 {
+        let rule = "a channel needs more than one value for a variance";
+        let value = extents.shape();
+        return Err(Error::Setting { op, setting: "the input's shape", value, rule }.into());
+    }
+    let (y, mean, variance) = if is_native(op, x)? {
+        native::normalize(x, affine, Cells::Batch, eps, act)?
+    } else {
+        reference::normalize(x, affine, Cells::Batch, eps, act)?
+    };
+    let variance = (variance.flatten_all()? * (count / (count - 1.0)))?.detach();
+    Ok((y, Statistics { mean: mean.flatten_all()?.detach(), variance }))
+}
+
+fn normalize(
+    op: &'static str,
+    x: &Tensor,
+    affine: Affine<'_>,
+    cells: Cells,
+    eps: f64,
+    act: Act,
+) -> Result<Tensor> {
+    let (y, ..) = if is_native(op, x)? {
+        native::normalize(x, affine, cells, eps, act)?
+    } else {
+        reference::normalize(x, affine, cells, eps, act)?
+    };
+    Ok(y)
+}

@@ -1,0 +1,105 @@
+use std::collections::BTreeMap;
+
+use candle::{Result, Tensor};
+use serde::{Deserialize, Serialize};
+
+use super::Optimizer;
+use super::slots::{Slots, pairs, running_mean, with_decay};
+use crate::{Gradients, Parameters};
+
+/// The settings of [`Adam`] with weight decay as part of the gradient; the defaults are PyTorch's.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct AdamConfig {
+    /// How much of the running means of gradients and of their squares is kept at each step.
+    pub betas: [f64; 2],
+    /// Keeps the quotient finite where a gradient is 0.
+    pub eps: f64,
+    /// The weight of the L2 penalty.
+    pub weight_decay: f64,
+    /// Whether to divide by the largest mean square so far rather than by the present one.
+    pub amsgrad: bool,
+}
+
+impl Default for AdamConfig {
+    fn default() -> Self {
+        Self { betas: [0.9, 0.999], eps: 1e-8, weight_decay: 0.0, amsgrad: false }
+    }
+}
+
+/// Adaptive moment estimation; with decoupled weight decay, AdamW.
+///
+/// # Source
+///
+/// Kingma, Ba: *Adam*, ICLR 2015, [arXiv:1412.6980](https://arxiv.org/abs/1412.6980); Loshchilov,
+/// Hutter: *Decoupled Weight Decay Regularization*, ICLR 2019,
+/// [arXiv:1711.05101](https://arxiv.org/abs/1711.05101); Reddi, Kale, Kumar: *On the Convergence of
+/// Adam and Beyond*, ICLR 2018, for `amsgrad`.
+#[derive(Clone, Debug)]
+pub struct Adam {
+    config: AdamConfig,
+    /// Whether weight decay shrinks the parameter rather than joining its gradient.
+    decoupled: bool,
+    slots: Slots,
+}
+
+const MEAN: &str = "exp_avg";
+const SQUARE: &str = "exp_avg_sq";
+const LARGEST: &str = "max_exp_avg_sq";
+
+impl Adam {
+    /// Before its first step, with weight decay as part of the gradient.
+    pub fn new(config: AdamConfig) -> Self {
+        Self { config, decoupled: false, slots: Slots::default() }
+    }
+
+    /// Before its first step, with weight decay that shrinks the parameters directly: AdamW.
+    pub fn decoupled(config: AdamConfig) -> Self {
+        Self { decoupled: true, ..Self::new(config) }
+    }
+}
+
+impl Optimizer for Adam {
+    fn step(
+        &mut self,
+        parameters: &Parameters,
+        gradients: &Gradients,
+        learning_rate: f64,
+    ) -> Result<()> {
+        let AdamConfig { betas: [keep, keep_square], eps, weight_decay, amsgrad } = self.config;
+        for (name, var, mut gradient) in pairs(parameters, gradients)? {
+            let mut value = var.as_detached_tensor();
+            if self.decoupled {
+                value = (value * (1.0 - learning_rate * weight_decay))?;
+            } else {
+                gradient = with_decay(gradient, &var, weight_decay)?;
+            }
+            let step = self.slots.count(&name)?;
+            let mean = self.slots.or_zeros(MEAN, &name, &gradient)?;
+            let mean = running_mean(&mean, &gradient, keep)?;
+            let square = self.slots.or_zeros(SQUARE, &name, &gradient)?;
+            let mut square = running_mean(&square, &gradient.sqr()?, keep_square)?;
+            self.slots.set(MEAN, &name, &mean);
+            self.slots.set(SQUARE, &name, &square);
+            if amsgrad {
+                let largest = self.slots.or_zeros(LARGEST, &name, &gradient)?;
+                square = largest.maximum(&square)?;
+                self.slots.set(LARGEST, &name, &square);
+            }
+            let scale = (1.0 - keep_square.powf(step)).sqrt();
+            let deviation = ((square.sqrt()? / scale)? + eps)?;
+            let rate = learning_rate / (1.0 - keep.powf(step));
+            var.set(&(value - ((mean / deviation)? * rate)?)?)?;
+        }
+        Ok(())
+    }
+
+    fn state(&self) -> Result<BTreeMap<String, Tensor>> {
+        Ok(self.slots.state())
+    }
+
+    fn load_state(&mut self, state: &BTreeMap<String, Tensor>) -> Result<()> {
+        self.slots = Slots::from_state(state, &[MEAN, SQUARE, LARGEST])?;
+        Ok(())
+    }
+}

@@ -1,0 +1,90 @@
+//! Optimizers.
+//!
+//! All of them leave a parameter without gradient as it is, weight decay included, and count steps
+//! for each parameter by itself, as PyTorch does.
+
+mod adam;
+mod adam_w;
+mod r_adam;
+mod rms_prop;
+mod sgd;
+mod slots;
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use candle::{Result, Tensor};
+use serde::{Deserialize, Serialize};
+
+pub use self::adam::{Adam, AdamConfig};
+pub use self::adam_w::AdamWConfig;
+pub use self::r_adam::{RAdam, RAdamConfig};
+pub use self::rms_prop::{RmsProp, RmsPropConfig};
+pub use self::sgd::{Sgd, SgdConfig};
+use crate::{Gradients, Parameters};
+
+/// Changes parameters by their gradients.
+pub trait Optimizer: fmt::Debug + Send {
+    /// Makes one step.
+    ///
+    /// # Errors
+    ///
+    /// Where a gradient does not have the shape of its parameter.
+    fn step(
+        &mut self,
+        parameters: &Parameters,
+        gradients: &Gradients,
+        learning_rate: f64,
+    ) -> Result<()>;
+
+    /// What it remembers between steps, as `slot/parameter`; enough to go on as if it had never
+    /// stopped.
+    ///
+    /// # Errors
+    ///
+    /// Where a tensor operation fails.
+    fn state(&self) -> Result<BTreeMap<String, Tensor>>;
+
+    /// Goes on from what [`Self::state`] returned.
+    ///
+    /// # Errors
+    ///
+    /// Where an entry is not one of this optimizer's.
+    fn load_state(&mut self, state: &BTreeMap<String, Tensor>) -> Result<()>;
+}
+
+/// The settings of an optimizer, as a config file names it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum OptimizerConfig {
+    /// `[optimizer.sgd]`: [`Sgd`].
+    Sgd(SgdConfig),
+    /// `[optimizer.adam]`: [`Adam`], with weight decay as part of the gradient.
+    Adam(AdamConfig),
+    /// `[optimizer.adam_w]`: [`Adam`], with decoupled weight decay.
+    AdamW(AdamWConfig),
+    /// `[optimizer.rms_prop]`: [`RmsProp`].
+    RmsProp(RmsPropConfig),
+    /// `[optimizer.r_adam]`: [`RAdam`].
+    RAdam(RAdamConfig),
+}
+
+impl Default for OptimizerConfig {
+    fn default() -> Self {
+        Self::Sgd(SgdConfig::default())
+    }
+}
+
+impl OptimizerConfig {
+    /// An optimizer with these settings, before its first step.
+    pub fn build(&self) -> Box<dyn Optimizer> {
+        match self {
+            Self::Sgd(config) => Box::new(Sgd::new(config.clone())),
+            Self::Adam(config) => Box::new(Adam::new(config.clone())),
+            Self::AdamW(config) => Box::new(config.build()),
+            Self::RmsProp(config) => Box::new(RmsProp::new(config.clone())),
+            Self::RAdam(config) => Box::new(RAdam::new(config.clone())),
+        }
+    }
+}
