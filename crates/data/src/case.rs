@@ -1,7 +1,10 @@
 use std::fmt;
+use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 use volume::{Image, Label};
+
+use crate::Problem;
 
 /// A set of cases that is read one by one.
 ///
@@ -19,6 +22,31 @@ pub trait Dataset: fmt::Debug + Send + Sync {
     ///
     /// Where a file of the case is missing, damaged or does not fit the others; the error names it.
     fn read(&self, id: &str) -> crate::Result<Case>;
+
+    /// Whom or what a case shows, such as the patient: cases of one group must not be divided
+    /// between training and validation. Where nothing is known, each case is its own group.
+    fn group<'a>(&'a self, id: &'a str) -> &'a str {
+        id
+    }
+
+    /// The raters who marked a case, in the order of its masks: some of
+    /// [`Description::raters`], or all.
+    fn raters(&self, id: &str) -> Vec<&str> {
+        let _ = id;
+        self.description().raters.iter().map(String::as_str).collect()
+    }
+
+    /// The files that a case is read from, images first; none where cases are made, not read.
+    fn files(&self, id: &str) -> Vec<PathBuf> {
+        let _ = id;
+        Vec::new()
+    }
+
+    /// What was found wrong with the folder when it was opened, before any image was read, such
+    /// as a label without an image.
+    fn problems(&self) -> &[Problem] {
+        &[]
+    }
 }
 
 /// One patient, slice or photograph.
@@ -31,7 +59,8 @@ pub struct Case {
     /// What is known of the truth, on the image's grid; `None` where nobody drew anything.
     ///
     /// Hard labels and rater masks hold class indices, positions in [`Description::classes`]:
-    /// whoever reads a file translates the values that it uses.
+    /// whoever reads a file translates the values that it uses. The exception is a data set with
+    /// overlapping regions, see [`Description::has_regions`].
     pub label: Option<Label>,
 }
 
@@ -50,10 +79,30 @@ pub struct Description {
     /// Names of the raters, where a case's label is [`Label::Raters`]; else empty.
     #[serde(default)]
     pub raters: Vec<String>,
-    /// The class index that stands for "do not look here", where the data set has one. It comes
-    /// after all classes: its index is `classes.len()`.
+    /// The value in a [`Case`]'s label that stands for "do not look here", where the data set has
+    /// one. It comes after all classes: it is `classes.len()`, or, where
+    /// [regions](Description::has_regions) overlap, the value that label files use.
     #[serde(default)]
     pub ignore: Option<u16>,
+    /// Where regions overlap: the label value that each class but the background is painted with,
+    /// in the order of painting, so that a later one covers an earlier one. Else empty.
+    #[serde(default)]
+    pub regions_class_order: Vec<u16>,
+}
+
+impl Description {
+    /// Whether classes overlap, as nnU-Net's regions do: some label value stands for several.
+    ///
+    /// One index per voxel cannot say that, so labels then keep the values of their files, and a
+    /// voxel belongs to each class that lists its value in [`Class::values`].
+    pub fn has_regions(&self) -> bool {
+        let mut values: Vec<u16> =
+            self.classes.iter().flat_map(|class| &class.values).copied().collect();
+        let all = values.len();
+        values.sort_unstable();
+        values.dedup();
+        values.len() < all
+    }
 }
 
 /// One class of a data set.
@@ -65,4 +114,11 @@ pub struct Class {
     /// The values that stand for it in label files: one, or several for a region that is a union
     /// of labels (nnU-Net's region-based training), in which case regions may overlap.
     pub values: Vec<u16>,
+}
+
+impl Class {
+    /// A class that these values stand for.
+    pub fn new(name: impl Into<String>, values: impl Into<Vec<u16>>) -> Self {
+        Self { name: name.into(), values: values.into() }
+    }
 }

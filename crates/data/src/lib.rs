@@ -1,10 +1,40 @@
 //! Image files and data set folders, read into cases.
-//!
-//! The only crate that opens image files. It reads local files, and nothing else: no cache, no
-//! sampling, no augmentation, no network.
 
 mod case;
 mod error;
+mod format;
+mod layout;
+mod problem;
+
+use std::fmt;
+use std::path::Path;
 
 pub use crate::case::{Case, Class, Dataset, Description};
-pub use crate::error::{Error, Result};
+pub use crate::error::{Action, Error, Result};
+pub use crate::format::{
+    ImageInfo, axis_codes, read_image, read_label_map, read_soft_labels, write_image,
+    write_label_map, write_soft_labels,
+};
+pub use crate::layout::{LabelGeometry, Pattern, Patterns};
+pub use crate::problem::{Problem, ProblemKind, Severity};
+
+use crate::layout::{nnunet_raw, pairs, raters};
+
+/// How a folder becomes a data set: the settings of a folder convention, without the folder.
+pub trait Layout: fmt::Debug + Send + Sync {
+    /// Opens the data set at `root`, and lists its cases without reading their images.
+    ///
+    /// # Errors
+    ///
+    /// Where the folder cannot be listed, its description makes no sense, or it holds no case.
+    fn open(&self, root: &Path) -> Result<Box<dyn Dataset>>;
+}
+
+registry::registry! {
+    /// Every layout of this crate, as a config file names it.
+    pub enum LayoutConfig: Layout {
+        "nnunet_raw" => nnunet_raw::NnunetRaw,
+        "pairs" => pairs::Pairs,
+        "raters" => raters::Raters,
+    }
+}

@@ -1,0 +1,244 @@
+use std::fs::File;
+use std::io::Read as _;
+use std::path::Path;
+
+use ndarray::{Array4, Axis};
+use volume::{Image, LabelMap, SoftLabelMap};
+
+use super::decoded::{Decoded, Meta, Trouble, Voxel};
+use crate::error::Action;
+use crate::{Error, Result};
+
+/// A format that is read, whether or not this build has its feature.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Format {
+    Jpeg,
+    Nifti,
+    Png,
+    Tiff,
+}
+
+impl Format {
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::Jpeg => "JPEG",
+            Self::Nifti => "NIfTI",
+            Self::Png => "PNG",
+            Self::Tiff => "TIFF",
+        }
+    }
+
+    /// What the first bytes of a picture say.
+    fn of_content(start: &[u8]) -> Option<Self> {
+        match start {
+            [0x89, b'P', b'N', b'G', ..] => Some(Self::Png),
+            [0xff, 0xd8, 0xff, ..] => Some(Self::Jpeg),
+            [b'I', b'I', 42 | 43, 0, ..] | [b'M', b'M', 0, 42 | 43, ..] => Some(Self::Tiff),
+            _ => None,
+        }
+    }
+
+    fn of_name(path: &Path) -> Option<Self> {
+        let name = path.file_name()?.to_string_lossy().to_ascii_lowercase();
+        let ends = |endings: &[&str]| endings.iter().any(|ending| name.ends_with(ending));
+        if ends(&[".nii", ".nii.gz", ".hdr", ".hdr.gz", ".img", ".img.gz"]) {
+            return Some(Self::Nifti);
+        }
+        if ends(&[".png"]) {
+            return Some(Self::Png);
+        }
+        if ends(&[".jpg", ".jpeg"]) {
+            return Some(Self::Jpeg);
+        }
+        ends(&[".tif", ".tiff"]).then_some(Self::Tiff)
+    }
+
+    /// The format of a file: by its content, or, where that does not tell, by its name.
+    pub(super) fn of(path: &Path) -> Result<Self, Trouble> {
+        let mut start = Vec::new();
+        open(path)?.take(8).read_to_end(&mut start).map_err(Trouble::Io)?;
+        if let Some(format) = Self::of_content(&start).or_else(|| Self::of_name(path)) {
+            return Ok(format);
+        }
+        if is_nifti(path) {
+            return Ok(Self::Nifti);
+        }
+        Err(unknown(&start))
+    }
+}
+
+#[cfg(feature = "nifti")]
+fn is_nifti(path: &Path) -> bool {
+    super::nifti::has_content(path)
+}
+
+#[cfg(not(feature = "nifti"))]
+fn is_nifti(_: &Path) -> bool {
+    false
+}
+
+fn unknown(start: &[u8]) -> Trouble {
+    if start.is_empty() {
+        return Trouble::damaged("the file is empty");
+    }
+    Trouble::unsupported(
+        format!("it is of no format that is read (it starts with \"{}\")", start.escape_ascii()),
+        "convert it to .nii.gz, .png, .tif or .jpg",
+    )
+}
+
+fn open(path: &Path) -> Result<File, Trouble> {
+    let file = File::open(path).map_err(Trouble::Io)?;
+    let metadata = file.metadata().map_err(Trouble::Io)?;
+    if !metadata.is_file() {
+        return Err(Trouble::unsupported("it is no file", "name a file"));
+    }
+    Ok(file)
+}
+
+fn bytes(path: &Path) -> Result<Vec<u8>, Trouble> {
+    let mut bytes = Vec::new();
+    open(path)?.read_to_end(&mut bytes).map_err(Trouble::Io)?;
+    Ok(bytes)
+}
+
+#[cfg_attr(
+    all(feature = "jpeg", feature = "nifti", feature = "png", feature = "tiff"),
+    expect(dead_code, reason = "this build has all formats")
+)]
+fn absent(format: Format) -> Trouble {
+    Trouble::unsupported(
+        format!("this build cannot read {}", format.name()),
+        format!("build with the feature `{}`", format.name().to_ascii_lowercase()),
+    )
+}
+
+/// What a file says of its voxels, without reading them (or, for a picture, decoding them).
+pub(crate) fn meta(path: &Path) -> Result<Meta> {
+    let meta = || match Format::of(path)? {
+        #[cfg(feature = "jpeg")]
+        Format::Jpeg => super::jpeg::meta(&bytes(path)?),
+        #[cfg(feature = "nifti")]
+        Format::Nifti => super::nifti::meta(path),
+        #[cfg(feature = "png")]
+        Format::Png => super::png::meta(&bytes(path)?),
+        #[cfg(feature = "tiff")]
+        Format::Tiff => super::tiff::meta(&bytes(path)?),
+        #[cfg(not(all(feature = "jpeg", feature = "nifti", feature = "png", feature = "tiff")))]
+        format => Err(absent(format)),
+    };
+    meta().map_err(|trouble: Trouble| trouble.at(path))
+}
+
+/// The voxels of a file, as intensities or labels.
+pub(crate) fn decode<V: Voxel>(path: &Path) -> Result<Decoded<V>> {
+    let decode = || match Format::of(path)? {
+        #[cfg(feature = "nifti")]
+        Format::Nifti => super::nifti::decode(path),
+        format => picture(format, &bytes(path)?),
+    };
+    decode().map_err(|trouble: Trouble| trouble.at(path))
+}
+
+fn picture<V: Voxel>(format: Format, bytes: &[u8]) -> Result<Decoded<V>, Trouble> {
+    match format {
+        #[cfg(feature = "jpeg")]
+        Format::Jpeg => super::jpeg::decode(bytes),
+        #[cfg(feature = "png")]
+        Format::Png => super::png::decode(bytes),
+        #[cfg(feature = "tiff")]
+        Format::Tiff => super::tiff::decode(bytes),
+        #[cfg_attr(
+            all(feature = "jpeg", feature = "png", feature = "tiff"),
+            expect(unused_variables, reason = "this build has all formats")
+        )]
+        format => Err(Trouble::unsupported(
+            "this build cannot read it here",
+            "build with the feature of its format",
+        )),
+    }
+}
+
+/// The pixels of a picture that is a part of another file, at `path`.
+#[cfg(feature = "parquet")]
+pub(crate) fn decode_bytes<V: Voxel>(path: &Path, bytes: &[u8]) -> Result<Decoded<V>> {
+    let format = Format::of_content(bytes).ok_or_else(|| unknown(&bytes[..bytes.len().min(8)]));
+    format.and_then(|format| picture(format, bytes)).map_err(|trouble| trouble.at(path))
+}
+
+/// Reads an image: NIfTI, PNG, TIFF or JPEG, told by content before name.
+///
+/// The image is `(C, D, H, W)`. In NIfTI files, axes after the third are channels; in TIFF files,
+/// pages are slices; a picture has one slice, voxels of 1 mm, and as many channels as the file has
+/// (grey 1, colour 3, with opacity one more). Nothing is reoriented: the grid says how the array
+/// lies. Values are scaled as the file says (`scl_slope`), and 64-bit ones rounded to `f32`.
+///
+/// # Errors
+///
+/// Where the file cannot be opened, is damaged, or holds what is not read (complex numbers); the
+/// error names file, cause and remedy. No file makes this panic, or use more memory than its
+/// length justifies.
+pub fn read_image(path: impl AsRef<Path>) -> Result<Image> {
+    Ok(decode::<f32>(path.as_ref())?.into_image())
+}
+
+/// Reads a label map: the numbers in the file, untranslated, `(D, H, W)`.
+///
+/// In a PNG or TIFF file with a palette these are the places in the palette. A file with several
+/// equal channels, as where a program saved grey as colour, is taken for one channel.
+///
+/// # Errors
+///
+/// As [`read_image`]; [`Error::NotLabels`] for a value that is negative, not whole or beyond 65535;
+/// and where channels differ.
+pub fn read_label_map(path: impl AsRef<Path>) -> Result<LabelMap> {
+    let path = path.as_ref();
+    Ok(single(path, decode::<u16>(path)?)?.into_label_map())
+}
+
+/// One channel, or an error that says what several are.
+pub(crate) fn single<V: Voxel + PartialEq>(path: &Path, decoded: Decoded<V>) -> Result<Decoded<V>> {
+    decoded.grey().map_err(|decoded| Error::Unsupported {
+        action: Action::Read,
+        path: path.to_owned(),
+        cause: if decoded.meta.geometry {
+            format!("as a label it has {} channels, not one", decoded.meta.channels)
+        } else {
+            "as a label it is in colour".to_owned()
+        },
+        remedy: if decoded.meta.geometry {
+            "class probabilities need `soft = true`; else save one label map".to_owned()
+        } else {
+            "save it as grey, one value for each class".to_owned()
+        },
+    })
+}
+
+/// Reads class probabilities, `(C, D, H, W)`: a file with one channel for each class, background
+/// first, or with one channel for the foreground alone, which makes two classes.
+///
+/// # Errors
+///
+/// As [`read_image`], and where values are no probabilities or do not sum to 1 over the classes.
+pub fn read_soft_labels(path: impl AsRef<Path>) -> Result<SoftLabelMap> {
+    let path = path.as_ref();
+    soft(path, decode(path)?)
+}
+
+/// Class probabilities out of what a file holds.
+pub(crate) fn soft(path: &Path, decoded: Decoded<f32>) -> Result<SoftLabelMap> {
+    let Image { grid, data } = decoded.into_image();
+    let data: Array4<f32> = if data.len_of(Axis(0)) == 1 {
+        let background = data.mapv(|foreground| 1.0 - foreground);
+        ndarray::concatenate(Axis(0), &[background.view(), data.view()])
+            .expect("both have the shape of the image")
+    } else {
+        data
+    };
+    SoftLabelMap::new(grid, data).map_err(|error| Error::Unsupported {
+        action: Action::Read,
+        path: path.to_owned(),
+        cause: error.to_string(),
+        remedy: "save one probability for each class and voxel".to_owned(),
+    })
+}

@@ -1,0 +1,93 @@
+//! Folder conventions: one module for each.
+
+mod dataset_json;
+mod index;
+mod pattern;
+mod reading;
+mod values;
+
+pub(crate) mod nnunet_raw;
+pub(crate) mod pairs;
+#[cfg(feature = "parquet")]
+pub(crate) mod parquet;
+pub(crate) mod raters;
+
+use std::fmt;
+use std::path::Path;
+
+use serde::de::{self, Deserialize, Deserializer, SeqAccess, Visitor};
+use serde::ser::{Serialize, Serializer};
+
+use crate::Class;
+
+pub use self::pattern::Pattern;
+pub use self::reading::LabelGeometry;
+
+/// One pattern, or several: written as a string, or as a list of strings.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Patterns(Vec<Pattern>);
+
+impl Patterns {
+    /// Several patterns, one, or none.
+    pub fn new(patterns: impl Into<Vec<Pattern>>) -> Self {
+        Self(patterns.into())
+    }
+
+    /// A pattern of this crate's own making.
+    fn literal(text: &str) -> Self {
+        Self(vec![Pattern::new(text).expect("a pattern in the source is well formed")])
+    }
+
+    /// The patterns, in their order.
+    pub fn as_slice(&self) -> &[Pattern] {
+        &self.0
+    }
+}
+
+impl Serialize for Patterns {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self.as_slice() {
+            [one] => one.serialize(serializer),
+            several => several.serialize(serializer),
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for Patterns {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct OneOrSeveral;
+
+        impl<'de> Visitor<'de> for OneOrSeveral {
+            type Value = Patterns;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a pattern or a list of patterns")
+            }
+
+            fn visit_str<E: de::Error>(self, text: &str) -> Result<Patterns, E> {
+                Pattern::new(text).map(|one| Patterns(vec![one])).map_err(E::custom)
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Patterns, A::Error> {
+                let mut patterns = Vec::new();
+                while let Some(pattern) = list.next_element()? {
+                    patterns.push(pattern);
+                }
+                Ok(Patterns(patterns))
+            }
+        }
+
+        deserializer.deserialize_any(OneOrSeveral)
+    }
+}
+
+/// Background and foreground, as most masks hold them.
+fn binary() -> Vec<Class> {
+    vec![Class::new("background", [0]), Class::new("foreground", [1])]
+}
+
+/// What a data set is called that does not say.
+fn name_of(root: &Path) -> String {
+    let name = root.canonicalize().ok().and_then(|root| root.file_name().map(ToOwned::to_owned));
+    name.map_or_else(|| root.display().to_string(), |name| name.to_string_lossy().into_owned())
+}
