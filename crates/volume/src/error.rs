@@ -30,6 +30,24 @@ pub enum Error {
         /// What they sum to.
         sum: f32,
     },
+    /// A bounding box is empty, or reaches beyond the array that it is to be cut out of.
+    #[error("the box from {start:?} to {end:?} is empty or not inside an array of {size:?} voxels")]
+    Box {
+        /// Its first voxel.
+        start: [usize; 3],
+        /// One past its last voxel.
+        end: [usize; 3],
+        /// The shape of the array.
+        size: Vec<usize>,
+    },
+    /// What is put back has another shape than the place that it is put into.
+    #[error("an array of shape {part:?} does not fit into a place of shape {place:?}")]
+    Pasted {
+        /// The shape of the place.
+        place: Vec<usize>,
+        /// The shape of what is put there.
+        part: Vec<usize>,
+    },
     /// A case with several raters needs at least one mask.
     #[error("a rater label needs at least one mask")]
     NoRaters,

@@ -135,6 +135,7 @@ fn determinant(m: &[[f64; 3]; 3]) -> f64 {
 }
 
 #[cfg(test)]
+#[expect(clippy::float_cmp, reason = "values worked out by hand are exact")]
 mod tests {
     use super::*;
 

@@ -1,4 +1,4 @@
-use ndarray::Array4;
+use ndarray::{Array, Array4, Dimension};
 
 use crate::{Error, Grid, Result};
 
@@ -19,7 +19,7 @@ impl Image {
     /// [`Error::Shape`], where the two do not fit.
     pub fn new(grid: Grid, data: Array4<f32>) -> Result<Self> {
         expect_shape(&grid, &data.shape()[1..])?;
-        Ok(Self { grid, data: data.as_standard_layout().into_owned() })
+        Ok(Self { grid, data: standard_layout(data) })
     }
 
     /// The number of channels, `C`.
@@ -41,9 +41,13 @@ impl Image {
                 return Err(Error::GridMismatch(difference));
             }
         }
-        let views: Vec<_> = images.iter().map(|image| image.data.view()).collect();
-        let data = ndarray::concatenate(ndarray::Axis(0), &views)
-            .expect("images on one grid differ in channels only");
+        let [depth, height, width] = first.grid.size;
+        let channels = images.iter().map(Self::channels).sum();
+        let mut data = Array4::zeros((channels, depth, height, width));
+        let parts = images.iter().flat_map(|image| image.data.outer_iter());
+        for (mut channel, part) in data.outer_iter_mut().zip(parts) {
+            channel.assign(&part);
+        }
         Ok(Self { grid: first.grid.clone(), data })
     }
 }
@@ -53,4 +57,9 @@ pub(crate) fn expect_shape(grid: &Grid, actual: &[usize]) -> Result<()> {
         return Ok(());
     }
     Err(Error::Shape { expected: grid.size, actual: actual.to_vec() })
+}
+
+/// The array in standard order, without a copy where it is so already.
+pub(crate) fn standard_layout<T: Clone, D: Dimension>(data: Array<T, D>) -> Array<T, D> {
+    if data.is_standard_layout() { data } else { data.as_standard_layout().into_owned() }
 }

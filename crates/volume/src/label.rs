@@ -1,6 +1,6 @@
 use ndarray::{Array3, Array4, Axis};
 
-use crate::image::expect_shape;
+use crate::image::{expect_shape, standard_layout};
 use crate::{Error, Grid, Result};
 
 /// One class index for each voxel.
@@ -20,7 +20,7 @@ impl LabelMap {
     /// [`Error::Shape`], where the two do not fit.
     pub fn new(grid: Grid, data: Array3<u16>) -> Result<Self> {
         expect_shape(&grid, data.shape())?;
-        Ok(Self { grid, data: data.as_standard_layout().into_owned() })
+        Ok(Self { grid, data: standard_layout(data) })
     }
 
     /// The labels that occur, in ascending order.
@@ -54,7 +54,7 @@ impl SoftLabelMap {
     /// negative or not finite, or a voxel's do not sum to 1.
     pub fn new(grid: Grid, data: Array4<f32>) -> Result<Self> {
         expect_shape(&grid, &data.shape()[1..])?;
-        let data = data.as_standard_layout().into_owned();
+        let data = standard_layout(data);
         let sums = data.sum_axis(Axis(0));
         let bad = |(voxel, &sum): ((usize, usize, usize), &f32)| {
             // A negation, so that NaN is bad as well.
