@@ -37,6 +37,7 @@ use crate::{Activation, Cost, Loss, NonNegative, Result, Target};
 /// [arXiv:1608.04117](https://arxiv.org/abs/1608.04117) (without).
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
+#[expect(clippy::struct_excessive_bools, reason = "settings that do not depend on each other")]
 pub struct Dice {
     /// How logits become probabilities.
     pub activation: Activation,
@@ -125,7 +126,7 @@ mod tests {
         let exact = Dice { smooth: NonNegative::literal(0.0), ..Dice::default() };
 
         // Background: 1 − 2 · 1.5 / (2 + 3) = 2/5; foreground: 1 − 2 · 0.5 / (2 + 1) = 2/3.
-        approx::assert_abs_diff_eq!(of(&exact)?, (2. / 5. + 2. / 3.) / 2., epsilon = 1e-12);
+        approx::assert_abs_diff_eq!(of(&exact)?, f64::midpoint(2. / 5., 2. / 3.), epsilon = 1e-12);
         let foreground = Dice { include_background: false, ..exact.clone() };
         approx::assert_abs_diff_eq!(of(&foreground)?, 2. / 3., epsilon = 1e-12);
         // Foreground: 1 − 2 · 0.5 / (4 · 0.25 + 1) = 1/2.

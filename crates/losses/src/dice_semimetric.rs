@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::cost::class_weights;
 use crate::math::{floor, magnitude, power, quotient};
 use crate::target::widen;
-use crate::{Activation, AtLeastOne, Cost, Fraction, Loss, NonNegative, Result, Target};
+use crate::{Activation, AtLeastOne, Cost, Loss, NonNegative, Result, Target};
 
 /// Dice, Jaccard and Tversky losses that stay correct for soft labels.
 ///
@@ -43,10 +43,10 @@ use crate::{Activation, AtLeastOne, Cost, Fraction, Loss, NonNegative, Result, T
 ///
 /// Wang, Popordanoska, Bertels, Lemmens, Blaschko: *Dice Semimetric Losses: Optimizing the Dice
 /// Score with Soft Labels*, MICCAI 2023, [arXiv:2303.16296](https://arxiv.org/abs/2303.16296);
-/// Wang, Ning, Blaschko: *Jaccard Metric Losses*, NeurIPS 2023,
+/// Wang, Ning, Blaschko: *Jaccard Metric Losses: Optimizing the Jaccard Index with Soft Labels*, 2023,
 /// [arXiv:2302.05666](https://arxiv.org/abs/2302.05666); Wang, Berman, Rannen-Triki, Torr, Tuia,
 /// Tuytelaars, Van Gool, Yu, Blaschko: *Revisiting Evaluation Metrics for Semantic Segmentation:
-/// Optimization and Evaluation of Fine-grained Intersection over Union*, NeurIPS 2023,
+/// Optimization and Evaluation of Fine-grained Intersection over Union*, 2023,
 /// [arXiv:2310.19252](https://arxiv.org/abs/2310.19252) (the means).
 ///
 /// # Examples
@@ -92,7 +92,7 @@ pub struct DiceSemimetric {
     /// Which classes are active where labels are soft.
     pub active_soft: ActiveClasses,
     /// A class is present where some voxel's target is above this.
-    pub threshold: Fraction,
+    pub threshold: NonNegative,
     /// A factor for each class, background first; empty for 1 everywhere.
     pub class_weights: Vec<NonNegative>,
     /// Whether to take soft targets where `norm` above 1 and unequal `alpha` and `beta` move the
@@ -125,7 +125,7 @@ impl Default for DiceSemimetric {
             class: NonNegative::literal(0.0),
             active_hard: ActiveClasses::Present,
             active_soft: ActiveClasses::All,
-            threshold: Fraction::literal(0.01),
+            threshold: NonNegative::literal(0.01),
             class_weights: Vec::new(),
             allow_soft: false,
         }

@@ -18,7 +18,7 @@ macro_rules! number {
                 self.0
             }
 
-            pub(crate) const fn literal($value: f64) -> Self {
+            pub(crate) fn literal($value: f64) -> Self {
                 assert!($holds);
                 Self($value)
             }
@@ -57,12 +57,12 @@ number! {
 
 number! {
     /// A number from 0 to 1.
-    Fraction: "a number from 0 to 1", |value| value >= 0.0 && value <= 1.0
+    Fraction: "a number from 0 to 1", |value| (0.0..=1.0).contains(&value)
 }
 
 number! {
     /// A number from 0 to below one half: how far probabilities are kept from 0 and 1.
-    Margin: "a number from 0 to below 0.5", |value| value >= 0.0 && value < 0.5
+    Margin: "a number from 0 to below 0.5", |value| (0.0..0.5).contains(&value)
 }
 
 number! {

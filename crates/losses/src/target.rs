@@ -1,3 +1,5 @@
+mod resolution;
+
 use candle::{DType, Device, Shape, Tensor};
 
 use crate::{Error, Result};

@@ -29,11 +29,13 @@ fn each_mean_is_over_active_classes() -> anyhow::Result<()> {
     };
 
     // 1 − 2 Σ min / (Σp + Σt): batch 1 − 6/10 and 1 − 2/6; samples 1/2, 1/2; 1 − 4/6, inactive.
-    approx::assert_abs_diff_eq!(of(&only(1., 0., 0.), &target)?, (0.4 + 2. / 3.) / 2.);
-    approx::assert_abs_diff_eq!(of(&only(0., 1., 0.), &target)?, (0.5 + 1. / 3.) / 2.);
-    let class = ((0.5 + 1. / 3.) / 2. + 0.5) / 2.;
+    let batch = f64::midpoint(0.4, 2. / 3.);
+    approx::assert_abs_diff_eq!(of(&only(1., 0., 0.), &target)?, batch, epsilon = 1e-15);
+    let image = f64::midpoint(0.5, 1. / 3.);
+    approx::assert_abs_diff_eq!(of(&only(0., 1., 0.), &target)?, image, epsilon = 1e-15);
+    let class = f64::midpoint(f64::midpoint(0.5, 1. / 3.), 0.5);
     approx::assert_abs_diff_eq!(of(&only(0., 0., 1.), &target)?, class, epsilon = 1e-15);
-    let mixed = (0.4 + 2. / 3.) / 2. + 2. * class;
+    let mixed = batch + 2. * class;
     approx::assert_abs_diff_eq!(of(&only(1., 0., 2.), &target)?, mixed, epsilon = 1e-15);
     Ok(())
 }
@@ -44,7 +46,7 @@ fn the_jaccard_metric_loss_is_its_alpha_and_beta_of_one() -> anyhow::Result<()> 
     let jaccard = DiceSemimetric { alpha: one, beta: one, ..exact() };
 
     // 1 − Σ min / Σ max: background 1 − 3/7, foreground 1 − 1/5.
-    let expected = (4. / 7. + 0.8) / 2.;
+    let expected = f64::midpoint(4. / 7., 0.8);
     approx::assert_abs_diff_eq!(of(&jaccard, &half_and_none()?)?, expected, epsilon = 1e-15);
     Ok(())
 }

@@ -1,0 +1,84 @@
+//! What every row of the table satisfies, with its default settings and with sigmoid.
+
+mod batch;
+mod invariance;
+mod stability;
+
+use anyhow::Result;
+use candle::{DType, Tensor, Var};
+use sconce_losses::{Loss, LossConfig, Target};
+
+use batch::{Batch, agree, kinds, value};
+
+#[test]
+fn gradient_agrees_with_central_differences() -> Result<()> {
+    const STEP: f64 = 1e-5;
+    for (name, loss) in kinds()? {
+        let Batch { logits, target } = Batch::of(&[4, 5])?;
+        let var = Var::from_tensor(&logits)?;
+        let gradient = loss.forward(&var, &target)?.backward()?;
+        let gradient = gradient.get(&var).unwrap().flatten_all()?.to_vec1::<f64>()?;
+        let flat = logits.flatten_all()?.to_vec1::<f64>()?;
+        for at in [0, 7, 59, 60, 119] {
+            let shifted = |by: f64| -> Result<f64> {
+                let mut flat = flat.clone();
+                flat[at] += by;
+                value(&loss, &Tensor::from_vec(flat, logits.shape(), logits.device())?, &target)
+            };
+            let expected = (shifted(STEP)? - shifted(-STEP)?) / (2.0 * STEP);
+            agree(gradient[at], expected, 1e-8, &name);
+        }
+    }
+    Ok(())
+}
+
+#[test]
+fn one_hot_soft_labels_and_regions_cost_what_hard_labels_cost() -> Result<()> {
+    for (name, loss) in kinds()? {
+        let Batch { logits, target } = Batch::of(&[4, 5])?;
+        let one_hot = target.probabilities(&logits)?;
+        let hard = value(&loss, &logits, &target)?;
+
+        let regions = Target::regions(one_hot.to_dtype(DType::U8)?);
+        agree(value(&loss, &logits, &regions)?, hard, 1e-14, &name);
+        // Which classes are active may be set for hard and soft labels apart: here all are.
+        let soft = value(&loss, &logits, &Target::soft(one_hot))?;
+        agree(soft, hard, 1e-14, &name);
+    }
+    Ok(())
+}
+
+#[test]
+fn soft_targets_are_taken_or_refused_as_the_loss_says() -> Result<()> {
+    for loss in LossConfig::defaults() {
+        let Batch { logits, target } = Batch::of(&[4, 5])?;
+        let soft = Target::soft(target.probabilities(&logits)?);
+
+        let outcome = loss.forward(&logits, &soft);
+
+        if loss.soft_label_ready() {
+            assert!(outcome.is_ok(), "{}", loss.name());
+        } else {
+            let error = outcome.unwrap_err().to_string();
+            assert!(error.contains("allow_soft = true"), "{}: {error}", loss.name());
+        }
+    }
+    Ok(())
+}
+
+#[test]
+fn predicting_a_soft_target_is_a_minimum_where_the_loss_says_so() -> Result<()> {
+    for loss in LossConfig::defaults().into_iter().filter(LossConfig::soft_label_ready) {
+        let Batch { logits, .. } = Batch::of(&[4, 5])?;
+        let soft = candle_nn::ops::softmax(&logits, 1)?;
+        let target = Target::soft(soft.clone());
+        let least = value(&loss, &soft.log()?, &target)?;
+
+        for (seed, size) in [(1.0, 0.1), (2.0, 0.1), (3.0, 1.0)] {
+            let aside = ((&logits * seed)?.sin()? * size)?;
+            let there = value(&loss, &(soft.log()? + aside)?, &target)?;
+            assert!(there > least, "{}: {there} is not above {least}", loss.name());
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,73 @@
+use anyhow::{Context, Result};
+use candle::{Device, Tensor};
+use sconce_losses::{Loss, LossConfig, Target};
+use serde_json::Value;
+
+/// Logits `(2, 3, *S)` and labels that a fixed formula fills, the same on each run.
+pub(crate) struct Batch {
+    pub(crate) logits: Tensor,
+    pub(crate) target: Target,
+}
+
+impl Batch {
+    pub(crate) fn of(space: &[usize]) -> Result<Self> {
+        let voxels: usize = space.iter().product();
+        let at = |i: usize| 2.0 * ((i * i % 37) as f64 + 0.01 * i as f64).sin();
+        let wave: Vec<f64> = (0..6 * voxels).map(at).collect();
+        let class: Vec<u32> = [0, 1, 2].into_iter().cycle().step_by(7).take(2 * voxels).collect();
+        let shape = |front: &[usize]| [front, space].concat();
+        Ok(Self {
+            logits: Tensor::from_vec(wave, shape(&[2, 3]), &Device::Cpu)?,
+            target: Target::hard(Tensor::from_vec(class, shape(&[2]), &Device::Cpu)?),
+        })
+    }
+}
+
+/// Every row of the table, told to take soft targets; where it has an activation, with either.
+pub(crate) fn kinds() -> Result<Vec<(String, LossConfig)>> {
+    let mut kinds = Vec::new();
+    for loss in LossConfig::defaults() {
+        let name = loss.name();
+        let mut json = serde_json::to_value(&loss)?;
+        set(&mut json, "allow_soft", &Value::Bool(true));
+        kinds.push((name.to_owned(), serde_json::from_value(json.clone())?));
+        if set(&mut json, "activation", &"sigmoid".into()) {
+            kinds.push((format!("{name} of sigmoid"), serde_json::from_value(json)?));
+        }
+    }
+    Ok(kinds)
+}
+
+/// Sets a field wherever it stands; says whether it stood anywhere.
+fn set(json: &mut Value, field: &str, to: &Value) -> bool {
+    let mut found = false;
+    match json {
+        Value::Object(map) => {
+            for (key, value) in map {
+                if key == field {
+                    *value = to.clone();
+                    found = true;
+                } else {
+                    found |= set(value, field, to);
+                }
+            }
+        }
+        Value::Array(values) => {
+            for value in values {
+                found |= set(value, field, to);
+            }
+        }
+        _ => {}
+    }
+    found
+}
+
+pub(crate) fn value(loss: &LossConfig, logits: &Tensor, target: &Target) -> Result<f64> {
+    let loss = loss.forward(logits, target).with_context(|| format!("{loss:?}"))?;
+    Ok(loss.to_dtype(candle::DType::F64)?.to_scalar()?)
+}
+
+pub(crate) fn agree(actual: f64, expected: f64, tolerance: f64, name: &str) {
+    let apart = (actual - expected).abs();
+    assert!(apart <= tolerance, "{name}: {actual} and {expected} are {apart:e} apart");
+}

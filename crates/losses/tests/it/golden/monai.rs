@@ -1,0 +1,156 @@
+//! MONAI: losses of one-hot labels, with smoothing above and below the quotient.
+
+use super::*;
+
+pub(super) fn dice(case: &Case) -> Result<Ours> {
+    let (name, settings) = overlap(case)?;
+    Ok(Ours::new(loss(name, &settings)?, indices(case, "target")?))
+}
+
+/// Its cross entropy is over softmax even where Dice is over sigmoid.
+pub(super) fn dice_cross_entropy(case: &Case) -> Result<Ours> {
+    let (name, settings) = overlap(case)?;
+    let cross_entropy = json!({ "class_weights": weights(case) });
+    let terms = [
+        (factor(case, "lambda_dice"), name, settings),
+        (factor(case, "lambda_ce"), "cross_entropy", cross_entropy),
+    ];
+    Ok(Ours::new(sum(&terms)?, indices(case, "target")?))
+}
+
+/// Its focal loss is over sigmoid even where Dice is over softmax.
+pub(super) fn dice_focal(case: &Case) -> Result<Ours> {
+    let (name, settings) = overlap(case)?;
+    let (focal_weight, focal) = focal_settings(case, false)?;
+    let terms = [
+        (factor(case, "lambda_dice"), name, settings),
+        (factor(case, "lambda_focal") * focal_weight, "focal", focal),
+    ];
+    Ok(Ours::new(sum(&terms)?, indices(case, "target")?))
+}
+
+pub(super) fn focal(case: &Case) -> Result<Ours> {
+    if flag(case, "use_softmax") && !background(case) {
+        return focal_of_foreground(case);
+    }
+    let (weight, settings) = focal_settings(case, flag(case, "use_softmax"))?;
+    Ok(Ours::new(sum(&[(weight, "focal", settings)])?, indices(case, "target")?))
+}
+
+/// Without the background, MONAI takes the softmax of the other classes' logits alone.
+fn focal_of_foreground(case: &Case) -> Result<Ours> {
+    if case.params["alpha"].is_number() {
+        bail!("without the background, MONAI ignores alpha");
+    }
+    let foreground = classes(case)? - 1;
+    let settings = json!({ "gamma": case.params["gamma"].as_f64().unwrap_or(2.0) });
+    let loss = sum(&[(1.0 / foreground as f64, "focal", settings)])?;
+    let all = indices(case, "target")?.probabilities(&tensor(&case.input("logits")?)?)?;
+    let ours = Ours::new(loss, Target::regions(all.narrow(1, 1, foreground)?));
+    Ok(Ours { from_class: 1, ..ours })
+}
+
+pub(super) fn generalized_dice(case: &Case) -> Result<Ours> {
+    let settings = json!({
+        "activation": activation(case),
+        "volume_weight": case.params["w_type"].as_str().unwrap_or("square"),
+        "smooth": 1e-5,
+        "include_background": background(case),
+        "pool_batch": flag(case, "batch"),
+    });
+    Ok(Ours::new(loss("generalized_dice", &settings)?, indices(case, "target")?))
+}
+
+pub(super) fn tversky(case: &Case) -> Result<Ours> {
+    let settings = json!({
+        "activation": activation(case),
+        "alpha": case.params["alpha"],
+        "beta": case.params["beta"],
+        "smooth": 1e-5,
+        "include_background": background(case),
+        "pool_batch": flag(case, "batch"),
+    });
+    Ok(Ours::new(loss("tversky", &settings)?, indices(case, "target")?))
+}
+
+/// Dice or Jaccard: the latter is the Tversky loss with `alpha = beta = 1`, whose smoothing is not
+/// doubled; of squares, it is the Jaccard metric loss with a norm of 2.
+fn overlap(case: &Case) -> Result<(&'static str, Value)> {
+    let smooth = |name: &str| case.params[name].as_f64().unwrap_or(1e-5);
+    let (above, below) = (smooth("smooth_nr"), smooth("smooth_dr"));
+    let mut settings = json!({
+        "activation": activation(case),
+        "include_background": background(case),
+        "pool_batch": flag(case, "batch"),
+        "class_weights": weights(case),
+    });
+    let (name, more) = match (flag(case, "jaccard"), flag(case, "squared_pred")) {
+        (true, true) => return jaccard_of_squares(case, above, below),
+        (true, false) => (
+            "tversky",
+            json!({
+                "alpha": 1.0, "beta": 1.0,
+                "smooth": above / 2.0, "smooth_denominator": below / 2.0,
+            }),
+        ),
+        (false, squared) => {
+            ("dice", json!({ "smooth": above, "smooth_denominator": below, "squared": squared }))
+        }
+    };
+    let both = settings.as_object_mut().zip(more.as_object());
+    let (settings_map, more) = both.context("settings are tables")?;
+    settings_map.extend(more.clone());
+    Ok((name, settings))
+}
+
+fn jaccard_of_squares(case: &Case, above: f64, below: f64) -> Result<(&'static str, Value)> {
+    if (above - below).abs() > 0.0 || !background(case) || !weights(case).is_empty() {
+        bail!("of squares, ours has one smoothing, all classes and no weights");
+    }
+    let pooled = f64::from(u8::from(flag(case, "batch")));
+    let settings = json!({
+        "activation": activation(case), "norm": 2.0, "alpha": 1.0, "beta": 1.0,
+        "smooth": above / 2.0, "batch": pooled, "image": 1.0 - pooled, "active_hard": "all",
+    });
+    Ok(("dice_semimetric", settings))
+}
+
+/// MONAI's mean is over classes too, where ours is a sum under softmax.
+fn focal_settings(case: &Case, softmax: bool) -> Result<(f64, Value)> {
+    let classes = classes(case)?;
+    let counted = if background(case) { classes } else { classes - 1 };
+    let alpha = case.params["alpha"].as_f64();
+    let class_weight = |class: usize| match (class, alpha) {
+        (0, _) if !background(case) => 0.0,
+        (0, Some(alpha)) if softmax => 1.0 - alpha,
+        (_, Some(alpha)) if softmax => alpha,
+        _ => 1.0,
+    };
+    let weights: Vec<f64> = (0..classes).map(class_weight).collect();
+    let gamma = case.params["gamma"].as_f64().unwrap_or(2.0);
+    let settings = if softmax {
+        json!({ "gamma": gamma, "class_weights": weights })
+    } else {
+        json!({
+            "activation": "sigmoid", "gamma": gamma, "alpha": alpha, "class_weights": weights,
+        })
+    };
+    let scale = if softmax { 1.0 } else { classes as f64 };
+    Ok((scale / counted as f64, settings))
+}
+
+fn activation(case: &Case) -> &'static str {
+    if flag(case, "sigmoid") { "sigmoid" } else { "softmax" }
+}
+
+fn background(case: &Case) -> bool {
+    case.params["include_background"].as_bool().unwrap_or(true)
+}
+
+fn weights(case: &Case) -> Vec<Value> {
+    case.params["weight"].as_array().cloned().unwrap_or_default()
+}
+
+fn factor(case: &Case, name: &str) -> f64 {
+    case.params[name].as_f64().unwrap_or(1.0)
+}

@@ -1,0 +1,7 @@
+//! What every loss must satisfy, and what other implementations say that each should be.
+
+mod config;
+mod conformance;
+mod golden;
+mod identities;
+mod upstream;
