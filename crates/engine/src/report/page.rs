@@ -1,0 +1,281 @@
+//! The page, section by section.
+
+use super::text::{count, escape, label, number, number_like, plural, put};
+use super::{
+    MEAN, ReportInput, SERIES, charts, definition, mask_scores, primary, probability_scores, tables,
+};
+use crate::evaluate::{Aggregate, Calibration, Evaluation};
+
+const STYLE: &str = include_str!("page.css");
+const SCRIPT: &str = include_str!("sort.js");
+
+/// A part of the page that the menu leads to.
+struct Section {
+    id: &'static str,
+    title: &'static str,
+    /// Empty where there is nothing to show.
+    body: String,
+}
+
+pub(super) fn page(report: &ReportInput) -> String {
+    let evaluations = &report.evaluations;
+    let sections = [
+        Section { id: "classes", title: "Overlap and distance", body: classes(evaluations) },
+        Section { id: "calibration", title: "Calibration", body: calibration(evaluations) },
+        Section { id: "pictures", title: "Cases to look at", body: pictures(report) },
+        Section { id: "curves", title: "Learning curves", body: curves(report) },
+        Section { id: "cases", title: "All cases", body: cases(evaluations) },
+        Section { id: "definitions", title: "Definitions", body: definitions(evaluations) },
+        Section { id: "settings", title: "Settings", body: settings(report) },
+    ];
+    let shown = || sections.iter().filter(|section| !section.body.is_empty());
+    let (mut menu, mut content) = (String::new(), String::new());
+    for Section { id, title, body } in shown() {
+        put!(menu, "<a href=\"#{id}\">{title}</a>");
+        put!(content, "<section id=\"{id}\"><h2>{title}</h2>\n{body}</section>\n");
+    }
+    let title = escape(&report.title);
+    format!(
+        "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
+         <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
+         <meta name=\"color-scheme\" content=\"light dark\">\n<title>{title}</title>\n\
+         <style>\n{}{STYLE}</style>\n</head>\n<body>\n<header>\n<h1>{title}</h1>\n\
+         <p>{}</p>\n<nav aria-label=\"Sections\">{menu}</nav>\n</header>\n<main>\n{}{content}</main>\n\
+         <footer><p>{}</p></footer>\n<script>\n{SCRIPT}</script>\n</body>\n</html>\n",
+        charts::STYLE,
+        overview(evaluations),
+        cards(evaluations),
+        provenance(report),
+    )
+}
+
+fn overview(evaluations: &[Evaluation]) -> String {
+    if evaluations.iter().all(|evaluation| evaluation.cases.is_empty()) {
+        return "No case was evaluated.".to_owned();
+    }
+    let mut datasets: Vec<&str> = Vec::new();
+    for evaluation in evaluations {
+        if !datasets.contains(&evaluation.dataset.as_str()) {
+            datasets.push(&evaluation.dataset);
+        }
+    }
+    let most = evaluations.iter().map(|evaluation| evaluation.cases.len()).max().unwrap_or(0);
+    let names: Vec<String> = evaluations
+        .iter()
+        .enumerate()
+        .map(|(index, evaluation)| {
+            format!("<i class=\"chip s{}\"></i>{}", index % SERIES, escape(&evaluation.name))
+        })
+        .collect();
+    let what = if names.len() > 1 { "Models" } else { "Model" };
+    format!(
+        "Data set: {}, {}. {what}: {}.",
+        escape(&datasets.join(", ")),
+        plural(most, "case"),
+        names.join(", ")
+    )
+}
+
+fn provenance(report: &ReportInput) -> String {
+    let provenance = &report.provenance;
+    let command = if provenance.command.is_empty() {
+        String::new()
+    } else {
+        format!(": <code>{}</code>", escape(&provenance.command))
+    };
+    format!(
+        "Made by {}{command}. For research; not a medical device.",
+        if provenance.version.is_empty() { "sconce".into() } else { escape(&provenance.version) }
+    )
+}
+
+/// The numbers that most readers came for.
+fn cards(evaluations: &[Evaluation]) -> String {
+    const MASKS: usize = 3;
+    const PROBABILITIES: usize = 2;
+    let mut cards = String::new();
+    let tip = |score: &str| definition(evaluations, score).map_or("", |found| &found.text);
+    let unit = |score: &str| definition(evaluations, score).map_or("", |found| &found.unit);
+    for score in mask_scores(evaluations).into_iter().take(MASKS) {
+        let several = evaluations.iter().any(|evaluation| evaluation.classes.len() > 1);
+        let name = if several { format!("{}, mean", label(score)) } else { label(score) };
+        let values: Vec<_> = evaluations
+            .iter()
+            .map(|evaluation| headline(overall(evaluation, score), unit(score)))
+            .collect();
+        cards += &tables::card(evaluations, &name, tip(score), &values);
+    }
+    if evaluations.iter().any(|evaluation| evaluation.calibration.is_some()) {
+        let values: Vec<_> = evaluations
+            .iter()
+            .map(|evaluation| {
+                let ece = evaluation.calibration.as_ref().map(|calibration| calibration.ece);
+                (ece, "", "over all voxels".to_owned())
+            })
+            .collect();
+        let tip = "Expected calibration error: the mean distance between confidence and the share \
+                   that was right, over the bins of the reliability diagram.";
+        cards += &tables::card(evaluations, "ECE", tip, &values);
+    }
+    let others = probability_scores(evaluations).into_iter().filter(|score| *score != "ece");
+    for score in others.take(PROBABILITIES) {
+        let values: Vec<_> = evaluations
+            .iter()
+            .map(|evaluation| headline(evaluation.probabilities.get(score), unit(score)))
+            .collect();
+        cards += &tables::card(evaluations, &label(score), tip(score), &values);
+    }
+    if cards.is_empty() {
+        return String::new();
+    }
+    let several = if evaluations.len() > 1 { " several" } else { "" };
+    format!(
+        "<section class=\"cards{several}\" aria-label=\"Headline numbers\">\n{cards}</section>\n"
+    )
+}
+
+/// A score over the mean of classes, or over the one class that there is.
+fn overall<'a>(evaluation: &'a Evaluation, score: &str) -> Option<&'a Aggregate> {
+    let class = match evaluation.classes.as_slice() {
+        [one] if !evaluation.masks.contains_key(MEAN) => one.as_str(),
+        _ => MEAN,
+    };
+    evaluation.masks.get(class)?.get(score)
+}
+
+fn headline<'a>(aggregate: Option<&Aggregate>, unit: &'a str) -> (Option<f64>, &'a str, String) {
+    let Some(aggregate) = aggregate else {
+        return (None, unit, "not evaluated".to_owned());
+    };
+    let cases = aggregate.defined + aggregate.undefined;
+    let mut note = String::new();
+    if let Some(sd) = aggregate.sd {
+        put!(note, "± {}, ", number_like(Some(sd), aggregate.mean));
+    }
+    if aggregate.undefined > 0 {
+        put!(note, "defined in {} of ", aggregate.defined);
+    }
+    note += &plural(cases, "case");
+    (aggregate.mean, unit, note)
+}
+
+fn chart(class: &str, drawing: &charts::Drawing, label: &str, caption: &str) -> String {
+    format!(
+        "<figure class=\"chart {class}\">{}<figcaption>{caption}</figcaption></figure>\n",
+        drawing.inline("", label)
+    )
+}
+
+fn classes(evaluations: &[Evaluation]) -> String {
+    let scores = mask_scores(evaluations);
+    if scores.is_empty() || evaluations.iter().all(|evaluation| evaluation.cases.is_empty()) {
+        return String::new();
+    }
+    let mut figures = String::new();
+    // Overlap and one distance show two sides of a model.
+    let first = primary(evaluations);
+    let distance = scores.iter().copied().find(|score| {
+        Some(*score) != first
+            && definition(evaluations, score).is_some_and(|found| found.unit == "mm")
+    });
+    for score in first.into_iter().chain(distance) {
+        let Some(drawing) = charts::strips(evaluations, score) else { continue };
+        let name = label(score);
+        let caption = format!(
+            "{} of each case. Box: quartiles and median; whiskers: up to 1.5 times its width. \
+             n: cases where it is defined; –: cases where it is not.",
+            escape(&name)
+        );
+        let label = format!("Distribution of {name} over cases, for each class");
+        figures += &chart("", &drawing, &label, &caption);
+    }
+    format!("<div class=\"charts\">{figures}</div>\n{}", tables::by_class(evaluations))
+}
+
+fn calibration(evaluations: &[Evaluation]) -> String {
+    let series: Vec<(&str, &Calibration)> = evaluations
+        .iter()
+        .filter_map(|evaluation| Some((evaluation.name.as_str(), evaluation.calibration.as_ref()?)))
+        .collect();
+    let scored = !probability_scores(evaluations).is_empty();
+    let mut body = String::new();
+    if !series.is_empty() {
+        let mut errors = String::new();
+        for (name, calibration) in &series {
+            let voxels = calibration.bins.iter().map(|bin| bin.count).sum();
+            put!(
+                errors,
+                "<li>{}: ECE {} over {} voxels ({})</li>",
+                escape(name),
+                number(Some(calibration.ece)),
+                count(voxels),
+                escape(&calibration.voxels)
+            );
+        }
+        let caption = format!(
+            "<p>Above: how often predictions were right, by their confidence. On the dashed line, \
+             confidence can be taken at its word; below it, the model is overconfident. Beneath: \
+             the number of voxels in each bin, on a logarithmic axis.</p><ul>{errors}</ul>"
+        );
+        body +=
+            &chart("square", &charts::reliability(&series), &charts::describe(&series), &caption);
+    }
+    if !series.is_empty() || scored {
+        body += &tables::probabilities(evaluations);
+    }
+    body
+}
+
+fn curves(report: &ReportInput) -> String {
+    let mut figures = String::new();
+    let mut legend = String::new();
+    for (index, (name, _)) in report.history.iter().enumerate() {
+        put!(legend, "<li><i class=\"chip s{}\"></i>{}</li>", index % SERIES, escape(name));
+    }
+    let legend = format!("<ul class=\"legend\">{legend}</ul>");
+    if let Some(drawing) = charts::loss_curves(&report.history) {
+        let caption = format!("Solid: held-out patches. Dashed: training.{legend}");
+        figures += &chart("", &drawing, "Loss over epochs", &caption);
+    }
+    if let Some(drawing) = charts::dice_curves(&report.history) {
+        let caption = format!(
+            "Over all held-out patches of an epoch together. Thin: each class. It is not the Dice \
+             of whole cases above.{legend}"
+        );
+        figures += &chart("", &drawing, "Dice of held-out patches over epochs", &caption);
+    }
+    if figures.is_empty() { figures } else { format!("<div class=\"charts\">{figures}</div>\n") }
+}
+
+fn pictures(report: &ReportInput) -> String {
+    if report.pictures.is_empty() {
+        return String::new();
+    }
+    let figures: String =
+        report.pictures.iter().enumerate().map(|(index, picture)| picture.figure(index)).collect();
+    format!("<div class=\"pictures\">{figures}</div>\n")
+}
+
+fn cases(evaluations: &[Evaluation]) -> String {
+    let full = || evaluations.iter().filter(|evaluation| !evaluation.cases.is_empty());
+    if full().next().is_none() {
+        return String::new();
+    }
+    let mut body = tables::side_by_side(evaluations);
+    body += &full().map(tables::by_case).collect::<String>();
+    body
+}
+
+fn definitions(evaluations: &[Evaluation]) -> String {
+    if evaluations.iter().all(|evaluation| evaluation.definitions.is_empty()) {
+        return String::new();
+    }
+    let note = "<p class=\"note\">Means are over the cases where a score is defined; “–” stands \
+                for an undefined value, which takes no part in any mean and is counted beside \
+                it.</p>\n";
+    note.to_owned() + &tables::definitions(evaluations)
+}
+
+fn settings(report: &ReportInput) -> String {
+    if report.settings.is_empty() { String::new() } else { tables::settings(&report.settings) }
+}

@@ -1,0 +1,346 @@
+//! A picture of a case: a slice of the image, with what was drawn and what was predicted.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use ndarray::{Array2, ArrayView2};
+
+use super::contour;
+use super::svg::short;
+use super::text::escape;
+use crate::{Error, Result};
+
+/// A slice of a case with outlines on it and, where given, a probability beside it.
+#[derive(Clone, Debug)]
+pub struct Picture {
+    title: String,
+    caption: String,
+    gray: Array2<u8>,
+    spacing: [f64; 2],
+    contours: Vec<Contour>,
+    probability: Option<Array2<f32>>,
+}
+
+/// The outline of a mask on a picture.
+#[derive(Clone, Debug)]
+pub struct Contour {
+    /// What the legend says, such as `reference`, `rater 2` or `liver, predicted`.
+    pub name: String,
+    /// Whose it is: it decides how the line is drawn.
+    pub role: Role,
+    /// Which class, from 0: it decides the color where a picture has several.
+    pub class: usize,
+    /// The mask, `(H, W)`, of the picture's size.
+    pub mask: Array2<bool>,
+}
+
+/// Whose outline it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Role {
+    /// The truth, or what several raters were fused to: dashed.
+    Reference,
+    /// One rater of several: thin.
+    Rater,
+    /// The network's: solid.
+    Prediction,
+}
+
+impl Picture {
+    /// Of a slice `(H, W)` that is gray already (see [`window`]), and the size of its pixels in mm
+    /// along `(H, W)`.
+    ///
+    /// The first row is drawn at the top, the first column on the left: whoever cuts the slice turns
+    /// it as its readers expect it.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Settings`], where the slice is empty or the spacing is not positive.
+    pub fn new(
+        title: impl Into<String>,
+        caption: impl Into<String>,
+        gray: Array2<u8>,
+        spacing: [f64; 2],
+    ) -> Result<Self> {
+        let title = title.into();
+        if gray.is_empty() {
+            return Err(Error::Settings(format!("the picture {title} has no pixels")));
+        }
+        if !spacing.iter().all(|spacing| spacing.is_finite() && *spacing > 0.0) {
+            return Err(Error::Settings(format!(
+                "the picture {title} has a spacing of {spacing:?} mm; it must be positive"
+            )));
+        }
+        let caption = caption.into();
+        Ok(Self { title, caption, gray, spacing, contours: Vec::new(), probability: None })
+    }
+
+    /// With one more outline.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Settings`], where the mask has another size than the picture.
+    pub fn with_contour(mut self, contour: Contour) -> Result<Self> {
+        self.check(&contour.name, contour.mask.dim())?;
+        self.contours.push(contour);
+        Ok(self)
+    }
+
+    /// With the probability `(H, W)` of the foreground, or of the class that matters, shown on a
+    /// second panel. Values that are no number show as 0.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Settings`], where it has another size than the picture.
+    pub fn with_probability(mut self, probability: Array2<f32>) -> Result<Self> {
+        self.check("probability", probability.dim())?;
+        self.probability = Some(probability);
+        Ok(self)
+    }
+
+    fn check(&self, name: &str, size: (usize, usize)) -> Result<()> {
+        if size == self.gray.dim() {
+            return Ok(());
+        }
+        Err(Error::Settings(format!(
+            "{name} of the picture {} has {size:?} pixels, but its image has {:?}",
+            self.title,
+            self.gray.dim()
+        )))
+    }
+
+    /// The picture as an HTML figure; `index` is its place in the page.
+    pub(super) fn figure(&self, index: usize) -> String {
+        let title = escape(&self.title);
+        let names: Vec<&str> = self.contours.iter().map(|contour| contour.name.as_str()).collect();
+        let label = format!("{}: image with outlines of {}", self.title, names.join(", "));
+        let gray: Vec<u8> = self.gray.iter().copied().collect();
+        let png = encode(self.gray.dim(), png::ColorType::Grayscale, &gray);
+        let image = self.image(&format!("id=\"picture-{index}\""), &png);
+        let (mut paths, mut all, mut references) = (String::new(), String::new(), String::new());
+        for (place, contour) in self.contours.iter().enumerate() {
+            let id = format!("outline-{index}-{place}");
+            let path = self.path(&id, contour);
+            if path.is_empty() {
+                continue;
+            }
+            paths += &path;
+            // A dark line beneath, so that the color shows on bright tissue as well.
+            let class = self.class(contour);
+            let line = format!(
+                "<use class=\"{class} halo\" href=\"#{id}\"/><use class=\"{class}\" href=\"#{id}\"/>"
+            );
+            all += &line;
+            if contour.role == Role::Reference {
+                references += &line;
+            }
+        }
+        let mut panels = self.panel(&label, &format!("<defs>{paths}</defs>{image}{all}"));
+        if let Some(probability) = &self.probability {
+            let overlay = self.image("", &heat(probability));
+            let content = format!("<use href=\"#picture-{index}\"/>{overlay}{references}");
+            panels += &self.panel(&format!("{}: predicted probability", self.title), &content);
+        }
+        let legend: String = self.contours.iter().map(|contour| self.legend(contour)).collect();
+        let scale = if self.probability.is_some() {
+            "<li><span class=\"heat\"></span>probability 0 to 1</li>"
+        } else {
+            ""
+        };
+        format!(
+            "<figure class=\"picture\"><h3>{title}</h3>\n<div class=\"panels\">{panels}</div>\n\
+             <figcaption>{}<ul class=\"legend\">{legend}{scale}</ul></figcaption></figure>\n",
+            escape(&self.caption)
+        )
+    }
+
+    /// The picture's size, in units of its shorter pixel side.
+    fn extent(&self) -> [f64; 2] {
+        let unit = self.spacing[0].min(self.spacing[1]);
+        let (height, width) = self.gray.dim();
+        [height as f64 * self.spacing[0] / unit, width as f64 * self.spacing[1] / unit]
+    }
+
+    fn panel(&self, label: &str, content: &str) -> String {
+        let [h, w] = self.extent().map(short);
+        format!(
+            "<svg class=\"panel\" viewBox=\"0 0 {w} {h}\" role=\"img\" aria-label=\"{}\">\
+             {content}</svg>\n",
+            escape(label)
+        )
+    }
+
+    fn image(&self, attribute: &str, png: &[u8]) -> String {
+        let [h, w] = self.extent().map(short);
+        format!(
+            "<image {attribute} width=\"{w}\" height=\"{h}\" preserveAspectRatio=\"none\" \
+             href=\"data:image/png;base64,{}\"/>",
+            STANDARD.encode(png)
+        )
+    }
+
+    /// The outline of a contour, to be drawn by reference; empty where its mask is.
+    fn path(&self, id: &str, contour: &Contour) -> String {
+        let path = contour::path(&contour.mask.view());
+        if path.is_empty() {
+            return String::new();
+        }
+        let unit = self.spacing[0].min(self.spacing[1]);
+        let [sy, sx] = self.spacing.map(|spacing| short(spacing / unit));
+        format!(
+            "<path id=\"{id}\" vector-effect=\"non-scaling-stroke\" transform=\"scale({sx} {sy})\" \
+             d=\"{path}\"/>"
+        )
+    }
+
+    /// Where all outlines are of one class, color tells whose they are; else it tells the classes.
+    fn class(&self, contour: &Contour) -> String {
+        let role = match contour.role {
+            Role::Reference => "reference",
+            Role::Rater => "rater",
+            Role::Prediction => "prediction",
+        };
+        let one_class = self.contours.iter().all(|other| other.class == self.contours[0].class);
+        let color = if one_class { contour.role as usize } else { contour.class % super::SERIES };
+        format!("outline {role} o{color}")
+    }
+
+    fn legend(&self, contour: &Contour) -> String {
+        let absent = if contour.mask.iter().any(|set| *set) { "" } else { " (not in this slice)" };
+        format!(
+            "<li><svg class=\"swatch\" viewBox=\"0 0 24 10\" aria-hidden=\"true\"><path class=\"{}\" \
+             d=\"M1 5H23\"/></svg>{}{absent}</li>",
+            self.class(contour),
+            escape(&contour.name)
+        )
+    }
+}
+
+/// Gray values of a slice `(H, W)` for a picture.
+///
+/// `range` is black and white, such as a CT window in HU; where it is `None`, the half percent of
+/// values at either end is cut off. Values that are no number are black, and so is a slice of one
+/// value only.
+pub fn window(slice: &ArrayView2<'_, f32>, range: Option<[f32; 2]>) -> Array2<u8> {
+    let [low, high] = range.unwrap_or_else(|| {
+        let mut sorted: Vec<f32> =
+            slice.iter().copied().filter(|value| value.is_finite()).collect();
+        sorted.sort_by(f32::total_cmp);
+        let cut = sorted.len() / 200;
+        let ends = (sorted.get(cut), sorted.len().checked_sub(1 + cut).map(|last| sorted[last]));
+        [ends.0.copied().unwrap_or(0.0), ends.1.unwrap_or(0.0)]
+    });
+    slice.mapv(|value| {
+        let share = (value - low) / (high - low);
+        // As a cast takes what is no number, and saturates.
+        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "0 to 255")]
+        let gray = (share * 255.0).round() as u8;
+        gray
+    })
+}
+
+/// A probability as a picture of transparent to strong color.
+fn heat(probability: &Array2<f32>) -> Vec<u8> {
+    let mut pixels = Vec::with_capacity(4 * probability.len());
+    for &value in probability {
+        let value = if value.is_finite() { value.clamp(0.0, 1.0) } else { 0.0 };
+        pixels.extend(color(value));
+    }
+    encode(probability.dim(), png::ColorType::Rgba, &pixels)
+}
+
+/// From violet over orange to pale yellow, bright where sure; transparent towards 0.
+fn color(value: f32) -> [u8; 4] {
+    const STOPS: [[f32; 3]; 4] =
+        [[70.0, 20.0, 110.0], [190.0, 50.0, 90.0], [250.0, 140.0, 40.0], [255.0, 245.0, 160.0]];
+    let place = value * 3.0;
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "0 to 2")]
+    let below = (place.floor() as usize).min(2);
+    let share = place - below as f32;
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "0 to 255")]
+    let byte = |value: f32| value.round() as u8;
+    let [r, g, b] = std::array::from_fn(|channel| {
+        byte(STOPS[below][channel] + share * (STOPS[below + 1][channel] - STOPS[below][channel]))
+    });
+    [r, g, b, byte(220.0 * (value * 4.0).min(1.0))]
+}
+
+/// Pixels as a PNG file. Nothing is read here: image files are the crate `data`'s.
+fn encode((height, width): (usize, usize), color: png::ColorType, pixels: &[u8]) -> Vec<u8> {
+    let mut file = Vec::new();
+    let size = |extent: usize| u32::try_from(extent).expect("a slice has fewer pixels than 2^32");
+    let mut encoder = png::Encoder::new(&mut file, size(width), size(height));
+    encoder.set_color(color);
+    encoder.set_depth(png::BitDepth::Eight);
+    encoder
+        .write_header()
+        .and_then(|mut writer| writer.write_image_data(pixels))
+        .expect("a full picture of more than no pixels goes into memory");
+    file
+}
+
+#[cfg(test)]
+mod tests {
+    use ndarray::array;
+
+    use super::*;
+
+    #[test]
+    fn a_window_cuts_off_and_takes_what_is_no_number_for_black() {
+        let slice = array![[-100.0, 0.0, 50.0], [100.0, 500.0, f32::NAN]];
+
+        assert_eq!(window(&slice.view(), Some([0.0, 100.0])), array![[0, 0, 128], [255, 255, 0]]);
+        assert_eq!(window(&array![[3.0, 3.0]].view(), None), array![[0, 0]]);
+        assert_eq!(window(&Array2::zeros((0, 0)).view(), None).len(), 0);
+    }
+
+    #[test]
+    fn a_picture_comes_back_from_its_png() {
+        let gray = array![[0u8, 10, 20], [30, 40, 255]];
+        let pixels: Vec<u8> = gray.iter().copied().collect();
+
+        let file = encode(gray.dim(), png::ColorType::Grayscale, &pixels);
+
+        let mut reader = png::Decoder::new(std::io::Cursor::new(file)).read_info().unwrap();
+        let mut back = vec![0; reader.output_buffer_size().unwrap()];
+        let info = reader.next_frame(&mut back).unwrap();
+        assert_eq!((info.width, info.height), (3, 2));
+        assert_eq!(back, pixels);
+    }
+
+    #[test]
+    fn masks_of_another_size_are_refused() {
+        let picture = Picture::new("case 1", "", Array2::zeros((2, 3)), [1.0, 1.0]).unwrap();
+        let mask = Array2::from_elem((3, 2), true);
+        let contour = Contour { name: "rater 1".to_owned(), role: Role::Rater, class: 0, mask };
+
+        let error = picture.with_contour(contour).unwrap_err();
+
+        let expected = "rater 1 of the picture case 1 has (3, 2) pixels, but its image has (2, 3)";
+        assert_eq!(error.to_string(), expected);
+        assert!(Picture::new("", "", Array2::zeros((0, 3)), [1.0, 1.0]).is_err());
+        assert!(Picture::new("", "", Array2::zeros((1, 1)), [1.0, 0.0]).is_err());
+    }
+
+    #[test]
+    fn pixels_that_are_not_square_keep_their_proportions() {
+        let picture = Picture::new("", "", Array2::zeros((2, 3)), [2.5, 0.5]).unwrap();
+
+        assert!(picture.figure(0).contains("viewBox=\"0 0 3 10\""));
+    }
+
+    #[test]
+    fn an_outline_that_is_not_in_the_slice_is_named_all_the_same() {
+        let mask = Array2::from_elem((2, 3), false);
+        let contour = Contour { name: "rater 1".to_owned(), role: Role::Rater, class: 0, mask };
+        let picture = Picture::new("", "", Array2::zeros((2, 3)), [1.0, 1.0]).unwrap();
+
+        let figure = picture.with_contour(contour).unwrap().figure(0);
+
+        assert!(figure.contains("rater 1 (not in this slice)") && !figure.contains("<use"));
+    }
+
+    #[test]
+    fn probability_is_clear_at_zero_and_bright_at_one() {
+        assert_eq!(color(0.0)[3], 0);
+        assert_eq!(color(1.0), [255, 245, 160, 220]);
+    }
+}
