@@ -1,0 +1,194 @@
+//! Patches at the positions that an affine map says.
+//!
+//! Arrays are framed by one voxel of what lies beyond them, and positions are kept within that
+//! frame: then every position has eight neighbours, and inner loops have no branches.
+
+use ndarray::{Array3, Array4, ArrayView3, Axis};
+use rayon::prelude::*;
+
+use super::spatial::Affine;
+use crate::patch::part;
+use crate::real::{compact, index, offset, single};
+use crate::resample::settle_ignored;
+use crate::resample_labels::Votes;
+use crate::{Outside, Patch, Truth};
+
+/// How far two weights of `f32` may differ by rounding alone.
+const ROUNDING: f64 = 1e-6;
+
+/// The patch of the map's output size, with intensities and truth from where the map says; what
+/// happens to them is said at [`Spatial`](super::Spatial).
+pub fn warp(patch: &Patch, affine: &Affine) -> Patch {
+    let corner = |axis: usize| {
+        let (before, after) = (patch.size()[axis] / 2, affine.out_size[axis] / 2);
+        patch.corner[axis] + offset(before) - offset(after)
+    };
+    let truth = match &patch.truth {
+        Truth::Hard(labels) => Truth::Hard(warp_labels(labels.view(), affine)),
+        Truth::Soft(soft) => {
+            let beyond: Vec<f32> = background(soft.shape()[0]);
+            let mut soft = warp_channels(soft, affine, &beyond);
+            settle_ignored(&mut soft);
+            Truth::Soft(soft)
+        }
+    };
+    let outside = patch.outside.as_ref().map(|outside| Outside {
+        voxels: warp_nearest(outside.voxels.view(), affine, true),
+        channels: outside.channels.clone(),
+    });
+    let beyond = vec![0.0; patch.image.shape()[0]];
+    Patch {
+        image: warp_channels(&patch.image, affine, &beyond),
+        truth,
+        outside,
+        corner: std::array::from_fn(corner),
+    }
+}
+
+/// Certain background.
+fn background(classes: usize) -> Vec<f32> {
+    (0..classes).map(|class| f32::from(u8::from(class == 0))).collect()
+}
+
+/// One position: the index of the first of its neighbours in a framed array, and the weights of the
+/// last along each axis.
+#[derive(Clone, Copy)]
+struct Place {
+    at: u32,
+    weights: [f32; 3],
+}
+
+/// From rows of the output to places in a framed array.
+struct Places<'a> {
+    affine: &'a Affine,
+    /// Of the array without its frame.
+    size: [usize; 3],
+    /// Of the framed array, along z and y.
+    strides: [usize; 2],
+}
+
+impl<'a> Places<'a> {
+    fn new(affine: &'a Affine, shape: &[usize]) -> Self {
+        let size = [shape[0], shape[1], shape[2]];
+        Self { affine, size, strides: [(size[1] + 2) * (size[2] + 2), size[2] + 2] }
+    }
+
+    fn row(&self, z: usize, y: usize, places: &mut Vec<Place>) {
+        let start = self.affine.position([z, y, 0]);
+        let step = self.affine.matrix().map(|row| row[2]);
+        let ends = self.size.map(|voxels| voxels as f64);
+        places.clear();
+        places.extend((0..self.affine.out_size[2]).map(|x| {
+            let mut whole = [0; 3];
+            let mut weights = [0.0; 3];
+            for axis in 0..3 {
+                let position = start[axis] + x as f64 * step[axis];
+                let position = position.clamp(-1.0, ends[axis]) + 1.0;
+                whole[axis] = index(position).min(self.size[axis]);
+                weights[axis] = single(position - whole[axis] as f64);
+            }
+            let at = whole[0] * self.strides[0] + whole[1] * self.strides[1] + whole[2];
+            Place { at: compact(at), weights }
+        }));
+    }
+
+    /// The eight neighbours of a place: along x fastest, then y, then z.
+    #[inline]
+    fn neighbours<T: Copy>(&self, framed: &[T], place: &Place) -> [T; 8] {
+        let [plane, row] = self.strides;
+        let at = place.at as usize;
+        let near = &framed[at..at + row + 2];
+        let far = &framed[at + plane..at + plane + row + 2];
+        [near[0], near[1], near[row], near[row + 1], far[0], far[1], far[row], far[row + 1]]
+    }
+}
+
+fn framed<T: Copy>(array: ArrayView3<'_, T>, beyond: T) -> Vec<T> {
+    let size = [array.shape()[0], array.shape()[1], array.shape()[2]];
+    part(array, [-1; 3], size.map(|voxels| voxels + 2), beyond).into_raw_vec_and_offset().0
+}
+
+/// Channels `(C, D, H, W)`, each with its own value beyond the array.
+fn warp_channels(array: &Array4<f32>, affine: &Affine, beyond: &[f32]) -> Array4<f32> {
+    let places = Places::new(affine, &array.shape()[1..]);
+    let channels = array.axis_iter(Axis(0)).zip(beyond);
+    let channels: Vec<Vec<f32>> =
+        channels.map(|(channel, &beyond)| framed(channel, beyond)).collect();
+    let [d, h, w] = affine.out_size;
+    let mut output = Array4::zeros((channels.len(), d, h, w));
+    let slices = output.axis_iter_mut(Axis(1)).into_par_iter().enumerate();
+    slices.for_each_init(Vec::new, |buffer, (z, mut slice)| {
+        for y in 0..h {
+            places.row(z, y, buffer);
+            for (framed, mut plane) in channels.iter().zip(slice.axis_iter_mut(Axis(0))) {
+                for (value, place) in plane.row_mut(y).iter_mut().zip(buffer.iter()) {
+                    let [tz, ty, tx] = place.weights;
+                    let n = places.neighbours(framed, place);
+                    let mix = |low: f32, high: f32, t: f32| low + (high - low) * t;
+                    let near = mix(mix(n[0], n[1], tx), mix(n[2], n[3], tx), ty);
+                    let far = mix(mix(n[4], n[5], tx), mix(n[6], n[7], tx), ty);
+                    *value = mix(near, far, tz);
+                }
+            }
+        }
+    });
+    output
+}
+
+/// Class indices: the class of the most weight; of equal ones, that of the nearest voxel. Beyond
+/// the array is background.
+fn warp_labels(labels: ArrayView3<'_, u16>, affine: &Affine) -> Array3<u16> {
+    let places = Places::new(affine, labels.shape());
+    let framed = framed(labels, 0);
+    warped(affine, 0, |z, y, buffer, row| {
+        places.row(z, y, buffer);
+        for (label, place) in row.iter_mut().zip(buffer.iter()) {
+            let n = places.neighbours(&framed, place);
+            *label = if n.iter().all(|&label| label == n[0]) { n[0] } else { elected(&n, place) };
+        }
+    })
+}
+
+fn elected(labels: &[u16; 8], place: &Place) -> u16 {
+    let [tz, ty, tx] = place.weights.map(f64::from);
+    let mut votes = Votes::default();
+    for (i, &label) in labels.iter().enumerate() {
+        let along = |bit: usize, t: f64| if i & bit > 0 { t } else { 1.0 - t };
+        votes.add(label, along(4, tz) * along(2, ty) * along(1, tx));
+    }
+    votes.winner(labels[nearest(place)], ROUNDING)
+}
+
+/// Which of the eight neighbours is the nearest.
+fn nearest(place: &Place) -> usize {
+    let bits = place.weights.map(|weight| usize::from(weight >= 0.5));
+    4 * bits[0] + 2 * bits[1] + bits[2]
+}
+
+fn warp_nearest(array: ArrayView3<'_, bool>, affine: &Affine, beyond: bool) -> Array3<bool> {
+    let places = Places::new(affine, array.shape());
+    let framed = framed(array, beyond);
+    warped(affine, beyond, |z, y, buffer, row| {
+        places.row(z, y, buffer);
+        for (value, place) in row.iter_mut().zip(buffer.iter()) {
+            *value = places.neighbours(&framed, place)[nearest(place)];
+        }
+    })
+}
+
+/// An array that is filled row by row, slices side by side.
+fn warped<T: Copy + Send + Sync>(
+    affine: &Affine,
+    start: T,
+    fill: impl Fn(usize, usize, &mut Vec<Place>, &mut [T]) + Sync,
+) -> Array3<T> {
+    let mut output = Array3::from_elem(affine.out_size, start);
+    let slices = output.axis_iter_mut(Axis(0)).into_par_iter().enumerate();
+    slices.for_each_init(Vec::new, |buffer, (z, mut slice)| {
+        for (y, mut row) in slice.axis_iter_mut(Axis(0)).enumerate() {
+            let row = row.as_slice_mut().expect("a row of an array in standard layout");
+            fill(z, y, buffer, row);
+        }
+    });
+    output
+}

@@ -1,0 +1,142 @@
+//! The largest patch that memory allows: nnU-Net's planning of patch and batch.
+
+use crate::real::index;
+use crate::topology::{Topology, topology};
+
+/// No feature map gets shorter than this, voxels.
+pub(crate) const MIN_EDGE: usize = 4;
+
+/// What decides how large a patch may be. Axes are those of the network.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Budget {
+    pub(crate) rank: usize,
+    pub(crate) spacing: [f64; 3],
+    /// Median size of the resampled cases, voxels.
+    pub(crate) median_size: [f64; 3],
+    pub(crate) classes: usize,
+    pub(crate) cases: usize,
+    /// Memory of the device, GB.
+    pub(crate) memory: f64,
+}
+
+impl Budget {
+    /// Patch and batch for nnU-Net's plain U-Net.
+    ///
+    /// Starts from a patch of the aspect ratio that the spacing asks for, no larger than the median
+    /// case, and shortens the axis that is longest compared with that case until two patches fit.
+    ///
+    /// # Source
+    ///
+    /// `ExperimentPlanner.get_plans_for_configuration` of nnU-Net v2.
+    pub(crate) fn plan(&self) -> ([usize; 3], usize) {
+        // Feature values that nnU-Net found to fit into 8 GB, for this many patches.
+        let (reference, batch, most) =
+            if self.rank == 2 { (85e6, 12.0, 512) } else { (560e6, 2.0, 320) };
+        let reference = reference * self.memory / 8.0;
+        let values = |topology: &Topology| topology.feature_values(32, most, self.classes);
+
+        let mut found = topology(self.spacing, self.start(), MIN_EDGE);
+        while values(&found) / batch * 2.0 > reference {
+            let Some(smaller) = self.shorter(&found) else { break };
+            found = smaller;
+        }
+        let voxels: f64 = found.patch_size.iter().map(|&voxels| voxels as f64).product();
+        let fitting = (reference / values(&found) * batch).round_ties_even();
+        let data: f64 = self.median_size.iter().skip(3 - self.rank).product();
+        let slices = if self.rank == 2 { self.median_size[0] } else { 1.0 };
+        // A batch should not show more than a twentieth of the data set.
+        let covering = (data * slices * self.cases as f64 * 0.05 / voxels).round_ties_even();
+        (found.patch_size, index(fitting.min(covering)).max(2))
+    }
+
+    fn start(&self) -> [usize; 3] {
+        let first = 3 - self.rank;
+        let (edge, rank): (f64, f64) = if self.rank == 2 { (2048.0, 2.0) } else { (256.0, 3.0) };
+        let fineness: f64 = self.spacing[first..].iter().map(|mm| 1.0 / mm).product();
+        let scale = edge / fineness.powf(1.0 / rank);
+        std::array::from_fn(|axis| {
+            if axis < first {
+                return 1;
+            }
+            let aspect = (scale / self.spacing[axis]).round_ties_even();
+            index(aspect.min(self.median_size[axis])).max(1)
+        })
+    }
+
+    fn shorter(&self, found: &Topology) -> Option<Topology> {
+        let patch = found.patch_size;
+        let relative = |axis: usize| patch[axis] as f64 / self.median_size[axis];
+        let mut longest = 3 - self.rank;
+        for axis in longest..3 {
+            if relative(axis) >= relative(longest) {
+                longest = axis;
+            }
+        }
+        // The step is that of the shortened patch: it may need fewer halvings.
+        let step = |topology: &Topology| 1usize << topology.pools[longest];
+        let mut shortened = patch;
+        shortened[longest] = patch[longest].checked_sub(step(found)).filter(|&left| left > 0)?;
+        let step = step(&topology(self.spacing, shortened, MIN_EDGE));
+        shortened[longest] = patch[longest] - step;
+        let shorter = topology(self.spacing, shortened, MIN_EDGE);
+        (shorter.patch_size[longest] < patch[longest]).then_some(shorter)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The hippocampus of the Medical Segmentation Decathlon: 260 cases of 1 mm.
+    const HIPPOCAMPUS: Budget = Budget {
+        rank: 3,
+        spacing: [1.0; 3],
+        median_size: [36.0, 50.0, 35.0],
+        classes: 3,
+        cases: 260,
+        memory: 8.0,
+    };
+
+    #[test]
+    fn small_volumes_become_one_patch_and_a_larger_batch() {
+        assert_eq!(HIPPOCAMPUS.plan(), ([40, 56, 40], 9));
+    }
+
+    #[test]
+    fn slices_of_small_volumes_become_one_patch() {
+        assert_eq!(Budget { rank: 2, ..HIPPOCAMPUS }.plan(), ([1, 56, 40], 366));
+    }
+
+    #[test]
+    fn brains_become_cubes_of_128_voxels() {
+        let brains =
+            Budget { median_size: [140.0, 171.0, 137.0], classes: 4, cases: 484, ..HIPPOCAMPUS };
+
+        assert_eq!(brains.plan(), ([128; 3], 2));
+    }
+
+    #[test]
+    fn hearts_keep_the_aspect_of_their_size() {
+        let hearts = Budget {
+            spacing: [1.37, 1.25, 1.25],
+            median_size: [115.0, 320.0, 232.0],
+            classes: 2,
+            cases: 20,
+            ..HIPPOCAMPUS
+        };
+
+        assert_eq!(hearts.plan(), ([80, 192, 160], 2));
+    }
+
+    #[test]
+    fn less_memory_means_smaller_patches() {
+        let voxels = |memory: f64| {
+            let budget = Budget { median_size: [200.0; 3], memory, ..HIPPOCAMPUS };
+            budget.plan().0.iter().product::<usize>()
+        };
+
+        assert!(voxels(1.0) < voxels(4.0));
+        assert!(voxels(4.0) < voxels(24.0));
+        assert!(voxels(1e-6) > 0, "there is always a patch");
+    }
+}

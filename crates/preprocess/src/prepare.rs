@@ -1,0 +1,177 @@
+use ndarray::{Array3, Array4, Axis, Zip, s};
+use rand_chacha::ChaCha8Rng;
+use volume::{Image, Label};
+
+use crate::crop::{Nonzero, Region, nonzero};
+use crate::locations::Locations;
+use crate::normalize::Normalize;
+use crate::orient::Orientation;
+use crate::resample::Resampling;
+use crate::restore::Restore;
+use crate::spline::Interpolation;
+use crate::{Error, Fusion, Plan, Result, Truth, fuse};
+
+/// A label, the number of classes, how raters are fused, and the randomness that takes.
+pub type Annotation<'a> = (&'a Label, usize, &'a Fusion, &'a mut ChaCha8Rng);
+
+/// A case as a network wants it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Prepared {
+    /// Normalised intensities on the network's grid, `(C, D, H, W)`.
+    pub image: Array4<f32>,
+    /// The truth on that grid, where there is a label.
+    pub truth: Option<Truth>,
+    /// What is outside the patient on that grid, for channels normalised without it.
+    pub outside: Option<Outside>,
+    /// Where classes are found on that grid.
+    pub locations: Locations,
+    /// The way back to the file's grid.
+    pub restore: Restore,
+    /// Spacing of that grid, mm, `(z, y, x)`.
+    pub spacing: [f64; 3],
+}
+
+/// What is outside the patient, and 0 in some channels.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Outside {
+    /// The voxels, `(D, H, W)`.
+    pub voxels: Array3<bool>,
+    /// The channels that are 0 there.
+    pub channels: Vec<usize>,
+}
+
+impl Plan {
+    /// Prepares a case: fuses raters, turns axes, cuts off the empty margin, normalises, and
+    /// resamples, in this order.
+    ///
+    /// The same case gives the same bits, whatever the number of threads.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Channels`], [`Error::NotFinite`], [`Error::NotRgb`], where the image does not suit
+    /// the plan; [`Error::GridMismatch`], where the label lies elsewhere; and where [`fuse`] fails.
+    pub fn prepare(&self, image: &Image, truth: Option<Annotation<'_>>) -> Result<Prepared> {
+        self.check(image)?;
+        let turned = if self.canonical {
+            Orientation::canonical(&image.grid)
+        } else {
+            Orientation::IDENTITY
+        };
+        let orientation = turned.then(self.transpose);
+        let classes = truth.as_ref().map_or(0, |&(_, classes, _, _)| classes);
+        let truth = truth.map(|annotation| fused(image, annotation)).transpose()?;
+
+        let view = orientation.view_channels(image.data.view());
+        let size = orientation.turn(image.grid.size);
+        let Nonzero { region, outside } = if self.crop_to_nonzero {
+            nonzero(view)
+        } else {
+            Nonzero { region: Region::whole(size), outside: None }
+        };
+        let [z, y, x] = region.slices();
+        let mut data = view.slice(s![.., z, y, x]).as_standard_layout().into_owned();
+        for (mut channel, normalize) in data.axis_iter_mut(Axis(0)).zip(&self.normalize) {
+            normalize.apply(channel.view_mut(), outside.as_ref().map(|outside| outside.view()))?;
+        }
+
+        let spacing = orientation.turn(image.grid.spacing);
+        let target = match (self.resample, self.rank) {
+            (false, _) => spacing,
+            (true, 2) => [spacing[0], self.spacing[1], self.spacing[2]],
+            (true, _) => self.spacing,
+        };
+        let resampling = Resampling::to_spacing(region.size, spacing, target);
+        let truth = truth.map(|truth| {
+            let kept = cropped(&truth, orientation, region);
+            resampled(kept, outside.as_ref(), resampling)
+        });
+        let locations = truth.as_ref().map(|truth| Locations::find(truth, classes));
+        let restore = Restore { grid: image.grid.clone(), orientation, region, resampling };
+        Ok(Prepared {
+            image: self.resampled_image(data, resampling),
+            truth,
+            outside: outside.and_then(|outside| self.outside(&outside, resampling)),
+            locations: locations.unwrap_or_default(),
+            restore,
+            spacing: target,
+        })
+    }
+
+    fn check(&self, image: &Image) -> Result<()> {
+        let (expected, actual) = (self.normalize.len(), image.channels());
+        if expected != actual {
+            return Err(Error::Channels { expected, actual });
+        }
+        let bad = image.data.indexed_iter().find(|(_, value)| !value.is_finite());
+        match bad {
+            Some(((channel, z, y, x), &value)) => {
+                Err(Error::NotFinite { channel, voxel: [z, y, x], value })
+            }
+            None => Ok(()),
+        }
+    }
+
+    fn resampled_image(&self, data: Array4<f32>, resampling: Resampling) -> Array4<f32> {
+        if resampling.is_identity() {
+            return data;
+        }
+        let [d, h, w] = resampling.to;
+        let mut image = Array4::zeros((data.shape()[0], d, h, w));
+        for (from, mut to) in data.axis_iter(Axis(0)).zip(image.axis_iter_mut(Axis(0))) {
+            let across = Interpolation::Nearest;
+            to.assign(&resampling.intensities(from, self.interpolation, across));
+        }
+        image
+    }
+
+    fn outside(&self, outside: &Array3<bool>, resampling: Resampling) -> Option<Outside> {
+        let masked = |normalize: &Normalize| *normalize == Normalize::ZScore { masked: true };
+        let channels: Vec<usize> =
+            (0..self.normalize.len()).filter(|&at| masked(&self.normalize[at])).collect();
+        if channels.is_empty() {
+            return None;
+        }
+        let labels = resampling.labels(outside.mapv(u16::from).view());
+        Some(Outside { voxels: labels.mapv(|label| label > 0), channels })
+    }
+}
+
+fn fused(image: &Image, (label, classes, fusion, rng): Annotation<'_>) -> Result<Truth> {
+    if let Some(difference) = image.grid.difference(label.grid()) {
+        return Err(Error::GridMismatch(difference));
+    }
+    fuse(label, classes, fusion, rng)
+}
+
+fn cropped(truth: &Truth, orientation: Orientation, region: Region) -> Truth {
+    let [z, y, x] = region.slices();
+    match truth {
+        Truth::Hard(labels) => {
+            let view = orientation.view(labels.view());
+            Truth::Hard(view.slice(s![z, y, x]).as_standard_layout().into_owned())
+        }
+        Truth::Soft(soft) => {
+            let view = orientation.view_channels(soft.view());
+            Truth::Soft(view.slice(s![.., z, y, x]).as_standard_layout().into_owned())
+        }
+    }
+}
+
+/// Background outside the patient competes for voxels by itself, apart from that inside, as in
+/// nnU-Net, which writes it as −1; then it is background like any other.
+fn resampled(truth: Truth, outside: Option<&Array3<bool>>, resampling: Resampling) -> Truth {
+    if resampling.is_identity() {
+        return truth;
+    }
+    match (truth, outside) {
+        (Truth::Hard(mut labels), Some(outside)) => {
+            // Shifted by one: 0 is outside.
+            Zip::from(&mut labels).and(outside).for_each(|label, &outside| {
+                *label = if outside && *label == 0 { 0 } else { label.saturating_add(1) };
+            });
+            let labels = resampling.labels(labels.view());
+            Truth::Hard(labels.mapv_into(|label| label.saturating_sub(1)))
+        }
+        (truth, _) => resampling.truth(&truth),
+    }
+}

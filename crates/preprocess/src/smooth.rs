@@ -1,0 +1,187 @@
+//! Label smoothing: doubt where none was written down.
+
+use ndarray::{Array3, Array4, ArrayView3, Axis, Zip};
+use serde::{Deserialize, Serialize};
+
+use crate::number::Fraction;
+use crate::real::{Real, label, single};
+use crate::{Error, Result, Truth};
+
+/// Moves some probability from the labelled class to all classes alike.
+///
+/// With `t` one-hot over `C` classes, a smoothed voxel gets `(1 − epsilon) · t + epsilon / C`.
+/// Ignored voxels stay ignored.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+#[non_exhaustive]
+pub enum LabelSmoothing {
+    /// At every voxel.
+    Uniform {
+        /// How much probability is moved.
+        epsilon: Fraction,
+    },
+    /// At voxels whose neighborhood holds another class, on both sides of an edge; the rest stays
+    /// hard. A neighborhood with an ignored voxel is left alone, and the end of the image is no
+    /// edge.
+    ///
+    /// # Source
+    ///
+    /// Wang et al., *Dice Semimetric Losses*, MICCAI 2023,
+    /// [arXiv:2303.16296](https://arxiv.org/abs/2303.16296): epsilon 0.5, a square of 3 voxels.
+    /// For volumes, the square becomes a cube.
+    Boundary {
+        /// How much probability is moved.
+        epsilon: Fraction,
+        /// Width of the neighborhood, voxels, an odd number.
+        kernel: usize,
+    },
+}
+
+impl LabelSmoothing {
+    /// Smooths a truth of `classes` classes.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Settings`], where the kernel is even, or where the boundary of a soft truth is
+    /// asked for, which has none.
+    pub fn apply(self, truth: &Truth, classes: usize) -> Result<Truth> {
+        let keep = |epsilon: Fraction| single(1.0 - epsilon.get());
+        let spread = |epsilon: Fraction| single(epsilon.get() / classes as f64);
+        let mut soft = truth.to_soft(classes);
+        match (self, truth) {
+            (Self::Uniform { epsilon }, _) => {
+                let ignored = truth.weight(classes);
+                for mut channel in soft.axis_iter_mut(Axis(0)) {
+                    channel.mapv_inplace(|p| keep(epsilon) * p + spread(epsilon));
+                    if let Some(weight) = &ignored {
+                        channel *= weight;
+                    }
+                }
+            }
+            (Self::Boundary { epsilon, kernel }, Truth::Hard(labels)) => {
+                let boundary = label_boundary(labels.view(), classes, kernel)?;
+                for mut channel in soft.axis_iter_mut(Axis(0)) {
+                    Zip::from(&mut channel).and(&boundary).for_each(|p, &boundary| {
+                        if boundary {
+                            *p = keep(epsilon) * *p + spread(epsilon);
+                        }
+                    });
+                }
+            }
+            (Self::Boundary { .. }, Truth::Soft(_)) => {
+                let text = "label smoothing at the boundary needs hard labels; use a hard fusion \
+                            such as majority, or uniform smoothing";
+                return Err(Error::Settings(text.to_owned()));
+            }
+        }
+        Ok(Truth::Soft(soft))
+    }
+}
+
+/// Where a cube of `kernel` voxels around a voxel holds more than one class, and no ignored voxel
+/// (index `classes` or more), `(D, H, W)`. Only voxels of the image are looked at.
+///
+/// # Errors
+///
+/// [`Error::Settings`], where the kernel is even.
+pub fn label_boundary(
+    labels: ArrayView3<'_, u16>,
+    classes: usize,
+    kernel: usize,
+) -> Result<Array3<bool>> {
+    if kernel.is_multiple_of(2) {
+        return Err(Error::Settings(format!(
+            "a neighborhood of {kernel} voxels has no middle; use an odd number"
+        )));
+    }
+    let radius = kernel / 2;
+    let (mut smallest, mut largest) = (labels.to_owned(), labels.to_owned());
+    for axis in 0..3 {
+        smallest = windowed(&smallest, axis, radius, u16::min);
+        largest = windowed(&largest, axis, radius, u16::max);
+    }
+    let ignore = label(classes);
+    Ok(Zip::from(&smallest).and(&largest).map_collect(|&low, &high| low != high && high < ignore))
+}
+
+/// The smallest or largest value within `radius` voxels along an axis.
+fn windowed(
+    input: &Array3<u16>,
+    axis: usize,
+    radius: usize,
+    pick: fn(u16, u16) -> u16,
+) -> Array3<u16> {
+    let length = input.shape()[axis];
+    let mut output = input.clone();
+    for shift in 1..=radius.min(length - 1) {
+        let here = length - shift;
+        for (to, from) in [(0..here, shift..length), (shift..length, 0..here)] {
+            let mut target = output.slice_axis_mut(Axis(axis), to.into());
+            let source = input.slice_axis(Axis(axis), from.into());
+            Zip::from(&mut target)
+                .and(&source)
+                .for_each(|value, &other| *value = pick(*value, other));
+        }
+    }
+    output
+}
+
+/// A map of the foreground's probability, `(D, H, W)`, as two classes, `(2, D, H, W)`, and where
+/// it counts: a voxel that holds `ignore` gets 0 in both classes.
+pub fn soft_from_foreground<T: Real>(
+    foreground: ArrayView3<'_, T>,
+    ignore: Option<T>,
+) -> (Array4<T>, Array3<bool>) {
+    let kept = foreground.mapv(|p| ignore != Some(p));
+    let of = |class: fn(T) -> T| {
+        let value = |&p: &T, &kept: &bool| if kept { class(p) } else { T::zero() };
+        Zip::from(&foreground).and(&kept).map_collect(value)
+    };
+    let (background, foreground) = (of(|p| T::one() - p), of(|p| p));
+    let soft = ndarray::stack(Axis(0), &[background.view(), foreground.view()])
+        .expect("both classes have the shape of the map");
+    (soft, kept)
+}
+
+#[cfg(test)]
+mod tests {
+    use ndarray::array;
+
+    use super::*;
+
+    const HALF: Fraction = Fraction::literal(0.5);
+
+    #[test]
+    fn both_sides_of_an_edge_are_smoothed_and_nothing_else() -> anyhow::Result<()> {
+        let truth = Truth::Hard(array![[[0, 0, 1, 1]]]);
+        let smoothing = LabelSmoothing::Boundary { epsilon: HALF, kernel: 3 };
+
+        let Truth::Soft(soft) = smoothing.apply(&truth, 2)? else { anyhow::bail!("hard") };
+
+        assert_eq!(soft.index_axis(Axis(0), 1), array![[[0.0, 0.25, 0.75, 1.0]]]);
+        assert_eq!(soft.sum_axis(Axis(0)), Array3::<f32>::ones((1, 1, 4)));
+        Ok(())
+    }
+
+    #[test]
+    fn uniform_smoothing_leaves_ignored_voxels_ignored() -> anyhow::Result<()> {
+        let truth = Truth::Hard(array![[[0, 1, 2]]]);
+
+        let smoothed = LabelSmoothing::Uniform { epsilon: HALF }.apply(&truth, 2)?;
+
+        assert_eq!(smoothed.to_soft(2).index_axis(Axis(0), 1), array![[[0.25, 0.75, 0.0]]]);
+        assert_eq!(smoothed.weight(2), truth.weight(2));
+        Ok(())
+    }
+
+    #[test]
+    fn boundaries_of_soft_labels_and_even_kernels_are_refused() {
+        let smoothing = |kernel| LabelSmoothing::Boundary { epsilon: HALF, kernel };
+        let soft = Truth::Soft(Array4::ones((1, 1, 1, 1)));
+
+        let error = smoothing(3).apply(&soft, 1).unwrap_err().to_string();
+        assert!(error.starts_with("label smoothing at the boundary needs hard labels"), "{error}");
+        let error = smoothing(4).apply(&Truth::Hard(array![[[0]]]), 1).unwrap_err().to_string();
+        assert_eq!(error, "a neighborhood of 4 voxels has no middle; use an odd number");
+    }
+}
