@@ -1,1 +1,50 @@
-//! Train, predict, evaluate.
+//! Train, predict, evaluate: the one crate that knows all the others.
+//!
+//! | to do | use |
+//! |---|---|
+//! | read a run file | [`RunConfig::read`] |
+//! | train a network | [`train`], [`train_with`] a [`Supervision`] of one's own |
+//! | go on after an interruption | [`Run::resume`](train::Run), [`checkpoint`] |
+//! | watch a run | [`Observer`], [`Event`], [`observe`] |
+//! | read or write a trained network | [`Trained`] |
+//! | predict an image | [`Predictor`] |
+//! | score predictions | [`evaluate`] |
+//! | show results on a page | [`report`] |
+//! | choose a device | [`DeviceChoice`] |
+//!
+//! Letters: `N` batch, `C` classes or channels, `*S` spatial axes, slowest first: `(D, H, W)`.
+
+mod batch;
+pub mod calibrate;
+pub mod checkpoint;
+pub mod config;
+pub mod device;
+mod error;
+pub mod evaluate;
+mod event;
+pub mod file;
+mod loader;
+pub mod observe;
+pub mod predict;
+pub mod report;
+mod run_folder;
+mod step;
+mod supervise;
+pub mod train;
+mod trained;
+mod validate;
+pub mod weights;
+
+pub use crate::batch::Batch;
+pub use crate::config::{PredictConfig, RunConfig};
+pub use crate::device::DeviceChoice;
+pub use crate::error::{Error, Result};
+pub use crate::event::{EpochSummary, Event, Observer};
+pub use crate::loader::Loader;
+pub use crate::predict::{Prediction, Predictor};
+pub use crate::run_folder::RunFolder;
+pub use crate::step::{StepOutcome, step};
+pub use crate::supervise::{LabelSupervision, Progress, Supervision, Term};
+pub use crate::train::{Outcome, Run, train, train_with};
+pub use crate::trained::{NetworkConfig, Trained, WeightsMetadata};
+pub use crate::validate::{Validation, validate};

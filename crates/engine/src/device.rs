@@ -1,0 +1,171 @@
+//! Which device computes.
+
+use std::fmt;
+use std::str::FromStr;
+
+use candle::Device;
+use serde::{Deserialize, Serialize};
+
+use crate::{Error, Result};
+
+/// Which device a user asked for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub enum DeviceChoice {
+    /// The first CUDA device, else Metal, else the CPU.
+    #[default]
+    Auto,
+    /// The CPU.
+    Cpu,
+    /// The CUDA device of that ordinal.
+    Cuda(usize),
+    /// The system's Metal device.
+    Metal,
+}
+
+/// A device, and why it is this one.
+#[derive(Clone, Debug)]
+pub struct Opened {
+    /// The device.
+    pub device: Device,
+    /// Where `auto` fell back to the CPU: why, in one line.
+    pub fallback: Option<String>,
+}
+
+impl DeviceChoice {
+    /// Opens the device.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Device`], where a device other than `auto` was asked for and cannot be used.
+    pub fn open(self) -> Result<Opened> {
+        let opened = |device| Opened { device, fallback: None };
+        match self {
+            Self::Cpu => Ok(opened(Device::Cpu)),
+            Self::Cuda(ordinal) => cuda(ordinal).map(opened),
+            Self::Metal => metal().map(opened),
+            Self::Auto => {
+                Ok(cuda(0).or_else(|cuda| metal().map_err(|metal| (cuda, metal))).map_or_else(
+                    |(cuda, metal)| Opened {
+                        device: Device::Cpu,
+                        fallback: Some(format!(
+                            "computing on the CPU: {}; {}",
+                            reason(&cuda),
+                            reason(&metal)
+                        )),
+                    },
+                    opened,
+                ))
+            }
+        }
+    }
+}
+
+fn reason(error: &Error) -> String {
+    match error {
+        Error::Device { name, reason } => format!("{name}: {reason}"),
+        other => other.to_string(),
+    }
+}
+
+fn cuda(ordinal: usize) -> Result<Device> {
+    let name = format!("cuda:{ordinal}");
+    if !candle::utils::cuda_is_available() {
+        let reason = "this program was built without CUDA (build it with --features cuda)";
+        return Err(Error::Device { name, reason: reason.to_owned() });
+    }
+    // One stream for the whole process: tensors may cross threads.
+    Device::new_cuda_with_stream(ordinal)
+        .map_err(|error| Error::Device { name, reason: first_line(&error) })
+}
+
+fn metal() -> Result<Device> {
+    let name = "metal".to_owned();
+    if !candle::utils::metal_is_available() {
+        let reason = "this program was built without Metal (build it with --features metal)";
+        return Err(Error::Device { name, reason: reason.to_owned() });
+    }
+    // candle panics where the system lists no device.
+    std::panic::catch_unwind(|| Device::new_metal(0))
+        .unwrap_or_else(|_| Err(candle::Error::msg("the system has no Metal device")))
+        .map_err(|error| Error::Device { name, reason: first_line(&error) })
+}
+
+fn first_line(error: &candle::Error) -> String {
+    error.to_string().lines().next().unwrap_or_default().to_owned()
+}
+
+/// The name of a device, as `--device` takes it.
+pub fn name(device: &Device) -> String {
+    match device.location() {
+        candle::DeviceLocation::Cpu => "cpu".to_owned(),
+        candle::DeviceLocation::Cuda { gpu_id } => format!("cuda:{gpu_id}"),
+        candle::DeviceLocation::Metal { .. } => "metal".to_owned(),
+    }
+}
+
+impl FromStr for DeviceChoice {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text.split_once(':') {
+            None if text == "auto" => Ok(Self::Auto),
+            None if text == "cpu" => Ok(Self::Cpu),
+            None if text == "cuda" => Ok(Self::Cuda(0)),
+            None if text == "metal" => Ok(Self::Metal),
+            Some(("cuda", ordinal)) if ordinal.parse::<usize>().is_ok() => {
+                Ok(Self::Cuda(ordinal.parse().unwrap_or_default()))
+            }
+            _ => Err(format!("{text} is not a device: use auto, cpu, cuda, cuda:N or metal")),
+        }
+    }
+}
+
+impl TryFrom<String> for DeviceChoice {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        text.parse()
+    }
+}
+
+impl From<DeviceChoice> for String {
+    fn from(choice: DeviceChoice) -> Self {
+        choice.to_string()
+    }
+}
+
+impl fmt::Display for DeviceChoice {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Auto => write!(f, "auto"),
+            Self::Cpu => write!(f, "cpu"),
+            Self::Cuda(ordinal) => write!(f, "cuda:{ordinal}"),
+            Self::Metal => write!(f, "metal"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_of_devices_are_read_and_written_alike() {
+        for name in ["auto", "cpu", "cuda:0", "cuda:3", "metal"] {
+            assert_eq!(
+                name.parse::<DeviceChoice>().map(|choice| choice.to_string()).as_deref(),
+                Ok(name)
+            );
+        }
+        let error = "gpu".parse::<DeviceChoice>().unwrap_err();
+        assert_eq!(error, "gpu is not a device: use auto, cpu, cuda, cuda:N or metal");
+    }
+
+    #[test]
+    fn auto_always_opens_something_and_says_why_it_is_the_cpu() {
+        let opened = DeviceChoice::Auto.open().unwrap();
+
+        assert_eq!(opened.fallback.is_some(), opened.device.is_cpu());
+    }
+}

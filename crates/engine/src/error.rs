@@ -1,0 +1,101 @@
+use std::io;
+use std::path::PathBuf;
+
+/// Why a run stopped.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The operating system refused.
+    #[error("cannot access {}", path.display())]
+    Io {
+        /// The file or folder.
+        path: PathBuf,
+        /// What it said.
+        source: io::Error,
+    },
+    /// A file of a run or model does not hold what it should.
+    #[error("{} is not usable: {reason}", path.display())]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong, and what to do about it.
+        reason: String,
+    },
+    /// A run file is wrong.
+    #[error("{} is not a run file: {source}", path.display())]
+    Config {
+        /// The file.
+        path: PathBuf,
+        /// Where, and what.
+        source: Box<toml::de::Error>,
+    },
+    /// Settings, each fine by itself, that contradict each other or the data.
+    #[error("{0}")]
+    Settings(String),
+    /// The device that was asked for cannot be used.
+    #[error("device {name} cannot be used: {reason}")]
+    Device {
+        /// What was asked for.
+        name: String,
+        /// Why not.
+        reason: String,
+    },
+    /// The loss is no longer a number; the parameters are those before this step.
+    #[error(
+        "the loss is {loss} in step {step} (cases {}); the largest gradient before clipping was {gradient_norm}; lower the \
+         learning rate or look at these cases",
+        cases.join(", ")
+    )]
+    NotFinite {
+        /// The step, from 0.
+        step: usize,
+        /// The loss.
+        loss: f64,
+        /// The norm of all gradients.
+        gradient_norm: f64,
+        /// The cases of the batch.
+        cases: Vec<String>,
+    },
+    /// A case cannot be used.
+    #[error("case {id}: {source}")]
+    Case {
+        /// The case.
+        id: String,
+        /// Why.
+        source: Box<Error>,
+    },
+    /// Reading data failed.
+    #[error(transparent)]
+    Data(#[from] data::Error),
+    /// Preprocessing failed.
+    #[error(transparent)]
+    Preprocess(#[from] preprocess::Error),
+    /// A grid or label map is wrong.
+    #[error(transparent)]
+    Volume(#[from] volume::Error),
+    /// A loss could not be computed.
+    #[error(transparent)]
+    Loss(#[from] losses::Error),
+    /// A score could not be computed.
+    #[error(transparent)]
+    Metric(#[from] metrics::Error),
+    /// A tensor operation failed.
+    #[error(transparent)]
+    Tensor(#[from] candle::Error),
+}
+
+impl Error {
+    /// Says which file an [`io::Error`] speaks of.
+    pub(crate) fn io(path: impl Into<PathBuf>) -> impl FnOnce(io::Error) -> Self {
+        let path = path.into();
+        |source| Self::Io { path, source }
+    }
+
+    /// Says which case an error speaks of.
+    pub(crate) fn in_case(self, id: &str) -> Self {
+        Self::Case { id: id.to_owned(), source: Box::new(self) }
+    }
+}
+
+/// The result of running something.
+pub type Result<T, E = Error> = std::result::Result<T, E>;

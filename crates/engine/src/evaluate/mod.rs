@@ -1,0 +1,9 @@
+//! Scores of predictions.
+
+mod reference;
+mod score;
+mod table;
+
+pub use self::reference::Reference;
+pub use self::score::{Evaluator, on_dataset};
+pub use self::table::{Aggregate, Calibration, CaseScores, Definition, Evaluation, ReliabilityBin};

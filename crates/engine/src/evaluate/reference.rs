@@ -1,0 +1,90 @@
+use ndarray::{Array3, Axis};
+use preprocess::{Fusion, Truth, fuse};
+use volume::{Label, LabelMap, SoftLabelMap};
+
+use crate::Result;
+
+/// What predictions of a case are held against: one class for each voxel, and where there was
+/// doubt, probabilities as well.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Reference {
+    /// For scores of masks: the label; of several raters, their strict majority, with background
+    /// where none has one; of probabilities, the most probable class.
+    pub hard: LabelMap,
+    /// For scores of probabilities: `None` where there was no doubt.
+    pub soft: Option<SoftLabelMap>,
+    /// The index that stands for "do not look here", where there is one.
+    pub ignore: Option<u16>,
+}
+
+impl Reference {
+    /// One opinion, without doubt.
+    pub fn hard(hard: LabelMap) -> Self {
+        Self { hard, soft: None, ignore: None }
+    }
+
+    /// Of what a data set knows of a case with `classes` classes.
+    ///
+    /// # Errors
+    ///
+    /// Where a label is no class, or raters cannot be fused.
+    pub fn of(label: &Label, classes: usize, ignore: Option<u16>) -> Result<Self> {
+        // Neither fusion below draws anything.
+        let mut rng = preprocess::rng(0, 0, "reference");
+        Ok(match label {
+            Label::Hard(hard) => Self { hard: hard.clone(), soft: None, ignore },
+            Label::Soft(soft) => {
+                Self { hard: most_probable(soft)?, soft: Some(soft.clone()), ignore }
+            }
+            Label::Raters(masks) => {
+                let grid = masks[0].grid.clone();
+                let majority = match fuse(label, classes, &Fusion::Majority, &mut rng)? {
+                    Truth::Hard(indices) => LabelMap::new(grid.clone(), indices)?,
+                    Truth::Soft(soft) => most_probable(&SoftLabelMap::new(grid.clone(), soft)?)?,
+                };
+                let mean = fuse(label, classes, &Fusion::Mean, &mut rng)?.to_soft(classes);
+                // A voxel that every rater ignores has no probabilities at all.
+                let soft = SoftLabelMap::new(grid, mean).ok();
+                Self { hard: majority, soft, ignore }
+            }
+        })
+    }
+}
+
+/// The first of the most probable classes of each voxel.
+pub(crate) fn most_probable(soft: &SoftLabelMap) -> Result<LabelMap> {
+    let mut best = soft.data.index_axis(Axis(0), 0).to_owned();
+    let mut labels = Array3::<u16>::zeros(best.dim());
+    for (class, probabilities) in (0u16..).zip(soft.data.outer_iter()).skip(1) {
+        ndarray::Zip::from(&mut labels).and(&mut best).and(&probabilities).for_each(
+            |label, best, &probability| {
+                if probability > *best {
+                    (*label, *best) = (class, probability);
+                }
+            },
+        );
+    }
+    Ok(LabelMap::new(soft.grid.clone(), labels)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use ndarray::arr3;
+    use volume::Grid;
+
+    use super::*;
+
+    #[test]
+    fn raters_become_their_majority_and_their_mean() -> anyhow::Result<()> {
+        let grid = Grid::new([1, 1, 3], [1.0; 3])?;
+        let rater = |labels: [u16; 3]| LabelMap::new(grid.clone(), arr3(&[[labels]]));
+        let label = Label::raters(vec![rater([1, 1, 0])?, rater([1, 0, 0])?, rater([1, 1, 0])?])?;
+
+        let reference = Reference::of(&label, 2, None)?;
+
+        assert_eq!(reference.hard.data, arr3(&[[[1, 1, 0]]]));
+        let soft = reference.soft.expect("raters leave doubt");
+        approx::assert_abs_diff_eq!(soft.data[[1, 0, 0, 1]], 2.0 / 3.0, epsilon = 1e-6);
+        Ok(())
+    }
+}

@@ -1,0 +1,152 @@
+use std::collections::BTreeMap;
+
+use data::Dataset;
+use metrics::{Better, MaskPair, Metric as _, MetricConfig, Region, Unit};
+use volume::{LabelMap, SoftLabelMap};
+
+use super::{Aggregate, Calibration, CaseScores, Definition, Evaluation, Reference};
+use crate::train::tell;
+use crate::trained::NetworkConfig;
+use crate::{Error, Event, Observer, Predictor, Result};
+
+/// The scores of masks that are reported unless others are asked for.
+const MASK_METRICS: &[&str] = &["dice", "iou", "precision", "recall", "hd95", "assd", "nsd"];
+
+/// The name under which the mean over the foreground classes of a case goes.
+const MEAN: &str = "mean";
+
+/// Scores cases one by one, and sums up.
+#[derive(Debug)]
+pub struct Evaluator {
+    name: String,
+    dataset: String,
+    /// The label values of each class that is scored, and its name.
+    classes: Vec<(Vec<u16>, String)>,
+    metrics: Vec<MetricConfig>,
+    cases: Vec<CaseScores>,
+}
+
+impl Evaluator {
+    /// For predictions of a network: of every class but the background.
+    pub fn of_network(name: &str, config: &NetworkConfig) -> Self {
+        let foreground = config.classes.iter().enumerate().skip(1);
+        #[expect(clippy::cast_possible_truncation, reason = "classes are few")]
+        let classes = foreground.map(|(index, class)| (vec![index as u16], class.name.clone()));
+        Self::new(name, &config.dataset, classes.collect())
+    }
+
+    /// For label files: of the values that are given, each with its name.
+    pub fn of_values(name: &str, dataset: &str, values: &[(u16, String)]) -> Self {
+        let classes = values.iter().map(|(value, name)| (vec![*value], name.clone())).collect();
+        Self::new(name, dataset, classes)
+    }
+
+    fn new(name: &str, dataset: &str, classes: Vec<(Vec<u16>, String)>) -> Self {
+        let wanted = |metric: &MetricConfig| MASK_METRICS.contains(&metric.name());
+        Self {
+            name: name.to_owned(),
+            dataset: dataset.to_owned(),
+            classes,
+            metrics: MetricConfig::defaults().into_iter().filter(wanted).collect(),
+            cases: Vec::new(),
+        }
+    }
+
+    /// Scores a case.
+    ///
+    /// # Errors
+    ///
+    /// Where prediction and reference do not lie on one grid.
+    pub fn add(
+        &mut self,
+        id: &str,
+        labels: &LabelMap,
+        probabilities: Option<&SoftLabelMap>,
+        reference: &Reference,
+    ) -> Result<()> {
+        let mut masks = BTreeMap::new();
+        for (values, name) in &self.classes {
+            let region = Region::union(values).ignoring(reference.ignore);
+            let pair = MaskPair::of_region(&reference.hard, labels, &region)?;
+            let scores = self
+                .metrics
+                .iter()
+                .map(|metric| (metric.as_dyn().label(), metric.as_dyn().measure(&pair)));
+            masks.insert(name.clone(), scores.collect::<BTreeMap<String, Option<f64>>>());
+        }
+        if self.classes.len() > 1 {
+            masks.insert(MEAN.to_owned(), mean_of_classes(&masks));
+        }
+        let _ = probabilities;
+        self.cases.push(CaseScores { id: id.to_owned(), masks, probabilities: BTreeMap::new() });
+        Ok(())
+    }
+
+    /// What all cases came to.
+    pub fn finish(mut self) -> Evaluation {
+        self.cases.sort_by(|a, b| a.id.cmp(&b.id));
+        let mut masks: BTreeMap<String, BTreeMap<String, Aggregate>> = BTreeMap::new();
+        let names = self.cases.first().map(|case| case.masks.clone()).unwrap_or_default();
+        for (class, scores) in names {
+            for metric in scores.into_keys() {
+                let values: Vec<Option<f64>> =
+                    self.cases.iter().map(|case| case.masks[&class][&metric]).collect();
+                masks.entry(class.clone()).or_default().insert(metric, Aggregate::of(&values));
+            }
+        }
+        Evaluation {
+            schema: 1,
+            name: self.name,
+            dataset: self.dataset,
+            classes: self.classes.into_iter().map(|(_, name)| name).collect(),
+            definitions: BTreeMap::new(),
+            cases: self.cases,
+            masks,
+            probabilities: BTreeMap::new(),
+            calibration: None,
+        }
+    }
+}
+
+/// The mean of each score over the classes where it is defined.
+fn mean_of_classes(
+    masks: &BTreeMap<String, BTreeMap<String, Option<f64>>>,
+) -> BTreeMap<String, Option<f64>> {
+    let mut values: BTreeMap<String, Vec<Option<f64>>> = BTreeMap::new();
+    for scores in masks.values() {
+        for (metric, value) in scores {
+            values.entry(metric.clone()).or_default().push(*value);
+        }
+    }
+    values.into_iter().map(|(metric, values)| (metric, Aggregate::of(&values).mean)).collect()
+}
+
+/// Predicts and scores cases of a data set.
+///
+/// # Errors
+///
+/// Where a case cannot be read, predicted or scored; the error names it.
+pub fn on_dataset(
+    predictor: &Predictor,
+    dataset: &dyn Dataset,
+    ids: &[String],
+    name: &str,
+    observers: &mut [&mut dyn Observer],
+) -> Result<Evaluation> {
+    let config = predictor.config();
+    let mut evaluator = Evaluator::of_network(name, config);
+    for (done, id) in ids.iter().enumerate() {
+        let case = dataset.read(id)?;
+        let unlabelled = || Error::Settings("it has no label to be scored against".to_owned());
+        let label = case.label.as_ref().ok_or_else(|| unlabelled().in_case(id))?;
+        let reference = Reference::of(label, config.classes.len(), dataset.description().ignore)
+            .map_err(|error| error.in_case(id))?;
+        let prediction = predictor.predict_case(&case)?;
+        let probabilities = prediction.probabilities()?;
+        evaluator
+            .add(id, &prediction.labels()?, Some(&probabilities), &reference)
+            .map_err(|error| error.in_case(id))?;
+        tell(observers, &Event::Predicted { id, done: done + 1, total: ids.len() })?;
+    }
+    Ok(evaluator.finish())
+}

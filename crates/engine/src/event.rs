@@ -1,0 +1,92 @@
+//! What happens during a run, told to whoever watches.
+
+use std::ops::ControlFlow;
+
+use crate::Result;
+
+/// Watches a run: logs it, draws a progress bar, stops it early.
+pub trait Observer {
+    /// Is told of each event, in order; [`ControlFlow::Break`] ends the run at the next epoch's
+    /// end, with a checkpoint.
+    ///
+    /// # Errors
+    ///
+    /// Where watching fails, such as where a log cannot be written: the run ends.
+    fn on(&mut self, event: &Event<'_>) -> Result<ControlFlow<()>>;
+}
+
+/// What happened.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum Event<'a> {
+    /// A case has been made ready for the network.
+    Prepared {
+        /// Cases made ready so far.
+        done: usize,
+        /// All cases.
+        total: usize,
+    },
+    /// Training begins, or goes on.
+    Started {
+        /// The first epoch that is still to do.
+        epoch: usize,
+        /// All epochs.
+        epochs: usize,
+        /// Steps in an epoch.
+        iterations: usize,
+        /// The number of trainable values.
+        parameters: usize,
+    },
+    /// A step is done.
+    Step {
+        /// The epoch, from 0.
+        epoch: usize,
+        /// The step within the run, from 0.
+        step: usize,
+        /// The loss of its batch.
+        loss: f64,
+        /// The learning rate that it was taken with.
+        learning_rate: f64,
+        /// The norm of all gradients before clipping.
+        gradient_norm: f64,
+    },
+    /// An epoch is done, and its checkpoint is written.
+    Epoch(&'a EpochSummary),
+    /// A held-out case has been predicted and scored.
+    Predicted {
+        /// The case.
+        id: &'a str,
+        /// Cases done so far.
+        done: usize,
+        /// All cases.
+        total: usize,
+    },
+}
+
+/// What became of an epoch.
+#[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
+pub struct EpochSummary {
+    /// The epoch, from 0.
+    pub epoch: usize,
+    /// All epochs.
+    pub epochs: usize,
+    /// The mean loss of its batches.
+    pub train_loss: f64,
+    /// The mean loss of held-out patches, without augmentation.
+    pub validation_loss: f64,
+    /// Dice of each foreground class over all held-out patches taken together (nnU-Net's pseudo
+    /// Dice); `None` where the class is in none of them.
+    pub validation_dice: Vec<Option<f64>>,
+    /// The learning rate of its last step.
+    pub learning_rate: f64,
+    /// How long it took.
+    pub seconds: f64,
+}
+
+impl EpochSummary {
+    /// The mean of [`EpochSummary::validation_dice`] over the classes where it is defined.
+    pub fn mean_dice(&self) -> Option<f64> {
+        let defined: Vec<f64> = self.validation_dice.iter().copied().flatten().collect();
+        (!defined.is_empty()).then(|| defined.iter().sum::<f64>() / defined.len() as f64)
+    }
+}

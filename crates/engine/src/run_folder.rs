@@ -1,0 +1,111 @@
+//! Where a run keeps its files.
+
+use std::fs::File;
+use std::path::{Path, PathBuf};
+
+use crate::file::create_folder;
+use crate::{Error, Result};
+
+/// The folder of one run.
+///
+/// ```text
+/// run/
+/// ├── run.toml                  the settings, every default written out
+/// ├── plan.json                 what was planned from the data
+/// ├── config.json               the network, its channels and classes
+/// ├── split.json                which cases were trained on and which held out
+/// ├── log.jsonl                 one line for each step and epoch
+/// ├── checkpoint.safetensors    to go on from; replaced after each epoch
+/// ├── model.safetensors         the weights, once training is done
+/// ├── calibration.json          temperature and reliability on held-out cases
+/// └── validation/               predictions and scores of held-out cases
+/// ```
+#[derive(Clone, Debug)]
+pub struct RunFolder {
+    root: PathBuf,
+}
+
+impl RunFolder {
+    /// Opens a folder for a run, and makes it where it does not exist.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Io`]; and [`Error::Settings`], where `resume` is not asked for and the folder
+    /// holds a checkpoint, which would be lost, or where it is asked for and there is none.
+    pub fn create(root: &Path, resume: bool) -> Result<Self> {
+        let folder = Self { root: root.to_owned() };
+        let holds = folder.checkpoint().exists();
+        if holds && !resume {
+            return Err(Error::Settings(format!(
+                "{} holds a run already; continue it with --resume, or choose another folder",
+                root.display()
+            )));
+        }
+        if resume && !holds {
+            return Err(Error::Settings(format!(
+                "{} holds no checkpoint to resume from; start without --resume",
+                root.display()
+            )));
+        }
+        create_folder(root)?;
+        Ok(folder)
+    }
+
+    /// The folder of a run that is there already, without looking into it.
+    pub fn at(root: &Path) -> Self {
+        Self { root: root.to_owned() }
+    }
+
+    /// Keeps every other process from training into this folder while the guard lives.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Settings`], where another process does.
+    pub fn lock(&self) -> Result<File> {
+        let path = self.root.join(".lock");
+        let file = File::create(&path).map_err(Error::io(&path))?;
+        match file.try_lock() {
+            Ok(()) => Ok(file),
+            Err(std::fs::TryLockError::WouldBlock) => Err(Error::Settings(format!(
+                "another process is training in {}; wait for it, or choose another folder",
+                self.root.display()
+            ))),
+            Err(std::fs::TryLockError::Error(source)) => Err(Error::Io { path, source }),
+        }
+    }
+
+    /// The folder itself.
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// `run.toml`.
+    pub fn settings(&self) -> PathBuf {
+        self.root.join("run.toml")
+    }
+
+    /// `split.json`.
+    pub fn split(&self) -> PathBuf {
+        self.root.join("split.json")
+    }
+
+    /// `log.jsonl`.
+    pub fn log(&self) -> PathBuf {
+        self.root.join("log.jsonl")
+    }
+
+    /// `checkpoint.safetensors`.
+    pub fn checkpoint(&self) -> PathBuf {
+        self.root.join("checkpoint.safetensors")
+    }
+
+    /// `calibration.json`.
+    pub fn calibration(&self) -> PathBuf {
+        self.root.join("calibration.json")
+    }
+
+    /// `validation/`.
+    pub fn validation(&self) -> PathBuf {
+        self.root.join("validation")
+    }
+}

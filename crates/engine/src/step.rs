@@ -1,0 +1,76 @@
+//! One step of training, and its counterpart without learning.
+
+use models::{Input, Model};
+use nn::{Gradients, Optimizer, Parameters};
+
+use crate::supervise::{Progress, Supervision, Term};
+use crate::{Batch, Error, Result};
+
+/// What a step found.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct StepOutcome {
+    /// The loss of the batch.
+    pub loss: f64,
+    /// The norm of all gradients, before clipping.
+    pub gradient_norm: f64,
+}
+
+/// Moves the parameters against the gradient of one batch.
+///
+/// # Errors
+///
+/// [`Error::NotFinite`], where the loss or a gradient is not finite: then no parameter has moved.
+#[expect(clippy::too_many_arguments, reason = "a step is where all parts of a run meet")]
+pub fn step(
+    model: &dyn Model,
+    parameters: &Parameters,
+    optimizer: &mut dyn Optimizer,
+    supervision: &dyn Supervision,
+    batch: &Batch,
+    progress: Progress,
+    clip: Option<f64>,
+    learning_rate: f64,
+) -> Result<StepOutcome> {
+    let (loss, mut gradients) = {
+        // The graph, and with it every activation, ends with this block.
+        let logits = model.forward_t(&Input::images(batch.images.clone()), true)?;
+        let total = objective(&supervision.terms(batch, &logits, progress)?, &logits)?;
+        let loss = scalar(&total)?;
+        let gradients = parameters.gradients(&total)?;
+        (loss, gradients)
+    };
+    let gradient_norm = norm(&mut gradients, clip)?;
+    if !loss.is_finite() || !gradient_norm.is_finite() {
+        let cases = batch.ids.clone();
+        return Err(Error::NotFinite { step: progress.step, loss, gradient_norm, cases });
+    }
+    optimizer.step(parameters, &gradients, learning_rate)?;
+    Ok(StepOutcome { loss, gradient_norm })
+}
+
+fn norm(gradients: &mut Gradients, clip: Option<f64>) -> Result<f64> {
+    Ok(match clip {
+        Some(limit) => nn::clip_grad_norm(gradients, limit)?,
+        None => gradients.norm()?,
+    })
+}
+
+/// The weighted sum of all terms.
+pub(crate) fn objective(terms: &[Term<'_>], logits: &models::Logits) -> Result<candle::Tensor> {
+    let mut total: Option<candle::Tensor> = None;
+    for term in terms {
+        let head = logits.get(term.head).ok_or_else(|| {
+            Error::Settings(format!("the network has no head {}, which is supervised", term.head))
+        })?;
+        let value = (term.loss.forward(head, &term.target)? * term.weight)?;
+        total = Some(match total {
+            Some(total) => (total + value)?,
+            None => value,
+        });
+    }
+    total.ok_or_else(|| Error::Settings("nothing supervises the network".to_owned()))
+}
+
+pub(crate) fn scalar(tensor: &candle::Tensor) -> Result<f64> {
+    Ok(tensor.to_dtype(candle::DType::F64)?.to_scalar::<f64>()?)
+}

@@ -1,0 +1,143 @@
+//! A trained network on disk: what every run folder and every model of the zoo has in common.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use candle::{Device, Tensor};
+use losses::Activation;
+use models::{Interface, Model, ModelConfig};
+use preprocess::Plan;
+use serde::{Deserialize, Serialize};
+
+use crate::file::{read_json, write_json};
+use crate::{Error, Result, weights};
+
+/// `config.json`: the network, and what its channels mean.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NetworkConfig {
+    /// The version of this format: 1.
+    pub schema: u32,
+    /// The name of the data set that it was trained on.
+    pub dataset: String,
+    /// The network, with everything that was planned for it written out.
+    pub architecture: ModelConfig,
+    /// Channels, classes and rank.
+    pub interface: Interface,
+    /// How its logits become probabilities.
+    pub activation: Activation,
+    /// The name of each image channel.
+    pub channels: Vec<String>,
+    /// The classes, background first.
+    pub classes: Vec<data::Class>,
+    /// What logits are divided by before they become probabilities: 1 where nothing was fitted.
+    pub temperature: f64,
+}
+
+impl NetworkConfig {
+    /// The version of the format that this program writes.
+    pub const SCHEMA: u32 = 1;
+}
+
+/// What `model.safetensors` says of itself.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct WeightsMetadata {
+    /// What wrote it.
+    pub format: String,
+    /// The version of this format: 1.
+    pub schema: u32,
+}
+
+impl Default for WeightsMetadata {
+    fn default() -> Self {
+        Self { format: "sconce".to_owned(), schema: 1 }
+    }
+}
+
+/// A trained network.
+#[derive(Clone, Debug)]
+pub struct Trained {
+    /// What it is.
+    pub config: NetworkConfig,
+    /// How images are made ready for it.
+    pub plan: Plan,
+    /// Its parameters, on the CPU, by their names on disk.
+    pub parameters: BTreeMap<String, Tensor>,
+}
+
+/// `model.safetensors` in a folder.
+pub fn weights_path(folder: &Path) -> PathBuf {
+    folder.join("model.safetensors")
+}
+
+/// `config.json` in a folder.
+pub fn config_path(folder: &Path) -> PathBuf {
+    folder.join("config.json")
+}
+
+/// `plan.json` in a folder.
+pub fn plan_path(folder: &Path) -> PathBuf {
+    folder.join("plan.json")
+}
+
+impl Trained {
+    /// Reads a network from a run folder or a model folder.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Io`] and [`Error::File`], where one of the three files is missing or damaged.
+    pub fn load(folder: &Path) -> Result<Self> {
+        if !weights_path(folder).exists() {
+            return Err(Error::File {
+                path: folder.to_owned(),
+                reason: "it is no model: it has no model.safetensors; give the folder of a \
+                         finished run or of a model"
+                    .to_owned(),
+            });
+        }
+        let config: NetworkConfig = read_json(&config_path(folder))?;
+        if config.schema > NetworkConfig::SCHEMA {
+            return Err(Error::File {
+                path: config_path(folder),
+                reason: format!("its schema is {}; use a newer program", config.schema),
+            });
+        }
+        let plan: Plan = read_json(&plan_path(folder))?;
+        let (parameters, _): (_, WeightsMetadata) = weights::load(&weights_path(folder))?;
+        Ok(Self { config, plan, parameters })
+    }
+
+    /// Writes the three files, each atomically, the weights last.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Io`].
+    pub fn save(&self, folder: &Path) -> Result<()> {
+        write_json(&config_path(folder), &self.config)?;
+        write_json(&plan_path(folder), &self.plan)?;
+        weights::save(&weights_path(folder), &self.parameters, &WeightsMetadata::default())
+    }
+
+    /// The network itself, for inference on a device.
+    ///
+    /// # Errors
+    ///
+    /// Where the parameters are not exactly those that the architecture asks for.
+    pub fn build(&self, device: &Device) -> Result<Box<dyn Model>> {
+        let mut moved = BTreeMap::new();
+        for (name, tensor) in &self.parameters {
+            moved.insert(name.clone(), tensor.to_device(device)?);
+        }
+        let frozen = nn::frozen(moved);
+        let model =
+            self.config.architecture.as_dyn().build(self.config.interface, frozen.builder())?;
+        let unused = frozen.unused();
+        if !unused.is_empty() {
+            return Err(Error::Settings(format!(
+                "the weights hold parameters that the network does not have: {}",
+                unused.into_iter().collect::<Vec<_>>().join(", ")
+            )));
+        }
+        Ok(model)
+    }
+}
