@@ -1,22 +1,30 @@
 //! Image files and data set folders, read into cases.
 
 mod case;
+mod check;
 mod error;
 mod format;
 mod layout;
+mod phantom;
 mod problem;
+mod split;
 
 use std::fmt;
 use std::path::Path;
 
 pub use crate::case::{Case, Class, Dataset, Description};
+pub use crate::check::{
+    ChannelSummary, ClassSummary, RaterCount, Report, Spread, Summary, check, summary,
+};
 pub use crate::error::{Action, Error, Result};
 pub use crate::format::{
     ImageInfo, axis_codes, read_image, read_label_map, read_soft_labels, write_image,
     write_label_map, write_soft_labels,
 };
 pub use crate::layout::{LabelGeometry, Pattern, Patterns};
+pub use crate::phantom::{Phantom, PhantomClasses};
 pub use crate::problem::{Problem, ProblemKind, Severity};
+pub use crate::split::{Fold, NNUNET_SEED, k_fold, read_splits, write_splits};
 
 use crate::layout::{nnunet_raw, pairs, raters};
 
@@ -36,5 +44,6 @@ registry::registry! {
         "nnunet_raw" => nnunet_raw::NnunetRaw,
         "pairs" => pairs::Pairs,
         "raters" => raters::Raters,
+        "phantom" => phantom::PhantomConfig,
     }
 }

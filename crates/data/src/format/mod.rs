@@ -23,4 +23,4 @@ pub use self::write::{write_image, write_label_map, write_soft_labels};
 
 #[cfg(feature = "parquet")]
 pub(crate) use self::read::decode_bytes;
-pub(crate) use self::read::{decode, meta, single, soft};
+pub(crate) use self::read::{decode, meta, notes, single, soft};

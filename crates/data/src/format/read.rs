@@ -130,6 +130,15 @@ pub(crate) fn meta(path: &Path) -> Result<Meta> {
     meta().map_err(|trouble: Trouble| trouble.at(path))
 }
 
+/// What there is to remark of how a file is understood: only the headers of NIfTI files leave
+/// room for that.
+pub(crate) fn notes(path: &Path) -> Vec<String> {
+    if Format::of_name(path) != Some(Format::Nifti) {
+        return Vec::new();
+    }
+    meta(path).map(|meta| meta.notes).unwrap_or_default()
+}
+
 /// The voxels of a file, as intensities or labels.
 pub(crate) fn decode<V: Voxel>(path: &Path) -> Result<Decoded<V>> {
     let decode = || match Format::of(path)? {
