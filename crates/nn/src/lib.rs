@@ -27,6 +27,7 @@
 //! | [`max_pool`], [`avg_pool`] | | [`PoolConfig`] |
 //! | [`adaptive_avg_pool`] | | to given extents, such as 1 |
 //! | [`resize`](fn@resize), [`resize_by`] | | [`Interpolation`] |
+//! | [`concat`](fn@concat) | | channels side by side |
 //! | [`pad`](fn@pad) | | [`PadMode`] |
 //! | [`pixel_shuffle`](fn@pixel_shuffle) | | channels to voxels |
 //! | [`grid_sample`](fn@grid_sample) | | [`GridSampleConfig`], [`SampleMode`], [`SamplePadding`] |
@@ -50,6 +51,7 @@
 mod act;
 mod axis_map;
 mod backend;
+mod concat;
 mod conv;
 mod conv_transpose;
 mod error;
@@ -59,6 +61,7 @@ mod geometry;
 mod gradients;
 mod grid_sample;
 mod init;
+mod kernels;
 mod layout;
 mod native;
 mod norm;
@@ -73,6 +76,7 @@ mod schedule;
 
 pub use crate::act::{Act, log_softmax, prelu, softmax};
 pub use crate::backend::{Backend, backend, set_backend, with_backend};
+pub use crate::concat::concat;
 pub use crate::conv::{Conv, ConvConfig, conv};
 pub use crate::conv_transpose::{ConvTranspose, ConvTransposeConfig, conv_transpose};
 pub use crate::error::Error;

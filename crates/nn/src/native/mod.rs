@@ -1,48 +1,62 @@
-//! The native path: f32 on the CPU.
+//! The native path: f32 on the CPU, as custom operations of candle.
+//!
+//! A backward pass returns plain tensors, without a graph, and computes the gradient of nothing
+//! that no gradient was asked for.
 
-use candle::{Result, Tensor};
+mod concat;
+mod conv;
+mod norm;
+mod unary;
 
-use crate::axis_map::AxisMap;
-use crate::geometry::Geometry;
-use crate::norm::{Affine, Cells, Statistics};
-use crate::pool::Windows;
-use crate::{Act, reference};
+use std::ops::Range;
 
-pub(crate) fn conv(x: &Tensor, w: &Tensor, b: Option<&Tensor>, g: Geometry) -> Result<Tensor> {
-    reference::gather(x, w, b, &g)
+use candle::{CpuStorage, Layout, Result, Storage, StorageRef, Tensor};
+
+pub(crate) use self::concat::concat;
+pub(crate) use self::conv::{conv, conv_transpose};
+pub(crate) use self::norm::{normalize, standardize};
+pub(crate) use self::unary::{activate, map_axis, max_pool};
+
+/// The values of a contiguous f32 tensor on the CPU, while no one changes them.
+struct Values<'a> {
+    storage: StorageRef<'a>,
+    range: Range<usize>,
 }
-pub(crate) fn conv_transpose(
-    x: &Tensor,
-    w: &Tensor,
-    b: Option<&Tensor>,
-    g: Geometry,
-) -> Result<Tensor> {
-    reference::scatter(x, w, b, &g)
+
+impl<'a> Values<'a> {
+    fn of(x: &'a Tensor) -> Result<Self> {
+        let (storage, layout) = x.storage_and_layout();
+        let range = contiguous(layout)?;
+        let values = Self { storage, range };
+        values.try_get()?;
+        Ok(values)
+    }
+
+    fn try_get(&self) -> Result<&[f32]> {
+        match &*self.storage {
+            Storage::Cpu(storage) => Ok(&storage.as_slice::<f32>()?[self.range.clone()]),
+            _ => candle::bail!("a native kernel takes tensors on the CPU"),
+        }
+    }
+
+    fn get(&self) -> &[f32] {
+        self.try_get().expect("checked when it was made")
+    }
 }
-pub(crate) fn activate(x: &Tensor, act: Act) -> Result<Tensor> {
-    reference::activate(x, act)
+
+/// The values of an argument of a custom operation.
+fn slice<'a>(storage: &'a CpuStorage, layout: &Layout) -> Result<&'a [f32]> {
+    Ok(&storage.as_slice::<f32>()?[contiguous(layout)?])
 }
-pub(crate) fn normalize(
-    x: &Tensor,
-    a: Affine<'_>,
-    c: Cells,
-    eps: f64,
-    act: Act,
-) -> Result<(Tensor, Tensor, Tensor)> {
-    reference::normalize(x, a, c, eps, act)
+
+fn contiguous(layout: &Layout) -> Result<Range<usize>> {
+    let Some((start, end)) = layout.contiguous_offsets() else {
+        candle::bail!("a native kernel takes contiguous tensors, not {layout:?}");
+    };
+    Ok(start..end)
 }
-pub(crate) fn standardize(
-    x: &Tensor,
-    s: &Statistics,
-    a: Affine<'_>,
-    eps: f64,
-    act: Act,
-) -> Result<Tensor> {
-    reference::standardize(x, s, a, eps, act)
-}
-pub(crate) fn map_axis(x: &Tensor, axis: usize, map: &AxisMap) -> Result<Tensor> {
-    reference::map_axis(x, axis, map)
-}
-pub(crate) fn max_pool(x: &Tensor, w: Windows) -> Result<Tensor> {
-    reference::max_pool(x, &w)
+
+/// A tensor of these values, with the shape of `like`, without a graph.
+fn tensor_like(values: Vec<f32>, like: &Tensor) -> Result<Tensor> {
+    Tensor::from_vec(values, like.shape(), like.device())
 }

@@ -1,0 +1,18 @@
+//! Loops over slices of f32, without a tensor in sight.
+//!
+//! Work is cut into tasks by shape alone, never by the number of threads, and sums are taken in a
+//! fixed order: results have the same bits on one thread and on many. This folder alone may hold
+//! `unsafe` code.
+
+pub(crate) mod act;
+pub(crate) mod axis;
+pub(crate) mod channels;
+mod gemm;
+pub(crate) mod lines;
+pub(crate) mod norm;
+pub(crate) mod pack;
+pub(crate) mod plan;
+pub(crate) mod pool;
+mod scratch;
+mod tile;
+pub(crate) mod weight_gradient;

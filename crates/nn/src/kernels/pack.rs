@@ -1,0 +1,50 @@
+//! Weights between PyTorch's layout and the one that matrix products want.
+
+use rayon::prelude::*;
+
+use super::plan::Plan;
+use crate::geometry::Geometry;
+
+/// The weight, `(coarse, fine / groups, *K)`, as `(kz, ky, taps of the plan, groups, source channels
+/// of a group, target channels of a group)`.
+pub(crate) fn pack(plan: &Plan, weight: &[f32]) -> Vec<f32> {
+    let [depth, height, width] = plan.kernel;
+    let taps = depth * height * width;
+    let sources = plan.source.channels / plan.groups;
+    let targets = plan.target.channels / plan.groups;
+    // The weight lists the coarse side first: where it is the target, its channels are far apart.
+    let (source_step, target_step) =
+        if plan.source_is_coarse { (targets * taps, taps) } else { (taps, sources * taps) };
+    let used = plan.order.len();
+
+    let mut packed = vec![0.0; depth * height * used * plan.groups * sources * targets];
+    packed.par_chunks_mut(sources * targets).enumerate().for_each(|(block, packed)| {
+        let (tap, group) = (block / plan.groups, block % plan.groups);
+        let tap = tap / used * width + plan.order[tap % used];
+        let weight = &weight[group * sources * targets * taps + tap..];
+        for (source, row) in packed.chunks_exact_mut(targets).enumerate() {
+            for (target, value) in row.iter_mut().enumerate() {
+                *value = weight[source * source_step + target * target_step];
+            }
+        }
+    });
+    packed
+}
+
+/// The gradient of a weight, as `(taps, groups, fine channels of a group, coarse channels of a
+/// group)`, in PyTorch's layout.
+pub(super) fn unpack(geometry: &Geometry, packed: &[f32]) -> Vec<f32> {
+    let (groups, taps) = (geometry.groups, geometry.taps());
+    let fine = geometry.fine_channels / groups;
+    let coarse = geometry.coarse_channels / groups;
+    let mut weight = vec![0.0; packed.len()];
+    weight.par_chunks_mut(fine * taps).enumerate().for_each(|(channel, weight)| {
+        let (group, channel) = (channel / coarse, channel % coarse);
+        for (from, row) in weight.chunks_exact_mut(taps).enumerate() {
+            for (tap, value) in row.iter_mut().enumerate() {
+                *value = packed[((tap * groups + group) * fine + from) * coarse + channel];
+            }
+        }
+    });
+    weight
+}

@@ -1,0 +1,149 @@
+use candle::{CpuStorage, CustomOp2, CustomOp3, Layout, Result, Shape, Tensor};
+
+use super::{Values, slice, tensor_like};
+use crate::geometry::Geometry;
+use crate::kernels::channels::sums;
+use crate::kernels::lines::convolve;
+use crate::kernels::pack::pack;
+use crate::kernels::plan::Plan;
+use crate::kernels::weight_gradient::weight_gradient;
+
+/// See [`conv`](crate::conv()).
+pub(crate) fn conv(
+    x: &Tensor,
+    weight: &Tensor,
+    bias: Option<&Tensor>,
+    geometry: Geometry,
+) -> Result<Tensor> {
+    apply(x, weight, bias, Convolution { geometry, transposed: false })
+}
+
+/// See [`conv_transpose`](crate::conv_transpose()).
+pub(crate) fn conv_transpose(
+    x: &Tensor,
+    weight: &Tensor,
+    bias: Option<&Tensor>,
+    geometry: Geometry,
+) -> Result<Tensor> {
+    apply(x, weight, bias, Convolution { geometry, transposed: true })
+}
+
+fn apply(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>, op: Convolution) -> Result<Tensor> {
+    let (x, weight) = (x.contiguous()?, weight.contiguous()?);
+    match bias {
+        Some(bias) => x.apply_op3(&weight, &bias.contiguous()?, op),
+        None => x.apply_op2(&weight, op),
+    }
+}
+
+/// A convolution, or its transpose.
+struct Convolution {
+    geometry: Geometry,
+    transposed: bool,
+}
+
+impl Convolution {
+    /// From the side of the input to that of the output; `reverse` exchanges them.
+    fn plan(&self, reverse: bool) -> Plan {
+        if self.transposed == reverse {
+            Plan::gather(&self.geometry)
+        } else {
+            Plan::scatter(&self.geometry)
+        }
+    }
+
+    fn forward(&self, x: &[f32], weight: &[f32], bias: Option<&[f32]>) -> (CpuStorage, Shape) {
+        let plan = self.plan(false);
+        let y = convolve(&plan, x, &pack(&plan, weight), bias);
+        let shape =
+            if self.transposed { self.geometry.fine_shape() } else { self.geometry.coarse_shape() };
+        (CpuStorage::F32(y), shape.into())
+    }
+
+    fn input_gradient(&self, x: &Tensor, weight: &Tensor, dy: &Tensor) -> Result<Option<Tensor>> {
+        if !x.track_op() {
+            return Ok(None);
+        }
+        let plan = self.plan(true);
+        let (weight, dy) = (Values::of(weight)?, Values::of(dy)?);
+        let dx = convolve(&plan, dy.get(), &pack(&plan, weight.get()), None);
+        tensor_like(dx, x).map(Some)
+    }
+
+    fn weight_gradient(&self, x: &Tensor, weight: &Tensor, dy: &Tensor) -> Result<Option<Tensor>> {
+        if !weight.track_op() {
+            return Ok(None);
+        }
+        let (x, dy) = (Values::of(x)?, Values::of(dy)?);
+        let (fine, coarse) =
+            if self.transposed { (dy.get(), x.get()) } else { (x.get(), dy.get()) };
+        tensor_like(weight_gradient(&self.geometry, fine, coarse), weight).map(Some)
+    }
+}
+
+const NAME: &str = "conv";
+
+impl CustomOp2 for Convolution {
+    fn name(&self) -> &'static str {
+        NAME
+    }
+
+    fn cpu_fwd(
+        &self,
+        x: &CpuStorage,
+        x_layout: &Layout,
+        weight: &CpuStorage,
+        weight_layout: &Layout,
+    ) -> Result<(CpuStorage, Shape)> {
+        Ok(self.forward(slice(x, x_layout)?, slice(weight, weight_layout)?, None))
+    }
+
+    fn bwd(
+        &self,
+        x: &Tensor,
+        weight: &Tensor,
+        _: &Tensor,
+        dy: &Tensor,
+    ) -> Result<(Option<Tensor>, Option<Tensor>)> {
+        let dy = dy.contiguous()?;
+        Ok((self.input_gradient(x, weight, &dy)?, self.weight_gradient(x, weight, &dy)?))
+    }
+}
+
+impl CustomOp3 for Convolution {
+    fn name(&self) -> &'static str {
+        NAME
+    }
+
+    fn cpu_fwd(
+        &self,
+        x: &CpuStorage,
+        x_layout: &Layout,
+        weight: &CpuStorage,
+        weight_layout: &Layout,
+        bias: &CpuStorage,
+        bias_layout: &Layout,
+    ) -> Result<(CpuStorage, Shape)> {
+        let bias = slice(bias, bias_layout)?;
+        Ok(self.forward(slice(x, x_layout)?, slice(weight, weight_layout)?, Some(bias)))
+    }
+
+    fn bwd(
+        &self,
+        x: &Tensor,
+        weight: &Tensor,
+        bias: &Tensor,
+        _: &Tensor,
+        dy: &Tensor,
+    ) -> Result<(Option<Tensor>, Option<Tensor>, Option<Tensor>)> {
+        let dy = dy.contiguous()?;
+        let of_bias = if bias.track_op() {
+            let sums = sums(Values::of(&dy)?.get(), bias.elem_count());
+            Some(tensor_like(sums, bias)?)
+        } else {
+            None
+        };
+        let of_input = self.input_gradient(x, weight, &dy)?;
+        Ok((of_input, self.weight_gradient(x, weight, &dy)?, of_bias))
+    }
+}

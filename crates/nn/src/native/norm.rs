@@ -1,0 +1,173 @@
+use candle::{CpuStorage, CustomOp1, CustomOp3, Layout, Result, Shape, Tensor};
+
+use super::{Values, slice, tensor_like};
+use crate::Act;
+use crate::extents::Extents;
+use crate::kernels::channels::narrow;
+use crate::kernels::norm::{
+    Extent, Moments, Scaling, Standard, cell_means, gradient_sums, input_gradient, moments,
+    normalize as run,
+};
+use crate::norm::{Affine, Cells, Statistics};
+
+/// The normalized `x`, and the means and mean square deviations of its cells.
+pub(crate) fn normalize(
+    x: &Tensor,
+    affine: Affine<'_>,
+    cells: Cells,
+    eps: f64,
+    act: Act,
+) -> Result<(Tensor, Tensor, Tensor)> {
+    let x = x.contiguous()?;
+    let extent = extent(&x)?;
+    let moments = moments(Values::of(&x)?.get(), extent, cells);
+    let standard = Standard::new(&moments, extent, cells, eps);
+    let y = apply(&x, affine, Normalization { extent, standard, cells: Some(cells), act })?;
+    let vector = |of: fn(&Moments) -> f64| {
+        let values: Vec<f32> = moments.iter().map(|moments| narrow(of(moments))).collect();
+        Tensor::from_vec(values, moments.len(), x.device())
+    };
+    Ok((y, vector(|moments| moments.mean)?, vector(Moments::variance)?))
+}
+
+/// `x` normalized by statistics that are given.
+pub(crate) fn standardize(
+    x: &Tensor,
+    statistics: &Statistics,
+    affine: Affine<'_>,
+    eps: f64,
+    act: Act,
+) -> Result<Tensor> {
+    let x = x.contiguous()?;
+    let extent = extent(&x)?;
+    let (mean, variance) = (statistics.mean.contiguous()?, statistics.variance.contiguous()?);
+    let (mean, variance) = (Values::of(&mean)?, Values::of(&variance)?);
+    let standard = Standard::fixed(mean.get(), variance.get(), extent.batch, eps);
+    apply(&x, affine, Normalization { extent, standard, cells: None, act })
+}
+
+fn extent(x: &Tensor) -> Result<Extent> {
+    let extents = Extents::of("normalization", x)?;
+    let (batch, voxels, channels) = (extents.batch, extents.voxels(), extents.channels);
+    Ok(Extent { batch, voxels, channels })
+}
+
+fn apply(x: &Tensor, affine: Affine<'_>, op: Normalization) -> Result<Tensor> {
+    let channels = op.extent.channels;
+    let constant = |parameter: Option<&Tensor>, value: f32| match parameter {
+        Some(parameter) => parameter.contiguous(),
+        None => Tensor::full(value, channels, x.device())?.contiguous(),
+    };
+    if affine.weight.is_none() && affine.bias.is_none() {
+        return x.apply_op1(op);
+    }
+    x.apply_op3(&constant(affine.weight, 1.0)?, &constant(affine.bias, 0.0)?, op)
+}
+
+/// A normalization whose statistics are known already, and the activation after it.
+struct Normalization {
+    extent: Extent,
+    standard: Standard,
+    /// What the statistics were taken over, if they are functions of the input.
+    cells: Option<Cells>,
+    act: Act,
+}
+
+impl Normalization {
+    /// Gradients with respect to input, weight and bias, where asked for.
+    fn gradients(
+        &self,
+        x: &Tensor,
+        (weight, bias): (&[f32], &[f32]),
+        dy: &Tensor,
+        wanted: [bool; 3],
+    ) -> Result<[Option<Vec<f32>>; 3]> {
+        let dy = dy.contiguous()?;
+        let (x, dy) = (Values::of(x)?, Values::of(&dy)?);
+        let pair = (x.get(), dy.get());
+        let scaling = Scaling { weight, bias };
+        let (extent, standard, act) = (self.extent, &self.standard, self.act);
+
+        let needs_sums = wanted[1] || wanted[2] || (wanted[0] && self.cells.is_some());
+        let sums = needs_sums.then(|| gradient_sums(pair, extent, standard, scaling, act));
+        let over_samples = |which: usize| {
+            let sums = &sums.as_ref()?[which];
+            let channels = extent.channels;
+            let total = |channel: usize| sums.iter().skip(channel).step_by(channels).sum();
+            Some((0..channels).map(|channel| narrow(total(channel))).collect())
+        };
+        let of_weight = wanted[1].then(|| over_samples(1)).flatten();
+        let of_bias = wanted[2].then(|| over_samples(0)).flatten();
+        let of_input = wanted[0].then(|| {
+            let means = self
+                .cells
+                .zip(sums.as_ref())
+                .map(|(cells, sums)| cell_means(sums, extent, weight, cells));
+            input_gradient(pair, extent, standard, scaling, means.as_ref(), act)
+        });
+        Ok([of_input, of_weight, of_bias])
+    }
+
+    fn forward(&self, x: &[f32], scaling: Scaling<'_>, layout: &Layout) -> (CpuStorage, Shape) {
+        let y = run(x, self.extent, &self.standard, scaling, self.act);
+        (CpuStorage::F32(y), layout.shape().clone())
+    }
+}
+
+const NAME: &str = "normalization";
+
+impl CustomOp1 for Normalization {
+    fn name(&self) -> &'static str {
+        NAME
+    }
+
+    fn cpu_fwd(&self, x: &CpuStorage, layout: &Layout) -> Result<(CpuStorage, Shape)> {
+        let (weight, bias) = (vec![1.0; self.extent.channels], vec![0.0; self.extent.channels]);
+        let scaling = Scaling { weight: &weight, bias: &bias };
+        Ok(self.forward(slice(x, layout)?, scaling, layout))
+    }
+
+    fn bwd(&self, x: &Tensor, _: &Tensor, dy: &Tensor) -> Result<Option<Tensor>> {
+        let (weight, bias) = (vec![1.0; self.extent.channels], vec![0.0; self.extent.channels]);
+        let wanted = [x.track_op(), false, false];
+        let [of_input, ..] = self.gradients(x, (&weight, &bias), dy, wanted)?;
+        of_input.map(|gradient| tensor_like(gradient, x)).transpose()
+    }
+}
+
+impl CustomOp3 for Normalization {
+    fn name(&self) -> &'static str {
+        NAME
+    }
+
+    fn cpu_fwd(
+        &self,
+        x: &CpuStorage,
+        x_layout: &Layout,
+        weight: &CpuStorage,
+        weight_layout: &Layout,
+        bias: &CpuStorage,
+        bias_layout: &Layout,
+    ) -> Result<(CpuStorage, Shape)> {
+        let (weight, bias) = (slice(weight, weight_layout)?, slice(bias, bias_layout)?);
+        Ok(self.forward(slice(x, x_layout)?, Scaling { weight, bias }, x_layout))
+    }
+
+    fn bwd(
+        &self,
+        x: &Tensor,
+        weight: &Tensor,
+        bias: &Tensor,
+        _: &Tensor,
+        dy: &Tensor,
+    ) -> Result<(Option<Tensor>, Option<Tensor>, Option<Tensor>)> {
+        let wanted = [x.track_op(), weight.track_op(), bias.track_op()];
+        let values = (Values::of(weight)?, Values::of(bias)?);
+        let gradients = self.gradients(x, (values.0.get(), values.1.get()), dy, wanted)?;
+        let [of_input, of_weight, of_bias] = gradients;
+        let tensor = |gradient: Option<Vec<f32>>, like: &Tensor| {
+            gradient.map(|gradient| tensor_like(gradient, like)).transpose()
+        };
+        Ok((tensor(of_input, x)?, tensor(of_weight, weight)?, tensor(of_bias, bias)?))
+    }
+}
