@@ -2,17 +2,42 @@
 //!
 //! Letters: `N` batch, `C` classes, `*S` two or three spatial axes, slowest first: `(D, H, W)`.
 //! Tensors are `(N, C, *S)` at a model's door, both ways; inside, they are `(N, *S, C)`.
+//!
+//! | in a config file | |
+//! |---|---|
+//! | `unet` | [`Unet`]: the plain U-Net of nnU-Net |
+//! | `residual_unet` | [`ResidualUnet`]: its residual-encoder U-Net |
+//!
+//! Around them:
+//!
+//! - [`Interface`]: what a network is built for; [`Input`]: what it sees of a batch; [`Logits`] with
+//!   their [`Head`]s, each named by a [`HeadId`]: what it says.
+//! - [`Summary`], made of [`LayerSummary`]s: a table of a network's layers and parameters.
+//! - [`canonical_name`]: from the names of an nnU-Net state dict to ours, which are its own.
+//! - [`Norm`]: a setting of U-Nets.
+//! - [`Error`]: why a network could not be built or refused its images.
 
+mod block;
+mod error;
 mod interface;
 mod logits;
+mod residual_unet;
+mod state_dict;
+mod summary;
+mod topology;
+mod unet;
 
 use std::fmt;
 
 use candle::Result;
 use candle_nn::VarBuilder;
 
+pub use crate::error::Error;
 pub use crate::interface::{Input, Interface};
 pub use crate::logits::{Head, HeadId, Logits};
+pub use crate::state_dict::canonical_name;
+pub use crate::summary::{LayerSummary, Summary};
+pub use crate::topology::Norm;
 
 /// The settings of a network, from which it is built.
 pub trait Architecture: fmt::Debug + Send + Sync {
@@ -42,4 +67,18 @@ pub trait Model: fmt::Debug + Send + Sync {
     /// Where the images do not fit the interface or [`Model::stride`], or a tensor operation
     /// fails.
     fn forward_t(&self, input: &Input, train: bool) -> Result<Logits>;
+}
+
+registry::registry! {
+    /// Every network of this crate, as a config file names it.
+    pub enum ModelConfig: Architecture {
+        "unet" => unet::Unet,
+        "residual_unet" => residual_unet::ResidualUnet,
+    }
+}
+
+impl Architecture for ModelConfig {
+    fn build(&self, interface: Interface, vb: VarBuilder<'_>) -> Result<Box<dyn Model>> {
+        self.as_dyn().build(interface, vb)
+    }
 }

@@ -1,0 +1,159 @@
+//! What U-Nets are built of. Tensors are `(N, *S, C)`.
+
+use std::fmt;
+
+use candle::{Result, Tensor};
+use candle_nn::{Init, VarBuilder};
+use nn::{Act, BatchNorm, Conv, ConvConfig, InstanceNorm, PoolConfig};
+
+use crate::topology::{Norm, Style};
+
+/// A part of a network, from `(N, *S, C)` to `(N, *S', C')`.
+pub(crate) trait Layer: fmt::Debug + Send + Sync {
+    fn forward_t(&self, x: &Tensor, train: bool) -> Result<Tensor>;
+}
+
+/// Layers one after the other.
+pub(crate) fn chain(layers: &[Box<dyn Layer>], x: Tensor, train: bool) -> Result<Tensor> {
+    layers.iter().try_fold(x, |x, layer| layer.forward_t(&x, train))
+}
+
+/// What a convolution maps, and with which window.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Window<'a> {
+    pub(crate) cin: usize,
+    pub(crate) cout: usize,
+    pub(crate) kernel: &'a [usize],
+    pub(crate) stride: &'a [usize],
+}
+
+#[derive(Clone, Debug)]
+enum Normalization {
+    Instance(InstanceNorm),
+    Batch(BatchNorm),
+}
+
+impl Normalization {
+    fn new(channels: usize, style: Style, vb: VarBuilder<'_>) -> Result<Self> {
+        Ok(match style.norm {
+            Norm::Instance => {
+                Self::Instance(InstanceNorm::new(channels, style.norm_eps, true, vb)?)
+            }
+            Norm::Batch => Self::Batch(BatchNorm::new(channels, style.norm_eps, vb)?),
+        })
+    }
+
+    fn forward_t(&self, x: &Tensor, act: Act, train: bool) -> Result<Tensor> {
+        match self {
+            Self::Instance(norm) => norm.forward(x, act),
+            Self::Batch(norm) => norm.forward_t(x, act, train),
+        }
+    }
+}
+
+/// A convolution, its norm, and perhaps an activation: nnU-Net's `ConvDropoutNormReLU`.
+#[derive(Clone, Debug)]
+pub(crate) struct ConvNorm {
+    conv: Conv,
+    norm: Normalization,
+    act: Act,
+    act_first: bool,
+}
+
+impl ConvNorm {
+    /// With the activation of `style`.
+    pub(crate) fn new(window: Window<'_>, style: Style, vb: &VarBuilder<'_>) -> Result<Self> {
+        Self::with_act(window, style, Act::LeakyRelu(style.negative_slope), vb)
+    }
+
+    fn with_act(window: Window<'_>, style: Style, act: Act, vb: &VarBuilder<'_>) -> Result<Self> {
+        let config = ConvConfig::same(window.kernel, window.stride);
+        let Window { cin, cout, kernel, .. } = window;
+        Ok(Self {
+            conv: Conv::new(cin, cout, kernel, config, style.conv_bias, vb.pp("conv"))?,
+            norm: Normalization::new(cout, style, vb.pp("norm"))?,
+            act,
+            act_first: style.nonlin_first,
+        })
+    }
+}
+
+impl Layer for ConvNorm {
+    fn forward_t(&self, x: &Tensor, train: bool) -> Result<Tensor> {
+        let x = self.conv.forward(x)?;
+        if self.act_first {
+            return self.norm.forward_t(&self.act.forward(&x)?, Act::Identity, train);
+        }
+        self.norm.forward_t(&x, self.act, train)
+    }
+}
+
+/// `count` convolutions, the first of which has the window's stride, under `convs.{i}`.
+pub(crate) fn convs(
+    window: Window<'_>,
+    count: usize,
+    style: Style,
+    vb: &VarBuilder<'_>,
+) -> Result<Vec<Box<dyn Layer>>> {
+    let ones = vec![1; window.stride.len()];
+    let conv = |i: usize| -> Result<Box<dyn Layer>> {
+        let window = match i {
+            0 => window,
+            _ => Window { cin: window.cout, stride: &ones, ..window },
+        };
+        Ok(Box::new(ConvNorm::new(window, style, &vb.pp("convs").pp(i))?))
+    };
+    (0..count).map(conv).collect()
+}
+
+/// Two convolutions around which the input is added: nnU-Net's `BasicBlockD`.
+///
+/// Where the block changes the resolution, the input is averaged; where it changes the channels,
+/// it is projected. The last norm starts at 0, so that a fresh block passes its input on.
+#[derive(Clone, Debug)]
+pub(crate) struct ResidualBlock {
+    conv1: ConvNorm,
+    conv2: ConvNorm,
+    pool: Option<PoolConfig>,
+    project: Option<ConvNorm>,
+    act: Act,
+}
+
+impl ResidualBlock {
+    pub(crate) fn new(window: Window<'_>, style: Style, vb: &VarBuilder<'_>) -> Result<Self> {
+        let Window { cin, cout, kernel, stride } = window;
+        let ones = vec![1; stride.len()];
+        let pool = stride.iter().any(|&stride| stride != 1).then(|| PoolConfig::new(stride));
+        let project = Window { cin, cout, kernel: &ones, stride: &ones };
+        let unbiased = Style { conv_bias: false, ..style };
+        let name = if pool.is_some() { 1 } else { 0 };
+        let project = (cin != cout)
+            .then(|| ConvNorm::with_act(project, unbiased, Act::Identity, &vb.pp("skip").pp(name)))
+            .transpose()?;
+
+        // Whoever asks first decides how a fresh parameter is drawn.
+        vb.pp("conv2.norm").get_with_hints(cout, "weight", Init::Const(0.0))?;
+        let inner = Window { cin: cout, cout, kernel, stride: &ones };
+        Ok(Self {
+            conv1: ConvNorm::new(window, style, &vb.pp("conv1"))?,
+            conv2: ConvNorm::with_act(inner, style, Act::Identity, &vb.pp("conv2"))?,
+            pool,
+            project,
+            act: Act::LeakyRelu(style.negative_slope),
+        })
+    }
+}
+
+impl Layer for ResidualBlock {
+    fn forward_t(&self, x: &Tensor, train: bool) -> Result<Tensor> {
+        let mut skip = x.clone();
+        if let Some(pool) = &self.pool {
+            skip = nn::avg_pool(&skip, pool)?;
+        }
+        if let Some(project) = &self.project {
+            skip = project.forward_t(&skip, train)?;
+        }
+        let inner = self.conv2.forward_t(&self.conv1.forward_t(x, train)?, train)?;
+        self.act.forward(&(inner + skip)?)
+    }
+}

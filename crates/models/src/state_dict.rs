@@ -1,0 +1,26 @@
+/// The name under which a network of this crate knows a tensor of an nnU-Net state dict; `None` for
+/// what it does not keep.
+///
+/// nnU-Net lists many tensors several times: `….all_modules.…` and `decoder.encoder.…` are other
+/// names for the same storage. Wrappers put `module.` or `_orig_mod.` in front, and batch norms
+/// count their batches.
+///
+/// ```
+/// use sconce_models::canonical_name;
+///
+/// let name = "encoder.stages.0.0.convs.0.conv.weight";
+/// assert_eq!(canonical_name(&format!("module.{name}")), Some(name));
+/// assert_eq!(canonical_name("encoder.stages.0.0.convs.0.all_modules.0.weight"), None);
+/// assert_eq!(canonical_name("decoder.encoder.stages.0.0.convs.0.conv.weight"), None);
+/// ```
+pub fn canonical_name(name: &str) -> Option<&str> {
+    let mut name = name;
+    while let Some(inner) = name.strip_prefix("module.").or_else(|| name.strip_prefix("_orig_mod."))
+    {
+        name = inner;
+    }
+    let dropped = name.contains(".all_modules.")
+        || name.starts_with("decoder.encoder.")
+        || name.ends_with(".num_batches_tracked");
+    (!dropped).then_some(name)
+}

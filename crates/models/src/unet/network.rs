@@ -1,0 +1,137 @@
+use candle::{D, Result, Tensor};
+use candle_nn::VarBuilder;
+use nn::{Conv, ConvConfig, ConvTranspose, ConvTransposeConfig};
+
+use crate::block::{Layer, Window, chain, convs};
+use crate::topology::{Stage, Style};
+use crate::{Error, HeadId, Input, Interface, Logits, Model};
+
+/// A U-Net: an encoder, the same for the way up, and a head on each resolution but the coarsest.
+#[derive(Debug)]
+pub(crate) struct Network {
+    interface: Interface,
+    stride: Vec<usize>,
+    stem: Vec<Box<dyn Layer>>,
+    /// Finest first.
+    encoder: Vec<Vec<Box<dyn Layer>>>,
+    /// Coarsest first, as nnU-Net counts them.
+    decoder: Vec<Up>,
+    deep_supervision: bool,
+}
+
+/// One step up.
+#[derive(Debug)]
+struct Up {
+    upsample: ConvTranspose,
+    convs: Vec<Box<dyn Layer>>,
+    head: Conv,
+}
+
+impl Network {
+    /// With an encoder that is built already; the decoder's parameters are under `decoder` of `vb`.
+    pub(crate) fn new(
+        interface: Interface,
+        stages: &[Stage],
+        (stem, encoder): (Vec<Box<dyn Layer>>, Vec<Vec<Box<dyn Layer>>>),
+        style: Style,
+        deep_supervision: bool,
+        vb: &VarBuilder<'_>,
+    ) -> Result<Self> {
+        let vb = vb.pp("decoder");
+        let steps = stages.windows(2).rev().enumerate();
+        let decoder = steps.map(|(s, pair)| Up::new(s, &pair[0], &pair[1], interface, style, &vb));
+        let decoder = decoder.collect::<Result<_>>()?;
+        let stride = |axis| stages.iter().map(|stage| stage.stride[axis]).product();
+        let stride = (0..interface.rank).map(stride).collect();
+        Ok(Self { interface, stride, stem, encoder, decoder, deep_supervision })
+    }
+
+    fn check(&self, images: &Tensor) -> Result<()> {
+        let Interface { channels, rank, .. } = self.interface;
+        let extents = match images.dims() {
+            [_, actual, extents @ ..] if *actual == channels && extents.len() == rank => extents,
+            dims => return Err(Error::Images { actual: dims.to_vec(), channels, rank }.into()),
+        };
+        let pairs = || extents.iter().zip(&self.stride);
+        if pairs().any(|(&extent, &stride)| extent == 0 || !extent.is_multiple_of(stride)) {
+            let padded = pairs().map(|(&e, &stride)| e.max(1).next_multiple_of(stride)).collect();
+            let (extents, stride) = (extents.to_vec(), self.stride.clone());
+            return Err(Error::Extents { extents, stride, padded }.into());
+        }
+        Ok(())
+    }
+}
+
+impl Up {
+    fn new(
+        s: usize,
+        fine: &Stage,
+        coarse: &Stage,
+        interface: Interface,
+        style: Style,
+        vb: &VarBuilder<'_>,
+    ) -> Result<Self> {
+        let features = fine.features;
+        let upsample = ConvTransposeConfig::upsample(&coarse.stride);
+        let ones = vec![1; interface.rank];
+        let window =
+            Window { cin: 2 * features, cout: features, kernel: &fine.kernel, stride: &ones };
+        let point = ConvConfig::new(interface.rank);
+        Ok(Self {
+            upsample: ConvTranspose::new(
+                coarse.features,
+                features,
+                &coarse.stride,
+                upsample,
+                style.conv_bias,
+                vb.pp("transpconvs").pp(s),
+            )?,
+            convs: convs(window, fine.up, style, &vb.pp("stages").pp(s))?,
+            // Heads exist whether they are trained or not, so that weights fit either way.
+            head: Conv::new(
+                features,
+                interface.classes,
+                &ones,
+                point,
+                true,
+                vb.pp("seg_layers").pp(s),
+            )?,
+        })
+    }
+}
+
+impl Model for Network {
+    fn interface(&self) -> Interface {
+        self.interface
+    }
+
+    fn stride(&self) -> &[usize] {
+        &self.stride
+    }
+
+    fn forward_t(&self, input: &Input, train: bool) -> Result<Logits> {
+        self.check(&input.images)?;
+        let mut x = chain(&self.stem, nn::to_channels_last(&input.images)?, train)?;
+
+        let mut skips = Vec::new();
+        for stage in &self.encoder {
+            x = chain(stage, x, train)?;
+            skips.push(x.clone());
+        }
+        skips.pop();
+
+        // Coarsest first.
+        let mut heads = Vec::new();
+        for (level, up) in (0..self.decoder.len()).rev().zip(&self.decoder) {
+            let skip = skips.pop().expect("one skip for each step up");
+            x = Tensor::cat(&[up.upsample.forward(&x)?, skip], D::Minus1)?;
+            x = chain(&up.convs, x, train)?;
+            if level == 0 || (train && self.deep_supervision) {
+                heads.push(nn::to_channels_first(&up.head.forward(&x)?)?);
+            }
+        }
+        let main = heads.pop().expect("a head on the finest resolution");
+        let deep = heads.into_iter().rev().enumerate();
+        Ok(deep.fold(Logits::new(main), |logits, (i, head)| logits.with(HeadId::Deep(i + 1), head)))
+    }
+}

@@ -1,0 +1,133 @@
+//! Shapes of logits and heads, for random networks.
+
+use candle::{DType, Device, Tensor};
+use nn::Parameters;
+use proptest::prelude::*;
+use sconce_models::{
+    Architecture, HeadId, Input, Interface, ModelConfig, Norm, ResidualUnet, Unet,
+};
+
+#[derive(Clone, Debug)]
+struct Draw {
+    model: ModelConfig,
+    interface: Interface,
+    /// Extents of the coarsest resolution.
+    coarsest: Vec<usize>,
+    strides: Vec<Vec<usize>>,
+    supervised: bool,
+}
+
+fn draws() -> impl Strategy<Value = Draw> {
+    (2..=3usize, 2..=4usize).prop_flat_map(|(rank, stages)| {
+        let axes = |most: usize| prop::collection::vec(1..=most, rank);
+        (
+            prop::collection::vec(1..=4usize, stages),
+            prop::collection::vec(axes(2), stages),
+            prop::collection::vec(axes(2).prop_map(odd), stages),
+            prop::collection::vec(1..=2usize, stages),
+            prop::collection::vec(1..=2usize, stages - 1),
+            axes(2),
+            (1..=2usize, 1..=3usize, any::<bool>(), any::<bool>(), any::<bool>()),
+        )
+            .prop_map(move |(features, mut strides, kernels, down, up, coarsest, more)| {
+                let (channels, classes, supervised, residual, batch) = more;
+                strides[0] = vec![1; rank];
+                let norm = if batch { Norm::Batch } else { Norm::Instance };
+                let model = if residual {
+                    ModelConfig::from(ResidualUnet {
+                        features_per_stage: features,
+                        n_blocks_per_stage: down,
+                        n_conv_per_stage_decoder: up,
+                        strides: strides.clone(),
+                        kernel_sizes: kernels,
+                        norm,
+                        deep_supervision: supervised,
+                        ..ResidualUnet::default()
+                    })
+                } else {
+                    ModelConfig::from(Unet {
+                        features_per_stage: features,
+                        n_conv_per_stage: down,
+                        n_conv_per_stage_decoder: up,
+                        strides: strides.clone(),
+                        kernel_sizes: kernels,
+                        norm,
+                        deep_supervision: supervised,
+                        ..Unet::default()
+                    })
+                };
+                let interface = Interface { channels, classes, rank };
+                Draw { model, interface, coarsest, strides, supervised }
+            })
+    })
+}
+
+fn odd(kernel: Vec<usize>) -> Vec<usize> {
+    kernel.into_iter().map(|extent| 2 * extent - 1).collect()
+}
+
+/// Extents at each resolution, finest first.
+fn extents(draw: &Draw) -> Vec<Vec<usize>> {
+    let mut extents = vec![draw.coarsest.clone()];
+    for stride in draw.strides[1..].iter().rev() {
+        let finer = extents[extents.len() - 1].iter().zip(stride).map(|(e, s)| e * s).collect();
+        extents.push(finer);
+    }
+    extents.reverse();
+    extents
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(60))]
+
+    #[test]
+    fn each_head_has_the_classes_and_the_extents_of_its_resolution(draw in draws()) {
+        let extents = extents(&draw);
+        let parameters = Parameters::new(0, &Device::Cpu);
+        let model = draw.model.build(draw.interface, parameters.builder()).unwrap();
+        let shape = |channels: usize, extents: &[usize]| [&[2, channels], extents].concat();
+        let images = shape(draw.interface.channels, &extents[0]);
+        let images = Tensor::rand(-1f32, 1., images, &Device::Cpu).unwrap();
+        let input = Input::images(images);
+
+        let trained = model.forward_t(&input, true).unwrap();
+        let expected = if draw.supervised { extents.len() - 1 } else { 1 };
+        prop_assert_eq!(trained.heads().len(), expected);
+        for (level, head) in trained.heads().iter().enumerate() {
+            let id = if level == 0 { HeadId::Main } else { HeadId::Deep(level) };
+            prop_assert_eq!(head.id, id);
+            let expected = shape(draw.interface.classes, &extents[level]);
+            prop_assert_eq!(head.logits.dims(), expected.as_slice());
+        }
+
+        let used = model.forward_t(&input, false).unwrap();
+        prop_assert_eq!(used.heads().len(), 1);
+        prop_assert_eq!(used.main().dims(), trained.main().dims());
+        let product = |axis: usize| draw.strides.iter().map(|stride| stride[axis]).product();
+        let stride: Vec<usize> = (0..draw.interface.rank).map(product).collect();
+        prop_assert_eq!(model.stride(), stride.as_slice());
+
+        // Every parameter but those of the other heads and of running statistics is trained.
+        let loss = trained.main().sqr().unwrap().sum_all().unwrap();
+        for name in parameters.gradients(&loss).unwrap().without() {
+            let other = name.contains("seg_layers") || name.contains("running_");
+            prop_assert!(other, "{} has no gradient", name);
+        }
+    }
+}
+
+#[test]
+fn a_frozen_network_leaves_no_graph() -> anyhow::Result<()> {
+    for model in ModelConfig::defaults() {
+        let interface = Interface { channels: 1, classes: 2, rank: 2 };
+        let parameters = Parameters::new(0, &Device::Cpu);
+        model.build(interface, parameters.builder())?;
+        let frozen = model.build(interface, nn::frozen(parameters.tensors()?).builder())?;
+        let images = Tensor::zeros((1, 1, 8, 8), DType::F32, &Device::Cpu)?;
+
+        let logits = frozen.forward_t(&Input::images(images), false)?;
+
+        assert!(!logits.main().track_op(), "{}", model.name());
+    }
+    Ok(())
+}
