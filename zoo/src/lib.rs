@@ -1,1 +1,56 @@
-//! Model folders: pack, verify, load.
+//! Model folders: a trained network, its card, and the means to check both.
+//!
+//! ```text
+//! kidney-3d/
+//! ├── README.md             the card: what it is for, how well it does, its license
+//! ├── model.safetensors     the weights
+//! ├── config.json           the network, its channels and classes
+//! ├── plan.json             how images are made ready for it
+//! ├── run.toml              the settings that it was trained with, where they are known
+//! ├── calibration.json      how its temperature was found, where one was fitted
+//! ├── eval/summary.json     the evaluation behind the card, where there is one
+//! ├── golden.safetensors    a small input, and the logits that it gave where it was packed
+//! ├── LICENSE
+//! └── SHA256SUMS            the hash of every other file; `sha256sum -c` reads it
+//! ```
+//!
+//! Neither time, host nor path goes in: packing a run twice gives byte-identical folders. A model
+//! folder is also a repository of the Hugging Face hub, as it is.
+//!
+//! | to do | use |
+//! |---|---|
+//! | make a model folder of a finished run | [`pack`], [`PackOptions`], [`Packed`] |
+//! | check a model folder | [`verify`], [`Verification`], [`FileCheck`], [`FileState`], [`GoldenCheck`] |
+//! | read the network | [`load`] |
+//! | say what a model is | [`show`], [`list`], [`Summary`], [`Content`], [`Details`], [`Headline`] |
+//! | find a model by name | [`resolve`], [`Reference`], [`HubReference`] |
+//! | get a model from the hub | `hub::fetch`, with the feature `hub` |
+//! | a run file that comes with the program | [`recipe`], [`RECIPES`], [`Recipe`] |
+//!
+//! Only this crate opens sockets, and only with the feature `hub`. It trains and predicts nothing.
+
+mod card;
+mod error;
+mod golden;
+mod header;
+#[cfg(feature = "hub")]
+pub mod hub;
+mod license;
+mod list;
+mod load;
+mod manifest;
+mod pack;
+mod recipes;
+mod reference;
+mod show;
+mod verify;
+
+pub use crate::error::{Error, Result};
+pub use crate::golden::GoldenCheck;
+pub use crate::list::list;
+pub use crate::load::load;
+pub use crate::pack::{PackOptions, Packed, pack};
+pub use crate::recipes::{RECIPES, Recipe, recipe};
+pub use crate::reference::{HubReference, Reference, resolve};
+pub use crate::show::{Content, Details, Headline, Summary, show};
+pub use crate::verify::{FileCheck, FileState, Verification, verify};

@@ -1,0 +1,331 @@
+//! The model card: `README.md` with a front matter that the hub reads.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+
+use engine::evaluate::{Aggregate, Evaluation};
+use engine::{NetworkConfig, Trained};
+
+use crate::PackOptions;
+use crate::license::{License, OTHER};
+
+/// The class that stands for the mean over foreground classes.
+pub(crate) const MEAN: &str = "mean";
+
+/// What a card is written from.
+#[derive(Debug)]
+pub(crate) struct Card<'a> {
+    pub(crate) options: &'a PackOptions,
+    pub(crate) license: License,
+    pub(crate) trained: &'a Trained,
+    pub(crate) parameters: u64,
+    pub(crate) evaluation: Option<&'a Evaluation>,
+    pub(crate) calibrated: bool,
+}
+
+impl Card<'_> {
+    /// The whole file.
+    pub(crate) fn text(&self) -> String {
+        format!("---\n{}---\n\n{}", self.front_matter(), self.body())
+    }
+
+    fn front_matter(&self) -> String {
+        let config = &self.trained.config;
+        let mut yaml = String::new();
+        line(&mut yaml, "license", self.license.id);
+        if self.license.id == OTHER {
+            line(&mut yaml, "license_name", "see-license");
+            line(&mut yaml, "license_link", "LICENSE");
+        }
+        line(&mut yaml, "library_name", "sconce");
+        line(&mut yaml, "pipeline_tag", "image-segmentation");
+        list(&mut yaml, "tags", &self.tags());
+        list(&mut yaml, "datasets", &self.options.datasets);
+        if let Some(evaluation) = self.evaluation {
+            let scores: Vec<String> = scores(evaluation).into_iter().map(str::to_owned).collect();
+            list(&mut yaml, "metrics", &scores);
+            yaml += &model_index(&self.options.name, config, evaluation);
+        }
+        yaml
+    }
+
+    fn tags(&self) -> Vec<String> {
+        let config = &self.trained.config;
+        let rank = format!("{}d", config.interface.rank);
+        let mut tags = vec!["medical".to_owned(), "segmentation".to_owned(), rank];
+        tags.push("safetensors".to_owned());
+        if config.channels.iter().any(|channel| channel.eq_ignore_ascii_case("ct")) {
+            tags.push("ct".to_owned());
+        }
+        if self.calibrated {
+            tags.push("calibration".to_owned());
+        }
+        tags
+    }
+
+    fn body(&self) -> String {
+        let config = &self.trained.config;
+        let mut text = format!("# {}\n\n", plain(&self.options.name));
+        let description = self.options.description.trim();
+        if !description.is_empty() {
+            put(&mut text, &format!("{description}\n"));
+        }
+        put(&mut text, "For research; not a medical device.\n\n## Use\n");
+        put(
+            &mut text,
+            "```console\n$ sconce zoo verify MODEL_FOLDER\n$ sconce predict -m MODEL_FOLDER -i \
+             IMAGE -o OUTPUT_FOLDER\n```\n\n## Network\n",
+        );
+        text += &self.network();
+        put(&mut text, "\n## Classes\n");
+        let classes: Vec<String> = config
+            .classes
+            .iter()
+            .enumerate()
+            .map(|(index, class)| format!("{index}. {}", plain(&class.name)))
+            .collect();
+        // Numbered from 0, as label files are.
+        put(&mut text, &format!("{}\n", classes.join("\n")));
+        put(&mut text, "## Scores\n");
+        text += &self.evaluation.map_or_else(
+            || "This model was packed without an evaluation.\n".to_owned(),
+            scores_text,
+        );
+        let license = &self.license;
+        _ = write!(text, "\n## License\n\n`{}`: see the file `LICENSE`.", license.id);
+        text += " Weights follow the license of the data that they were trained on.\n";
+        text
+    }
+
+    fn network(&self) -> String {
+        let (config, plan) = (&self.trained.config, &self.trained.plan);
+        let rank = config.interface.rank;
+        let join = |values: &[f64]| -> String {
+            values.iter().map(ToString::to_string).collect::<Vec<_>>().join(" × ")
+        };
+        let patch = plan.patch_size[3 - rank..].iter().map(ToString::to_string);
+        let mut rows = vec![
+            ("architecture", format!("{}, {rank}D", config.architecture.name())),
+            ("parameters", self.parameters.to_string()),
+            ("trained on", plain(&config.dataset)),
+            ("channels", plain(&config.channels.join(", "))),
+            ("patch", format!("{} voxels", patch.collect::<Vec<_>>().join(" × "))),
+        ];
+        if plan.resample {
+            rows.push(("spacing", format!("{} mm", join(&plan.spacing[3 - rank..]))));
+        } else {
+            rows.push(("spacing", "that of the image".to_owned()));
+        }
+        rows.push(("temperature", config.temperature.to_string()));
+        let mut table = "| | |\n|---|---|\n".to_owned();
+        for (name, value) in rows {
+            _ = writeln!(table, "| {name} | {value} |");
+        }
+        table
+    }
+}
+
+/// The results that the hub shows beside a model.
+fn model_index(name: &str, config: &NetworkConfig, evaluation: &Evaluation) -> String {
+    let mut yaml = String::new();
+    let dataset = &evaluation.dataset;
+    _ = writeln!(yaml, "model-index:\n- name: {}\n  results:", quoted(name));
+    let task = format!("{} segmentation", config.dataset);
+    _ = writeln!(yaml, "  - task:\n      type: image-segmentation\n      name: {}", quoted(&task));
+    let slug = quoted(&slug(dataset));
+    _ = writeln!(yaml, "    dataset:\n      type: {slug}\n      name: {}", quoted(dataset));
+    yaml += "    metrics:\n";
+    let mut metric = |kind: &str, value: Option<f64>, name: &str| {
+        // The hub has no way to say that a value is undefined; the table below does.
+        if let Some(value) = value.filter(|value| value.is_finite()) {
+            _ = writeln!(
+                yaml,
+                "    - type: {}\n      value: {}\n      name: {}",
+                quoted(kind),
+                float(value),
+                quoted(name)
+            );
+        }
+    };
+    for (class, score, aggregate) in aggregates(evaluation) {
+        let name =
+            if class == MEAN { format!("{score}, mean") } else { format!("{score}, {class}") };
+        metric(score, aggregate.mean, &name);
+    }
+    for (score, aggregate) in &evaluation.probabilities {
+        metric(score, aggregate.mean, score);
+    }
+    if let Some(calibration) = &evaluation.calibration {
+        metric("ece", Some(calibration.ece), &format!("ece, {}", calibration.voxels));
+    }
+    let url = quoted(env!("CARGO_PKG_REPOSITORY"));
+    _ = writeln!(yaml, "    source:\n      name: sconce evaluate\n      url: {url}");
+    yaml
+}
+
+/// Every score of masks over all cases: the mean over classes first, then the classes in order.
+pub(crate) fn aggregates(
+    evaluation: &Evaluation,
+) -> impl Iterator<Item = (&str, &str, &Aggregate)> {
+    let classes = std::iter::once(MEAN).chain(evaluation.classes.iter().map(String::as_str));
+    classes.flat_map(|class| {
+        let scores: Option<&BTreeMap<String, Aggregate>> = evaluation.masks.get(class);
+        scores.into_iter().flatten().map(move |(score, found)| (class, score.as_str(), found))
+    })
+}
+
+/// The names of all scores of masks, and of probabilities, in order.
+fn scores(evaluation: &Evaluation) -> Vec<&str> {
+    let mut names: Vec<&str> = aggregates(evaluation).map(|(_, score, _)| score).collect();
+    names.extend(evaluation.probabilities.keys().map(String::as_str));
+    names.extend(evaluation.calibration.iter().map(|_| "ece"));
+    names.sort_unstable();
+    names.dedup();
+    names
+}
+
+/// The evaluation as tables.
+fn scores_text(evaluation: &Evaluation) -> String {
+    let cases = evaluation.cases.len();
+    let mut text = format!(
+        "{cases} cases of {}; all values and their definitions are in `eval/summary.json`.\n\n\
+         | class | score | mean | sd | median | defined | undefined |\n|---|---|--:|--:|--:|--:|--:|\n",
+        plain(&evaluation.dataset)
+    );
+    let mut row = |class: &str, score: &str, found: &Aggregate| {
+        let unit = evaluation.definitions.get(score).map_or("", |definition| &definition.unit);
+        let unit = if unit.is_empty() { String::new() } else { format!(", {unit}") };
+        _ = writeln!(
+            text,
+            "| {} | {}{} | {} | {} | {} | {} | {} |",
+            plain(class),
+            plain(score),
+            plain(&unit),
+            number(found.mean),
+            number(found.sd),
+            number(found.median),
+            found.defined,
+            found.undefined
+        );
+    };
+    for (class, score, found) in aggregates(evaluation) {
+        row(if class == MEAN { "mean of classes" } else { class }, score, found);
+    }
+    for (score, found) in &evaluation.probabilities {
+        row("probabilities", score, found);
+    }
+    if let Some(calibration) = &evaluation.calibration {
+        _ = writeln!(
+            text,
+            "\nExpected calibration error {} ({} bins; {}).",
+            number(Some(calibration.ece)),
+            calibration.bins.len(),
+            plain(&calibration.voxels)
+        );
+    }
+    text
+}
+
+/// What a card says of itself: the name and the license.
+pub(crate) fn name_and_license(card: &str) -> (Option<String>, Option<String>) {
+    let name = card.lines().find_map(|line| line.strip_prefix("# ")).map(|name| name.trim());
+    let front = card.strip_prefix("---\n").and_then(|rest| rest.split_once("\n---"));
+    let license = front.and_then(|(yaml, _)| {
+        yaml.lines()
+            .find_map(|line| line.strip_prefix("license:"))
+            .map(|value| value.trim().trim_matches(['"', '\'']).to_owned())
+    });
+    (name.filter(|name| !name.is_empty()).map(str::to_owned), license)
+}
+
+fn line(yaml: &mut String, key: &str, value: &str) {
+    _ = writeln!(yaml, "{key}: {value}");
+}
+
+fn list(yaml: &mut String, key: &str, values: &[String]) {
+    if values.is_empty() {
+        return;
+    }
+    _ = writeln!(yaml, "{key}:");
+    for value in values {
+        _ = writeln!(yaml, "- {}", quoted(value));
+    }
+}
+
+/// A paragraph.
+fn put(text: &mut String, paragraph: &str) {
+    text.push_str(paragraph);
+    text.push('\n');
+}
+
+/// A text as YAML: JSON strings are YAML strings.
+fn quoted(text: &str) -> String {
+    serde_json::Value::from(text).to_string()
+}
+
+/// A number as YAML: unlike Rust's `1e-7`, YAML's exponents follow a decimal point.
+fn float(value: f64) -> String {
+    let text = format!("{value:.6}");
+    text.trim_end_matches('0').trim_end_matches('.').to_owned()
+}
+
+/// A value of a table; undefined is a dash, never 0.
+fn number(value: Option<f64>) -> String {
+    value.filter(|value| value.is_finite()).map_or("–".to_owned(), |value| format!("{value:.4}"))
+}
+
+/// Lower-case letters and digits with `-` between, as the hub names data sets.
+fn slug(text: &str) -> String {
+    let mut slug = String::new();
+    for character in text.chars() {
+        if character.is_ascii_alphanumeric() {
+            slug.push(character.to_ascii_lowercase());
+        } else if !slug.is_empty() && !slug.ends_with('-') {
+            slug.push('-');
+        }
+    }
+    let slug = slug.trim_end_matches('-');
+    if slug.is_empty() { "unnamed".to_owned() } else { slug.to_owned() }
+}
+
+/// A text that neither breaks out of its line or table cell nor is taken for markup.
+fn plain(text: &str) -> String {
+    let mut plain = String::with_capacity(text.len());
+    for character in text.chars() {
+        match character {
+            '|' | '`' | '*' | '_' | '[' | ']' | '\\' | '#' => plain.extend(['\\', character]),
+            '<' => plain.push_str("&lt;"),
+            character if character.is_control() => plain.push(' '),
+            character => plain.push(character),
+        }
+    }
+    plain
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn texts_stay_in_their_place() {
+        assert_eq!(plain("a|b\n<c>_"), "a\\|b &lt;c>\\_");
+        assert_eq!(quoted("a: \"b\"\n"), "\"a: \\\"b\\\"\\n\"");
+        assert_eq!(slug("MSD Task04_Hippocampus!"), "msd-task04-hippocampus");
+        assert_eq!(slug("…"), "unnamed");
+    }
+
+    #[test]
+    fn numbers_are_those_that_yaml_knows() {
+        assert_eq!([0.5, 1e-9, 12.25, 100.0].map(float), ["0.5", "0", "12.25", "100"]);
+        assert_eq!(number(None), "–");
+        assert_eq!(number(Some(f64::NAN)), "–");
+    }
+
+    #[test]
+    fn a_card_says_what_it_is() {
+        let card = "---\nlicense: \"mit\"\n---\n\n# kidney\n";
+
+        assert_eq!(name_and_license(card), (Some("kidney".to_owned()), Some("mit".to_owned())));
+        assert_eq!(name_and_license("no card"), (None, None));
+    }
+}

@@ -1,0 +1,103 @@
+//! Models of the Hugging Face hub.
+
+use std::path::{Path, PathBuf};
+
+use hf_hub::{HFClient, HFError};
+
+use crate::{Error, HubReference, Result, error, manifest};
+
+/// What a model folder is made of; whatever else a repository holds stays there.
+const FILES: &[&str] = &[
+    manifest::NAME,
+    "LICENSE",
+    "README.md",
+    "calibration.json",
+    "config.json",
+    "eval/summary.json",
+    "golden.safetensors",
+    "model.safetensors",
+    "plan.json",
+    "run.toml",
+];
+
+/// How to reach the hub. Where a field is `None`, the hub's client decides, by its own variables
+/// and files (`HF_ENDPOINT`, `HF_TOKEN`, `HF_HOME`, …).
+#[derive(Clone, Copy, Debug, Default)]
+pub struct FetchOptions<'a> {
+    /// Whether only what is in the cache may be used, without a single request.
+    pub offline: bool,
+    /// The hub's address, such as that of a mirror.
+    pub endpoint: Option<&'a str>,
+    /// Who asks, for models that are not public.
+    pub token: Option<&'a str>,
+    /// The cache's folder.
+    pub cache: Option<&'a Path>,
+}
+
+/// Brings a model of the hub into the hub's cache, and returns its folder there.
+///
+/// Files that are there already are not fetched again. The folder is complete when this returns:
+/// every file that its `SHA256SUMS` lists is there; [`verify`](crate::verify) says whether they are
+/// the right ones, and [`load`](crate::load) refuses wrong ones.
+///
+/// # Errors
+///
+/// [`Error::Hub`], where the hub cannot be reached, does not have the model, or refuses it; and,
+/// offline, where it is not in the cache. [`Error::NotAModel`], where the repository is no model of
+/// ours.
+pub fn fetch(reference: &HubReference, options: &FetchOptions<'_>) -> Result<PathBuf> {
+    let folder = snapshot(reference, options).map_err(|error| Error::Hub {
+        reference: reference.to_string(),
+        reason: reason(&error, options),
+    })?;
+    for name in manifest::read(&folder)?.keys() {
+        if !folder.join(name).is_file() {
+            let remedy = if options.offline { "fetch it online" } else { "tell its owner" };
+            return Err(Error::Hub {
+                reference: reference.to_string(),
+                reason: format!("{name} is missing from it; {remedy}"),
+            });
+        }
+    }
+    Ok(folder)
+}
+
+fn snapshot(reference: &HubReference, options: &FetchOptions<'_>) -> Result<PathBuf, HFError> {
+    let mut builder = HFClient::builder().user_agent(concat!("sconce/", env!("CARGO_PKG_VERSION")));
+    if let Some(endpoint) = options.endpoint {
+        builder = builder.endpoint(endpoint);
+    }
+    if let Some(token) = options.token {
+        builder = builder.token(token);
+    }
+    if let Some(cache) = options.cache {
+        builder = builder.cache_dir(cache);
+    }
+    let client = builder.build_sync()?;
+    client
+        .model(reference.owner(), reference.name())
+        .snapshot_download()
+        .maybe_revision(reference.revision())
+        .allow_patterns(FILES.iter().map(|name| (*name).to_owned()).collect())
+        .local_files_only(options.offline)
+        .send()
+}
+
+/// Why, and what to do about it.
+fn reason(cause: &HFError, options: &FetchOptions<'_>) -> String {
+    match cause {
+        HFError::LocalEntryNotFound { .. } if options.offline => {
+            "it is not in the cache; go online once, or give a folder".to_owned()
+        }
+        HFError::RepoNotFound { .. } | HFError::AuthRequired { .. } | HFError::Forbidden { .. } => {
+            "there is no such model, or it is not public; check the name, or log in to the hub"
+                .to_owned()
+        }
+        HFError::RevisionNotFound { revision, .. } => {
+            format!("it has no revision {revision}; check the name")
+        }
+        other => {
+            format!("{}; check the network, or work from the cache", error::with_causes(other))
+        }
+    }
+}

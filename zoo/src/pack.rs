@@ -1,0 +1,233 @@
+use std::fmt;
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+
+use candle::Device;
+use engine::evaluate::Evaluation;
+use engine::file::{read_json, write_atomic, write_json};
+use engine::{RunFolder, Trained};
+use serde::Serialize;
+use serde_json::Value;
+
+use crate::card::Card;
+use crate::license::{License, OTHER};
+use crate::{Error, Result, golden, header, manifest, verify};
+
+/// What a model folder is to say, beyond what the run knows.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PackOptions {
+    /// The model's name, one line.
+    pub name: String,
+    /// The license of the weights, as the hub names it: `cc-by-4.0`, or `other`. Weights follow the
+    /// license of the data.
+    pub license: String,
+    /// A file with the license's text; `None` for a pointer to it.
+    pub license_text: Option<PathBuf>,
+    /// What the model is for, in Markdown; may be empty.
+    pub description: String,
+    /// The data sets that it was trained on, as the hub names them: `owner/name`.
+    pub datasets: Vec<String>,
+    /// The evaluation for the card; `None` for `validation/summary.json` of the run, where it has
+    /// one.
+    pub evaluation: Option<PathBuf>,
+}
+
+impl Default for PackOptions {
+    fn default() -> Self {
+        Self {
+            name: String::new(),
+            license: OTHER.to_owned(),
+            license_text: None,
+            description: String::new(),
+            datasets: Vec::new(),
+            evaluation: None,
+        }
+    }
+}
+
+/// A model folder that has been made.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Packed {
+    /// Where it is.
+    pub folder: PathBuf,
+    /// Its files, sorted, `SHA256SUMS` left out.
+    pub files: Vec<String>,
+    /// The size of all of them, bytes.
+    pub bytes: u64,
+}
+
+/// Makes a model folder of a finished run, or of another folder that holds a network.
+///
+/// The folder appears whole or not at all: it is written under another name beside `output`,
+/// verified, and renamed. Packing the same run twice makes byte-identical folders.
+///
+/// # Errors
+///
+/// [`Error::Occupied`], where `output` is there and not empty; [`Error::Option`], where a name or
+/// license cannot go into a card; [`Error::NotAModel`], where the run has no weights yet;
+/// [`Error::Unverified`], where what was written does not verify; else where a file of the run is
+/// missing or damaged, or one cannot be written.
+pub fn pack(run_folder: &Path, output: &Path, options: &PackOptions) -> Result<Packed> {
+    let license = License::find(&options.license)?;
+    check_name(&options.name)?;
+    check_vacant(output)?;
+    if !run_folder.join("model.safetensors").exists() {
+        return Err(Error::NotAModel {
+            path: run_folder.to_owned(),
+            reason: "it has no model.safetensors; give the folder of a finished run".to_owned(),
+        });
+    }
+    let workshop = Workshop::beside(output)?;
+    write_all(run_folder, &workshop.0, options, license)?;
+    let verification = verify(&workshop.0, &Device::Cpu)?;
+    if !verification.ok() {
+        return Err(Error::Unverified { findings: verification.findings().join("; ") });
+    }
+    let files: Vec<String> = verification.files.into_iter().map(|file| file.name).collect();
+    let mut bytes = 0;
+    for name in &files {
+        let path = workshop.0.join(name);
+        bytes += fs::metadata(&path).map_err(Error::io(&path))?.len();
+    }
+    workshop.rename(output)?;
+    Ok(Packed { folder: output.to_owned(), files, bytes })
+}
+
+fn write_all(run: &Path, folder: &Path, options: &PackOptions, license: License) -> Result<()> {
+    let trained = Trained::load(run)?;
+    trained.save(folder)?;
+    golden::write(&golden::path(folder), &trained)?;
+    let run = RunFolder::at(run);
+    copy(&run.settings(), &folder.join("run.toml"), |_| Ok(()))?;
+    let calibrated = copy(&run.calibration(), &folder.join("calibration.json"), |bytes| {
+        serde_json::from_slice::<Value>(bytes).map(|_| ()).map_err(|error| error.to_string())
+    })?;
+    let evaluation = evaluation(&run, options)?;
+    if let Some(evaluation) = &evaluation {
+        let path = folder.join("eval");
+        fs::create_dir(&path).map_err(Error::io(&path))?;
+        write_json(&path.join("summary.json"), evaluation)?;
+    }
+    let path = folder.join("LICENSE");
+    match &options.license_text {
+        Some(text) if !copy(text, &path, |_| Ok(()))? => {
+            let source = std::io::ErrorKind::NotFound.into();
+            return Err(Error::Io { path: text.clone(), source });
+        }
+        Some(_) => (),
+        None => write_atomic(&path, license.text(&options.name).as_bytes())?,
+    }
+    let card = Card {
+        options,
+        license,
+        trained: &trained,
+        parameters: header::parameters(&folder.join("model.safetensors"))?,
+        evaluation: evaluation.as_ref(),
+        calibrated,
+    };
+    write_atomic(&folder.join("README.md"), card.text().as_bytes())?;
+    let hashes = manifest::hash_all(folder)?;
+    Ok(write_atomic(&folder.join(manifest::NAME), manifest::write(&hashes).as_bytes())?)
+}
+
+/// The evaluation that was asked for, or that the run has.
+fn evaluation(run: &RunFolder, options: &PackOptions) -> Result<Option<Evaluation>> {
+    if let Some(path) = &options.evaluation {
+        return Ok(Some(read_json(path)?));
+    }
+    let path = run.validation().join("summary.json");
+    if path.exists() { Ok(Some(read_json(&path)?)) } else { Ok(None) }
+}
+
+/// Copies a file that `check` accepts, durably; says whether there is one.
+fn copy(from: &Path, to: &Path, check: impl Fn(&[u8]) -> Result<(), String>) -> Result<bool> {
+    if !from.exists() {
+        return Ok(false);
+    }
+    let bytes = fs::read(from).map_err(Error::io(from))?;
+    check(&bytes).map_err(|reason| Error::File { path: from.to_owned(), reason })?;
+    write_atomic(to, &bytes)?;
+    Ok(true)
+}
+
+fn check_name(name: &str) -> Result<()> {
+    let reason = if name.trim().is_empty() {
+        "it is empty; give the model a name"
+    } else if name.chars().any(char::is_control) {
+        "it has more than one line or control characters"
+    } else if name.chars().count() > 96 {
+        "it has more than 96 characters"
+    } else {
+        return Ok(());
+    };
+    let value = name.to_owned();
+    Err(Error::Option { what: "the name", value, reason: reason.to_owned() })
+}
+
+/// Refuses to write over anything.
+fn check_vacant(output: &Path) -> Result<()> {
+    let taken = match fs::read_dir(output) {
+        Ok(mut entries) => entries.next().is_some(),
+        Err(_) => output.exists(),
+    };
+    if taken { Err(Error::Occupied { path: output.to_owned() }) } else { Ok(()) }
+}
+
+/// A folder beside the one that is to be made, gone unless it was renamed.
+#[derive(Debug)]
+struct Workshop(PathBuf);
+
+impl Workshop {
+    fn beside(output: &Path) -> Result<Self> {
+        let wrong = || Error::Option {
+            what: "the output folder",
+            value: output.display().to_string(),
+            reason: "it has no name; give the folder that is to be made".to_owned(),
+        };
+        let name = output.file_name().ok_or_else(wrong)?.to_string_lossy();
+        let path = output.with_file_name(format!(".{name}.{}.partial", std::process::id()));
+        // Left by a process of the same number that was killed.
+        if path.exists() {
+            fs::remove_dir_all(&path).map_err(Error::io(&path))?;
+        }
+        fs::create_dir_all(&path).map_err(Error::io(&path))?;
+        Ok(Self(path))
+    }
+
+    /// Makes it the model folder, durably.
+    fn rename(&self, output: &Path) -> Result<()> {
+        // Not every system renames a folder onto an empty one.
+        if output.exists() {
+            fs::remove_dir(output).map_err(Error::io(output))?;
+        }
+        sync(&self.0.join("eval"));
+        sync(&self.0);
+        fs::rename(&self.0, output).map_err(Error::io(output))?;
+        if let Some(parent) = output.parent() {
+            sync(parent);
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Workshop {
+    fn drop(&mut self) {
+        // Nothing more can be done about a temporary folder that will not go; after a rename there
+        // is none.
+        _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+/// Makes the entries of a folder durable, where the file system can.
+fn sync(folder: &Path) {
+    if let Ok(folder) = File::open(folder) {
+        _ = folder.sync_all();
+    }
+}
+
+impl fmt::Display for Packed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (folder, files) = (self.folder.display(), self.files.len());
+        write!(f, "packed {folder}: {files} files, {}", crate::show::size(self.bytes))
+    }
+}

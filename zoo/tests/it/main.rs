@@ -1,0 +1,15 @@
+//! Model folders, from packing to tampering.
+
+/// A small network that was never trained, in a run folder.
+mod fixture;
+/// Model folders of other implementations, and one of our own.
+mod golden;
+/// Fetching from a hub: a server of our own on this machine.
+#[cfg(feature = "hub")]
+mod hub;
+/// What a model folder looks like, and what cannot become one.
+mod packing;
+/// What lists and summaries say.
+mod showing;
+/// What is found when a model folder was changed.
+mod tampering;

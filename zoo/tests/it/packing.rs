@@ -1,0 +1,247 @@
+use std::fs;
+use std::path::Path;
+
+use candle::Device;
+use sconce_zoo::{self as zoo, PackOptions};
+
+use crate::fixture::{options, packed, run};
+
+#[test]
+fn a_packed_run_verifies_and_loads() -> anyhow::Result<()> {
+    let folder = tempfile::tempdir()?;
+    let run = run(folder.path(), 1)?;
+
+    let made = zoo::pack(&run, &folder.path().join("model"), &options())?;
+
+    assert_eq!(
+        made.files,
+        [
+            "LICENSE",
+            "README.md",
+            "calibration.json",
+            "config.json",
+            "eval/summary.json",
+            "golden.safetensors",
+            "model.safetensors",
+            "plan.json",
+            "run.toml",
+        ]
+    );
+    let verification = zoo::verify(&made.folder, &Device::Cpu)?;
+    assert!(verification.ok(), "{verification}");
+    assert!(verification.findings().is_empty());
+    let (before, after) = (zoo::load(&run)?, zoo::load(&made.folder)?);
+    assert_eq!(before.config, after.config);
+    assert_eq!(before.plan, after.plan);
+    for (name, tensor) in &before.parameters {
+        let (one, two) = (tensor.flatten_all()?, after.parameters[name].flatten_all()?);
+        assert_eq!(one.to_vec1::<f32>()?, two.to_vec1::<f32>()?, "{name}");
+    }
+    Ok(())
+}
+
+#[test]
+fn packing_twice_makes_the_same_bytes() -> anyhow::Result<()> {
+    let folder = tempfile::tempdir()?;
+    let run = run(folder.path(), 1)?;
+    let (one, two) = (folder.path().join("one"), folder.path().join("two").join("deeper"));
+
+    let first = zoo::pack(&run, &one, &options())?;
+    zoo::pack(&run, &two, &options())?;
+
+    for name in first.files.iter().map(String::as_str).chain(["SHA256SUMS"]) {
+        assert_eq!(fs::read(one.join(name))?, fs::read(two.join(name))?, "{name}");
+    }
+    Ok(())
+}
+
+#[test]
+fn nothing_of_this_machine_goes_in() -> anyhow::Result<()> {
+    let folder = tempfile::tempdir()?;
+    let model = packed(folder.path(), 1, "model")?;
+    let path = folder.path().to_string_lossy().into_owned();
+
+    for name in zoo::verify(&model, &Device::Cpu)?.files.iter().map(|file| &file.name) {
+        let bytes = fs::read(model.join(name))?;
+        assert!(!String::from_utf8_lossy(&bytes).contains(&path), "{name}");
+    }
+    assert_eq!(entries(folder.path())?, ["model", "run-1"]);
+    Ok(())
+}
+
+#[test]
+fn a_folder_that_is_not_empty_is_left_alone() -> anyhow::Result<()> {
+    let folder = tempfile::tempdir()?;
+    let run = run(folder.path(), 1)?;
+    let output = folder.path().join("output");
+    fs::create_dir(&output)?;
+    fs::write(output.join("mine"), "")?;
+
+    let error = zoo::pack(&run, &output, &options()).unwrap_err().to_string();
+
+    let expected = " is not empty; remove it, or choose another output folder";
+    assert_eq!(error, format!("{}{expected}", output.display()));
+    assert_eq!(entries(&output)?, ["mine"]);
+    fs::remove_file(output.join("mine"))?;
+    assert!(zoo::pack(&run, &output, &options()).is_ok());
+    Ok(())
+}
+
+#[test]
+fn a_run_without_weights_cannot_be_packed() -> anyhow::Result<()> {
+    let folder = tempfile::tempdir()?;
+    let output = folder.path().join("model");
+
+    let error = zoo::pack(folder.path(), &output, &options()).unwrap_err().to_string();
+
+    let expected =
+        "is no model folder: it has no model.safetensors; give the folder of a finished run";
+    assert_eq!(error, format!("{} {expected}", folder.path().display()));
+    assert!(!output.exists());
+    Ok(())
+}
+
+#[test]
+fn a_run_that_is_damaged_leaves_nothing_behind() -> anyhow::Result<()> {
+    let folder = tempfile::tempdir()?;
+    let run = run(folder.path(), 1)?;
+    let weights = fs::read(run.join("model.safetensors"))?;
+    fs::write(run.join("model.safetensors"), &weights[..weights.len() / 2])?;
+
+    assert!(zoo::pack(&run, &folder.path().join("model"), &options()).is_err());
+
+    assert_eq!(entries(folder.path())?, ["run-1"]);
+    Ok(())
+}
+
+#[test]
+fn names_and_licenses_are_checked() -> anyhow::Result<()> {
+    let folder = tempfile::tempdir()?;
+    let run = run(folder.path(), 1)?;
+    let refused = |options: PackOptions| {
+        let output = folder.path().join("model");
+        zoo::pack(&run, &output, &options).unwrap_err().to_string()
+    };
+
+    let name = |name: &str| PackOptions { name: name.to_owned(), ..options() };
+    assert_eq!(
+        refused(name("")),
+        "the name \"\" cannot be used: it is empty; give the model a name"
+    );
+    assert!(refused(name("a\nb")).contains("more than one line"));
+    assert!(refused(name(&"a".repeat(97))).contains("more than 96"));
+    let license = PackOptions { license: "free".to_owned(), ..options() };
+    assert!(refused(license).starts_with("the license \"free\" cannot be used: it is none of"));
+    Ok(())
+}
+
+#[test]
+fn the_card_has_what_the_hub_reads() -> anyhow::Result<()> {
+    let folder = tempfile::tempdir()?;
+    let model = packed(folder.path(), 1, "model")?;
+
+    let card = fs::read_to_string(model.join("README.md"))?;
+
+    let expected = r#"---
+license: cc-by-4.0
+library_name: sconce
+pipeline_tag: image-segmentation
+tags:
+- "medical"
+- "segmentation"
+- "2d"
+- "safetensors"
+- "ct"
+- "calibration"
+datasets:
+- "nobody/nothing"
+metrics:
+- "dice"
+- "ece"
+- "nll"
+model-index:
+- name: "tiny organ"
+  results:
+  - task:
+      type: image-segmentation
+      name: "Task 01 segmentation"
+    dataset:
+      type: "task-01"
+      name: "Task 01"
+    metrics:
+    - type: "dice"
+      value: 0.85
+      name: "dice, mean"
+    - type: "dice"
+      value: 0.85
+      name: "dice, organ"
+    - type: "dice"
+      value: 0.85
+      name: "dice, lesion"
+    - type: "ece"
+      value: 0.0625
+      name: "ece, all voxels"
+    source:
+      name: sconce evaluate
+"#;
+    assert!(card.starts_with(expected), "{card}");
+    assert!(card.contains("| organ | dice | 0.8500 | 0.0707 | 0.8500 | 2 | 1 |"), "{card}");
+    assert!(card.contains("| probabilities | nll | – | – | – | 0 | 1 |"), "{card}");
+    assert!(card.contains("| spacing | 0.5 × 0.75 mm |"), "{card}");
+    assert!(fs::read_to_string(model.join("LICENSE"))?.contains("CC BY 4.0 (cc-by-4.0)"));
+    Ok(())
+}
+
+#[test]
+fn a_run_without_evaluation_says_so() -> anyhow::Result<()> {
+    let folder = tempfile::tempdir()?;
+    let run = run(folder.path(), 1)?;
+    for path in ["validation", "calibration.json", "run.toml"] {
+        let path = run.join(path);
+        if path.is_dir() { fs::remove_dir_all(path)? } else { fs::remove_file(path)? }
+    }
+    let model = folder.path().join("model");
+    let text = folder.path().join("text");
+    fs::write(&text, "Ask us.\n")?;
+    let options = PackOptions {
+        license: "other".to_owned(),
+        license_text: Some(text),
+        datasets: Vec::new(),
+        ..options()
+    };
+
+    let made = zoo::pack(&run, &model, &options)?;
+
+    assert!(!made.files.iter().any(|name| name.contains('/')));
+    let card = fs::read_to_string(model.join("README.md"))?;
+    assert!(card.contains("license: other\nlicense_name: see-license\nlicense_link: LICENSE\n"));
+    assert!(!card.contains("model-index") && !card.contains("datasets:"));
+    assert!(card.contains("This model was packed without an evaluation."));
+    assert_eq!(fs::read_to_string(model.join("LICENSE"))?, "Ask us.\n");
+    Ok(())
+}
+
+#[test]
+fn a_network_whose_output_is_not_finite_is_refused() -> anyhow::Result<()> {
+    let folder = tempfile::tempdir()?;
+    let run = run(folder.path(), 1)?;
+    let mut trained = zoo::load(&run)?;
+    for tensor in trained.parameters.values_mut() {
+        *tensor = tensor.affine(f64::NAN, 0.0)?;
+    }
+    trained.save(&run)?;
+
+    let error = zoo::pack(&run, &folder.path().join("model"), &options()).unwrap_err().to_string();
+
+    assert!(error.contains("the network's output is not finite"), "{error}");
+    Ok(())
+}
+
+fn entries(folder: &Path) -> anyhow::Result<Vec<String>> {
+    let mut names = Vec::new();
+    for entry in fs::read_dir(folder)? {
+        names.push(entry?.file_name().to_string_lossy().into_owned());
+    }
+    names.sort();
+    Ok(names)
+}
