@@ -14,6 +14,18 @@ pub(crate) trait Layer: fmt::Debug + Send + Sync {
 }
 
 /// Layers one after the other.
+pub(crate) type Layers = Vec<Box<dyn Layer>>;
+
+/// The way down of a U-Net.
+#[derive(Debug)]
+pub(crate) struct Encoder {
+    /// What comes before the first stage.
+    pub(crate) stem: Layers,
+    /// Finest first.
+    pub(crate) stages: Vec<Layers>,
+}
+
+/// What `layers` make of `x`.
 pub(crate) fn chain(layers: &[Box<dyn Layer>], x: Tensor, train: bool) -> Result<Tensor> {
     layers.iter().try_fold(x, |x, layer| layer.forward_t(&x, train))
 }
@@ -94,7 +106,7 @@ pub(crate) fn convs(
     count: usize,
     style: Style,
     vb: &VarBuilder<'_>,
-) -> Result<Vec<Box<dyn Layer>>> {
+) -> Result<Layers> {
     let ones = vec![1; window.stride.len()];
     let conv = |i: usize| -> Result<Box<dyn Layer>> {
         let window = match i {
@@ -126,7 +138,7 @@ impl ResidualBlock {
         let pool = stride.iter().any(|&stride| stride != 1).then(|| PoolConfig::new(stride));
         let project = Window { cin, cout, kernel: &ones, stride: &ones };
         let unbiased = Style { conv_bias: false, ..style };
-        let name = if pool.is_some() { 1 } else { 0 };
+        let name = usize::from(pool.is_some());
         let project = (cin != cout)
             .then(|| ConvNorm::with_act(project, unbiased, Act::Identity, &vb.pp("skip").pp(name)))
             .transpose()?;

@@ -4,7 +4,7 @@ use candle::Result;
 use candle_nn::VarBuilder;
 use serde::{Deserialize, Serialize};
 
-use crate::block::{Layer, ResidualBlock, Window, convs};
+use crate::block::{Encoder, Layers, ResidualBlock, Window, convs};
 use crate::topology::{Settings, Style, standard_features};
 use crate::unet::Network;
 use crate::{Architecture, Interface, Model, Norm};
@@ -116,7 +116,7 @@ impl Architecture for ResidualUnet {
         let mut encoder = Vec::new();
         for (s, stage) in stages.iter().enumerate() {
             let vb = vb.pp("encoder.stages").pp(s).pp("blocks");
-            let mut blocks: Vec<Box<dyn Layer>> = Vec::new();
+            let mut blocks: Layers = Vec::new();
             for block in 0..stage.down {
                 let stride = if block == 0 { &stage.stride } else { &ones };
                 let window = Window { cin, cout: stage.features, kernel: &stage.kernel, stride };
@@ -125,8 +125,14 @@ impl Architecture for ResidualUnet {
             }
             encoder.push(blocks);
         }
-        let network =
-            Network::new(interface, &stages, (stem, encoder), style, self.deep_supervision, &vb)?;
+        let network = Network::new(
+            interface,
+            &stages,
+            Encoder { stem, stages: encoder },
+            style,
+            self.deep_supervision,
+            &vb,
+        )?;
         Ok(Box::new(network))
     }
 }

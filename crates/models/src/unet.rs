@@ -7,13 +7,13 @@ use candle_nn::VarBuilder;
 use serde::{Deserialize, Serialize};
 
 pub(crate) use self::network::Network;
-use crate::block::{Layer, Window, convs};
+use crate::block::{Encoder, Window, convs};
 use crate::topology::{Settings, Style, standard_features};
 use crate::{Architecture, Interface, Model, Norm};
 
 /// The plain U-Net of nnU-Net, in 2D and 3D: convolutions on the way down and up, skips between.
 ///
-/// A stage is a resolution: `n_conv_per_stage` times convolution, norm and leaky ReLU, the first
+/// A stage is a resolution: `n_conv_per_stage` times convolution, norm and leaky rectification, the first
 /// convolution with the stage's stride. On the way up, a transposed convolution of the same stride
 /// is joined with what the stage had on the way down. With `deep_supervision`, each resolution but
 /// the coarsest has a head in training.
@@ -123,7 +123,7 @@ impl Architecture for Unet {
         let stages = settings.stages(interface)?;
 
         let mut cin = interface.channels;
-        let mut encoder: Vec<Vec<Box<dyn Layer>>> = Vec::new();
+        let mut encoder = Vec::new();
         for (s, stage) in stages.iter().enumerate() {
             let window =
                 Window { cin, cout: stage.features, kernel: &stage.kernel, stride: &stage.stride };
@@ -132,7 +132,7 @@ impl Architecture for Unet {
             encoder.push(convs(window, stage.down, style, &vb)?);
             cin = stage.features;
         }
-        let encoder = (Vec::new(), encoder);
+        let encoder = Encoder { stem: Vec::new(), stages: encoder };
         let network = Network::new(interface, &stages, encoder, style, self.deep_supervision, &vb)?;
         Ok(Box::new(network))
     }

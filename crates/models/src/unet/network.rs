@@ -2,7 +2,7 @@ use candle::{D, Result, Tensor};
 use candle_nn::VarBuilder;
 use nn::{Conv, ConvConfig, ConvTranspose, ConvTransposeConfig};
 
-use crate::block::{Layer, Window, chain, convs};
+use crate::block::{Encoder, Layers, Window, chain, convs};
 use crate::topology::{Stage, Style};
 use crate::{Error, HeadId, Input, Interface, Logits, Model};
 
@@ -11,9 +11,7 @@ use crate::{Error, HeadId, Input, Interface, Logits, Model};
 pub(crate) struct Network {
     interface: Interface,
     stride: Vec<usize>,
-    stem: Vec<Box<dyn Layer>>,
-    /// Finest first.
-    encoder: Vec<Vec<Box<dyn Layer>>>,
+    encoder: Encoder,
     /// Coarsest first, as nnU-Net counts them.
     decoder: Vec<Up>,
     deep_supervision: bool,
@@ -23,7 +21,7 @@ pub(crate) struct Network {
 #[derive(Debug)]
 struct Up {
     upsample: ConvTranspose,
-    convs: Vec<Box<dyn Layer>>,
+    convs: Layers,
     head: Conv,
 }
 
@@ -32,7 +30,7 @@ impl Network {
     pub(crate) fn new(
         interface: Interface,
         stages: &[Stage],
-        (stem, encoder): (Vec<Box<dyn Layer>>, Vec<Vec<Box<dyn Layer>>>),
+        encoder: Encoder,
         style: Style,
         deep_supervision: bool,
         vb: &VarBuilder<'_>,
@@ -43,7 +41,7 @@ impl Network {
         let decoder = decoder.collect::<Result<_>>()?;
         let stride = |axis| stages.iter().map(|stage| stage.stride[axis]).product();
         let stride = (0..interface.rank).map(stride).collect();
-        Ok(Self { interface, stride, stem, encoder, decoder, deep_supervision })
+        Ok(Self { interface, stride, encoder, decoder, deep_supervision })
     }
 
     fn check(&self, images: &Tensor) -> Result<()> {
@@ -111,10 +109,10 @@ impl Model for Network {
 
     fn forward_t(&self, input: &Input, train: bool) -> Result<Logits> {
         self.check(&input.images)?;
-        let mut x = chain(&self.stem, nn::to_channels_last(&input.images)?, train)?;
+        let mut x = chain(&self.encoder.stem, nn::to_channels_last(&input.images)?, train)?;
 
         let mut skips = Vec::new();
-        for stage in &self.encoder {
+        for stage in &self.encoder.stages {
             x = chain(stage, x, train)?;
             skips.push(x.clone());
         }

@@ -32,11 +32,10 @@ fn golden_networks() {
 fn run(case: &Case) -> Result<()> {
     let architecture = architecture(case)?;
     let (parameters, model) = load(case, &architecture)?;
-    let count: usize = names(&parameters)
-        .filter(|name| !name.contains("running_"))
-        .map(|name| case.tensor(&state_name(case, &name)?).map(|tensor| tensor.values.len()))
-        .sum::<Result<_>>()?;
-    ensure!(count as f64 == number(&case.expected["n_parameters"])?, "{count} parameters");
+    let vars = parameters.vars();
+    let trained = vars.iter().filter(|(name, _)| !name.contains("running_"));
+    let count: usize = trained.map(|(_, var)| var.elem_count()).sum();
+    ensure!(count == count_of(&case.expected["n_parameters"])?, "{count} parameters");
 
     // Running statistics move with each pass in training. Before it trained, the reference made
     // three: for its outputs, and for a central difference.
@@ -190,15 +189,6 @@ fn parameters_after(case: &Case, steps: usize, parameters: &Parameters) -> Resul
         }
     }
     Ok(())
-}
-
-fn names(parameters: &Parameters) -> impl Iterator<Item = String> {
-    parameters.vars().into_iter().map(|(name, _)| name)
-}
-
-fn state_name(case: &Case, name: &str) -> Result<String> {
-    let prefix = case.inputs["state"].as_str().and_then(|state| state.strip_suffix('*'));
-    Ok(format!("{}{name}", prefix.context("state is no prefix")?))
 }
 
 fn same_names<'a>(actual: impl Iterator<Item = &'a str>, expected: &Value) -> Result<()> {
