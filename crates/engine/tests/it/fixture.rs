@@ -1,0 +1,140 @@
+//! A data set in memory: bright balls in noise, two classes.
+
+use data::{Case, Class, Dataset, Description};
+use engine::{Event, Observer, Outcome, Run, RunConfig, RunFolder};
+use ndarray::{Array3, Array4};
+use volume::{Grid, Image, Label, LabelMap};
+
+#[derive(Debug)]
+pub(crate) struct Balls {
+    description: Description,
+    ids: Vec<String>,
+    size: [usize; 3],
+    /// A voxel of this case is NaN.
+    pub(crate) broken: Option<String>,
+    /// This case has no label.
+    pub(crate) unlabeled: Option<String>,
+}
+
+impl Balls {
+    pub(crate) fn new(cases: usize, size: [usize; 3]) -> Self {
+        let class = |name: &str, value| Class { name: name.to_owned(), values: vec![value] };
+        Self {
+            description: Description {
+                name: "Balls".to_owned(),
+                channels: vec!["MR".to_owned()],
+                classes: vec![class("background", 0), class("ball", 1)],
+                raters: Vec::new(),
+                regions_class_order: Vec::new(),
+                ignore: None,
+            },
+            ids: (0..cases).map(|index| format!("ball_{index}")).collect(),
+            size,
+            broken: None,
+            unlabeled: None,
+        }
+    }
+}
+
+impl Dataset for Balls {
+    fn description(&self) -> &Description {
+        &self.description
+    }
+
+    fn ids(&self) -> &[String] {
+        &self.ids
+    }
+
+    fn read(&self, id: &str) -> data::Result<Case> {
+        let index = self.ids.iter().position(|it| it == id).expect("an id of this set");
+        let center = |axis: usize| {
+            let extent = self.size[axis] as f64;
+            extent / 2.0 + (index % 3) as f64 - 1.0
+        };
+        let radius = 0.3 * self.size[2] as f64;
+        let inside = |(z, y, x): (usize, usize, usize)| {
+            let offset = |axis: usize, at: usize| at as f64 - center(axis);
+            let depth = if self.size[0] == 1 { 0.0 } else { offset(0, z) };
+            (depth.powi(2) + offset(1, y).powi(2) + offset(2, x).powi(2)).sqrt() < radius
+        };
+        let labels = Array3::from_shape_fn(self.size, |at| u16::from(inside(at)));
+        let noise = |(z, y, x): (usize, usize, usize)| {
+            ((z * 31 + y * 17 + x * 7 + index * 3) % 11) as f32 / 11.0
+        };
+        let [d, h, w] = self.size;
+        let mut image = Array4::from_shape_fn((1, d, h, w), |(_, z, y, x)| {
+            noise((z, y, x)) + 2.0 * f32::from(labels[[z, y, x]])
+        });
+        if self.broken.as_deref() == Some(id) {
+            image[[0, 0, 0, 0]] = f32::NAN;
+        }
+        let grid = Grid::new(self.size, [1.0; 3]).expect("a grid");
+        let label = Label::Hard(LabelMap::new(grid.clone(), labels).expect("labels on their grid"));
+        Ok(Case {
+            id: id.to_owned(),
+            image: Image::new(grid, image).expect("an image on its grid"),
+            label: (self.unlabeled.as_deref() != Some(id)).then_some(label),
+        })
+    }
+}
+
+/// A run of a few seconds.
+pub(crate) fn config(rank: usize, epochs: usize) -> RunConfig {
+    let patch = if rank == 2 { "[1, 16, 16]" } else { "[8, 16, 16]" };
+    let text = format!(
+        "schema = 1
+         seed = 3
+         [data.nnunet_raw]
+         [split]
+         folds = 3
+         [preprocess]
+         rank = {rank}
+         patch_size = {patch}
+         [model.unet]
+         features_per_stage = [4, 8]
+         [loss.cross_entropy]
+         [optimizer.sgd]
+         momentum = 0.9
+         [train]
+         learning_rate = 0.05
+         epochs = {epochs}
+         iterations_per_epoch = 8
+         batch_size = 2
+         validation_iterations = 2
+         [predict]
+         mirror = false"
+    );
+    RunConfig::from_text(&text).expect("a valid run file")
+}
+
+/// Trains into `folder`; `stop_after` epochs, where given.
+pub(crate) fn train_into(
+    folder: &std::path::Path,
+    config: &RunConfig,
+    dataset: &dyn Dataset,
+    resume: bool,
+    stop_after: Option<usize>,
+) -> engine::Result<Outcome> {
+    let folder = RunFolder::create(folder, resume)?;
+    let device = candle::Device::Cpu;
+    let run = Run { config, dataset, folder: &folder, device: &device, resume };
+    let mut stop = StopAfter(stop_after);
+    engine::train(&run, &mut [&mut stop as &mut dyn Observer])
+}
+
+/// Ends a run after a number of epochs.
+struct StopAfter(Option<usize>);
+
+impl Observer for StopAfter {
+    fn on(&mut self, event: &Event<'_>) -> engine::Result<std::ops::ControlFlow<()>> {
+        let done = match event {
+            Event::Epoch(summary) => Some(summary.epoch + 1),
+            _ => None,
+        };
+        Ok(if done.is_some() && done == self.0 {
+            std::ops::ControlFlow::Break(())
+        } else {
+            std::ops::ControlFlow::Continue(())
+        })
+    }
+}

@@ -1,0 +1,101 @@
+//! A training run learns, repeats itself, and survives an interruption.
+
+use std::fs;
+
+use engine::{PredictConfig, Predictor, Run, RunFolder, Trained, validate};
+use tempfile::tempdir;
+
+use crate::fixture::{Balls, config, train_into};
+
+#[test]
+fn a_3d_network_learns_balls_and_says_so() -> anyhow::Result<()> {
+    let folder = tempdir()?;
+    let (config, balls) = (config(3, 8), Balls::new(6, [8, 18, 20]));
+
+    let outcome = train_into(folder.path(), &config, &balls, false, None)?;
+
+    let first = outcome.history[0].train_loss;
+    let last = outcome.history[7].train_loss;
+    assert!(last < 0.7 * first, "loss went from {first} to {last}");
+    let run = RunFolder::at(folder.path());
+    let device = candle::Device::Cpu;
+    let task =
+        Run { config: &config, dataset: &balls, folder: &run, device: &device, resume: false };
+    let validation = validate(&task, &outcome, &mut [])?;
+    let dice = validation.raw.masks["ball"]["dice"].mean.unwrap_or_default();
+    assert!(dice > 0.9, "held-out Dice is {dice}");
+    assert_eq!(validation.raw.cases.len(), 2);
+    let (raw, calibrated) = (&validation.raw, &validation.calibrated);
+    assert_eq!(raw.masks["ball"]["dice"], calibrated.masks["ball"]["dice"]);
+    Ok(())
+}
+
+#[test]
+fn a_2d_network_learns_slices_and_volumes_slice_by_slice() -> anyhow::Result<()> {
+    let folder = tempdir()?;
+    let (config, slices) = (config(2, 4), Balls::new(6, [1, 18, 20]));
+    train_into(folder.path(), &config, &slices, false, None)?;
+    let trained = Trained::load(folder.path())?;
+    let predictor = Predictor::new(&trained, PredictConfig::default(), &candle::Device::Cpu)?;
+
+    let volume = Balls::new(1, [5, 18, 20]);
+    let case = data::Dataset::read(&volume, "ball_0")?;
+    let labels = predictor.predict_case(&case)?.labels()?;
+
+    assert_eq!(labels.grid, case.image.grid);
+    assert_eq!(labels.values(), [0, 1]);
+    Ok(())
+}
+
+#[test]
+fn one_seed_gives_one_network_with_one_thread_or_two() -> anyhow::Result<()> {
+    let (one, two) = (tempdir()?, tempdir()?);
+    let (config, balls) = (config(3, 2), Balls::new(6, [8, 18, 20]));
+    let with_threads = |threads: usize, folder: &std::path::Path| -> anyhow::Result<()> {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build()?;
+        pool.install(|| train_into(folder, &config, &balls, false, None))?;
+        Ok(())
+    };
+
+    with_threads(1, one.path())?;
+    with_threads(2, two.path())?;
+
+    for file in ["model.safetensors", "checkpoint.safetensors", "plan.json", "config.json"] {
+        let (a, b) = (fs::read(one.path().join(file))?, fs::read(two.path().join(file))?);
+        assert!(a == b, "{file} differs");
+    }
+    Ok(())
+}
+
+#[test]
+fn another_seed_gives_another_network() -> anyhow::Result<()> {
+    let (one, two) = (tempdir()?, tempdir()?);
+    let balls = Balls::new(6, [8, 18, 20]);
+    let mut config = config(3, 1);
+
+    train_into(one.path(), &config, &balls, false, None)?;
+    config.seed += 1;
+    train_into(two.path(), &config, &balls, false, None)?;
+
+    let read = |folder: &tempfile::TempDir| fs::read(folder.path().join("model.safetensors"));
+    assert!(read(&one)? != read(&two)?);
+    Ok(())
+}
+
+#[test]
+fn an_interrupted_run_comes_to_the_same_network() -> anyhow::Result<()> {
+    let (whole, broken) = (tempdir()?, tempdir()?);
+    let (config, balls) = (config(3, 3), Balls::new(6, [8, 18, 20]));
+
+    train_into(whole.path(), &config, &balls, false, None)?;
+    let stopped = train_into(broken.path(), &config, &balls, false, Some(1))?;
+    assert!(stopped.stopped);
+    let resumed = train_into(broken.path(), &config, &balls, true, None)?;
+
+    assert_eq!(resumed.history.len(), 3);
+    for file in ["model.safetensors", "checkpoint.safetensors"] {
+        let (a, b) = (fs::read(whole.path().join(file))?, fs::read(broken.path().join(file))?);
+        assert!(a == b, "{file} differs");
+    }
+    Ok(())
+}
