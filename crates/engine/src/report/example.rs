@@ -243,6 +243,7 @@ pub(super) fn report() -> ReportInput {
     ReportInput {
         title: "Abdominal CT: soft labels against majority vote".to_owned(),
         evaluations: vec![full("soft labels", 11, 0.015), full("majority vote", 12, -0.01)],
+        before: Vec::new(),
         history: vec![("soft labels".to_owned(), epochs(60))],
         pictures: vec![
             picture("Best: case_017", 0.05),

@@ -3,28 +3,35 @@
 //! | to do | use |
 //! |---|---|
 //! | make the page | [`html`] from a [`ReportInput`] |
-//! | choose which cases to show | [`exemplars`] |
-//! | show a case | [`Picture`], [`Contour`], [`window`] |
+//! | report runs and models on disk | [`of_folders`] |
+//! | choose which cases to show | [`exemplars`], [`Exemplar`] |
+//! | show a case | [`Snapshot`]; [`pictures`] of all exemplars |
+//! | make a picture by hand | [`Picture`], [`Contour`], [`Role`], [`window`] |
+//! | keep pictures | [`save_pictures`], [`load_pictures`] |
 //! | draw a reliability diagram alone | [`reliability_svg`] |
 //!
-//! Data go in and text comes out: nothing is read, written or fetched, and equal input makes equal
+//! [`html`] is data in, text out: nothing is read, written or fetched, and equal input makes equal
 //! bytes. It is not a dashboard: a report is of finished evaluations, and never changes.
 
 mod charts;
 mod contour;
 #[cfg(test)]
 mod example;
+mod folders;
 mod page;
 mod picture;
+mod snapshot;
 mod svg;
 mod tables;
 mod text;
 
 use crate::EpochSummary;
-use crate::evaluate::{CaseScores, Definition, Evaluation};
+use crate::evaluate::{Calibration, CaseScores, Definition, Evaluation};
 
 pub use self::charts::reliability_svg;
-pub use self::picture::{Contour, Picture, Role, window};
+pub use self::folders::of_folders;
+pub use self::picture::{Contour, Picture, Role, load_pictures, save_pictures, window};
+pub use self::snapshot::{Snapshot, pictures};
 
 /// The number of colors; further series begin again with the first.
 const SERIES: usize = 6;
@@ -37,8 +44,11 @@ const MEAN: &str = "mean";
 pub struct ReportInput {
     /// The heading.
     pub title: String,
-    /// The models, side by side in this order; calibration before and after are two of them.
+    /// The models, side by side in this order.
     pub evaluations: Vec<Evaluation>,
+    /// Calibration before a temperature was fitted, each with the name of an evaluation: drawn
+    /// beside that evaluation's own.
+    pub before: Vec<(String, Calibration)>,
     /// Learning curves, each with the name of its run.
     pub history: Vec<(String, Vec<EpochSummary>)>,
     /// Cases to look at.
@@ -156,7 +166,11 @@ fn probability_scores(evaluations: &[Evaluation]) -> Vec<&str> {
 
 fn sorted<'a>(names: impl Iterator<Item = &'a String>) -> Vec<&'a str> {
     const FIRST: &[&str] = &["dice", "hd95", "nsd", "assd", "iou"];
-    let rank = |name: &str| FIRST.iter().position(|first| *first == name).unwrap_or(FIRST.len());
+    let rank = |name: &str| {
+        // What follows tells settings apart, as in `nsd_1mm`.
+        let kind = name.split('_').next().unwrap_or_default();
+        FIRST.iter().position(|first| *first == kind).unwrap_or(FIRST.len())
+    };
     let mut names: Vec<&str> = names.map(String::as_str).collect();
     names.sort_by_key(|name| (rank(name), *name));
     names.dedup();

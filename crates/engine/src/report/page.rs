@@ -21,7 +21,7 @@ pub(super) fn page(report: &ReportInput) -> String {
     let evaluations = &report.evaluations;
     let sections = [
         Section { id: "classes", title: "Overlap and distance", body: classes(evaluations) },
-        Section { id: "calibration", title: "Calibration", body: calibration(evaluations) },
+        Section { id: "calibration", title: "Calibration", body: calibration(report) },
         Section { id: "pictures", title: "Cases to look at", body: pictures(report) },
         Section { id: "curves", title: "Learning curves", body: curves(report) },
         Section { id: "cases", title: "All cases", body: cases(evaluations) },
@@ -192,11 +192,27 @@ fn classes(evaluations: &[Evaluation]) -> String {
     format!("<div class=\"charts\">{figures}</div>\n{}", tables::by_class(evaluations))
 }
 
-fn calibration(evaluations: &[Evaluation]) -> String {
-    let series: Vec<(&str, &Calibration)> = evaluations
-        .iter()
-        .filter_map(|evaluation| Some((evaluation.name.as_str(), evaluation.calibration.as_ref()?)))
-        .collect();
+/// Every calibration with its name: before a temperature was fitted, and after.
+fn calibrations(report: &ReportInput) -> Vec<(String, &Calibration)> {
+    let mut series = Vec::new();
+    for evaluation in &report.evaluations {
+        let before = report.before.iter().find(|(name, _)| *name == evaluation.name);
+        if let Some((name, calibration)) = before {
+            series.push((format!("{name}, before"), calibration));
+        }
+        if let Some(calibration) = &evaluation.calibration {
+            let after = if before.is_some() { ", calibrated" } else { "" };
+            series.push((format!("{}{after}", evaluation.name), calibration));
+        }
+    }
+    series
+}
+
+fn calibration(report: &ReportInput) -> String {
+    let evaluations = &report.evaluations;
+    let named = calibrations(report);
+    let series: Vec<(&str, &Calibration)> =
+        named.iter().map(|(name, calibration)| (name.as_str(), *calibration)).collect();
     let scored = !probability_scores(evaluations).is_empty();
     let mut body = String::new();
     if !series.is_empty() {

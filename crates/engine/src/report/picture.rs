@@ -1,13 +1,18 @@
 //! A picture of a case: a slice of the image, with what was drawn and what was predicted.
 
+mod store;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use ndarray::{Array2, ArrayView2};
+use serde::{Deserialize, Serialize};
 
 use super::contour;
 use super::svg::short;
 use super::text::escape;
 use crate::{Error, Result};
+
+pub use self::store::{load_pictures, save_pictures};
 
 /// A slice of a case with outlines on it and, where given, a probability beside it.
 #[derive(Clone, Debug)]
@@ -34,7 +39,8 @@ pub struct Contour {
 }
 
 /// Whose outline it is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Role {
     /// The truth, or what several raters were fused to: dashed.
     Reference,
@@ -94,6 +100,27 @@ impl Picture {
         self.check("probability", probability.dim())?;
         self.probability = Some(probability);
         Ok(self)
+    }
+
+    /// What is said beneath it.
+    pub fn caption(&self) -> &str {
+        &self.caption
+    }
+
+    /// The slice, `(H, W)`.
+    pub fn gray(&self) -> &Array2<u8> {
+        &self.gray
+    }
+
+    /// The outlines on it.
+    pub fn contours(&self) -> &[Contour] {
+        &self.contours
+    }
+
+    /// The same, with the name of a model before its title.
+    pub(super) fn of(mut self, model: &str) -> Self {
+        self.title = format!("{model}, {}", self.title);
+        self
     }
 
     fn check(&self, name: &str, size: (usize, usize)) -> Result<()> {

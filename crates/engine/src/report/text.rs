@@ -73,24 +73,25 @@ pub(super) fn count(value: u64) -> String {
     text
 }
 
-/// The name of a score as people write it.
+/// The name of a score as people write it: `nsd_1mm` is `NSD 1mm`.
 pub(super) fn label(score: &str) -> String {
-    let known = match score {
-        "iou" => "IoU",
-        "bdice" => "BDice",
-        "nll" | "ece" | "hd" | "hd95" | "assd" | "nsd" | "mcc" | "auc" => {
-            return score.to_uppercase();
-        }
-        _ => "",
-    };
-    if !known.is_empty() {
-        return known.to_owned();
+    let mut words = Vec::new();
+    for (place, word) in score.split('_').enumerate() {
+        let mut characters = word.chars();
+        let first = characters.next();
+        words.push(match word {
+            "iou" => "IoU".to_owned(),
+            "bdice" => "BDice".to_owned(),
+            "nll" | "ece" | "hd" | "hd95" | "asd" | "assd" | "nsd" | "mcc" | "auc" | "roc" => {
+                word.to_uppercase()
+            }
+            _ if place == 0 => {
+                first.into_iter().flat_map(char::to_uppercase).chain(characters).collect()
+            }
+            _ => word.to_owned(),
+        });
     }
-    let words = score.replace('_', " ");
-    let mut characters = words.chars();
-    characters.next().map_or_else(String::new, |first| {
-        first.to_uppercase().collect::<String>() + characters.as_str()
-    })
+    words.join(" ")
 }
 
 /// `1 case`, `2 cases`.
@@ -129,8 +130,8 @@ mod tests {
     #[test]
     fn scores_have_their_usual_names() {
         assert_eq!(
-            ["dice", "iou", "hd95", "volume_error", ""].map(label),
-            ["Dice", "IoU", "HD95", "Volume error", ""]
+            ["dice", "iou", "nsd_1mm", "volume_error", "roc_auc_1", ""].map(label),
+            ["Dice", "IoU", "NSD 1mm", "Volume error", "ROC AUC 1", ""]
         );
     }
 
