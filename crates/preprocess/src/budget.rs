@@ -66,8 +66,9 @@ impl Budget {
     fn shorter(&self, found: &Topology) -> Option<Topology> {
         let patch = found.patch_size;
         let relative = |axis: usize| patch[axis] as f64 / self.median_size[axis];
-        let mut longest = 3 - self.rank;
-        for axis in longest..3 {
+        let first = 3 - self.rank;
+        let mut longest = first;
+        for axis in first..3 {
             if relative(axis) >= relative(longest) {
                 longest = axis;
             }

@@ -1,6 +1,6 @@
 //! The part of an image that is not empty.
 
-use ndarray::{Array3, ArrayView4, Axis, Zip, s};
+use ndarray::{Array3, ArrayView3, ArrayView4, ArrayViewMut3, ArrayViewMut4, Axis, Zip, s};
 
 use crate::real::compact;
 
@@ -20,9 +20,36 @@ impl Region {
         Self { start: [0; 3], size }
     }
 
-    pub(crate) fn slices(self) -> [std::ops::Range<usize>; 3] {
+    fn slices(self) -> [std::ops::Range<usize>; 3] {
         std::array::from_fn(|axis| self.start[axis]..self.start[axis] + self.size[axis])
     }
+}
+
+/// The voxels of a region.
+pub(crate) fn cut<T>(array: ArrayView3<'_, T>, region: Region) -> ArrayView3<'_, T> {
+    let [z, y, x] = region.slices();
+    array.slice_move(s![z, y, x])
+}
+
+/// The voxels of a region, in all channels.
+pub(crate) fn cut_channels<T>(array: ArrayView4<'_, T>, region: Region) -> ArrayView4<'_, T> {
+    let [z, y, x] = region.slices();
+    array.slice_move(s![.., z, y, x])
+}
+
+/// The voxels of a region, to be written.
+pub(crate) fn cut_mut<T>(array: ArrayViewMut3<'_, T>, region: Region) -> ArrayViewMut3<'_, T> {
+    let [z, y, x] = region.slices();
+    array.slice_move(s![z, y, x])
+}
+
+/// The voxels of a region, in all channels, to be written.
+pub(crate) fn cut_channels_mut<T>(
+    array: ArrayViewMut4<'_, T>,
+    region: Region,
+) -> ArrayViewMut4<'_, T> {
+    let [z, y, x] = region.slices();
+    array.slice_move(s![.., z, y, x])
 }
 
 /// Where an image is not 0.
@@ -46,15 +73,13 @@ pub struct Nonzero {
 pub fn nonzero(image: ArrayView4<'_, f32>) -> Nonzero {
     let mut mask = Array3::from_elem(image.index_axis(Axis(0), 0).raw_dim(), false);
     for channel in image.axis_iter(Axis(0)) {
-        #[expect(clippy::float_cmp, reason = "exactly 0 is what scanners and defacers write")]
         Zip::from(&mut mask).and(&channel).par_for_each(|mask, &value| *mask |= value != 0.0);
     }
     let size = [mask.shape()[0], mask.shape()[1], mask.shape()[2]];
     let Some(region) = bounding_box(&mask) else {
         return Nonzero { region: Region::whole(size), outside: None };
     };
-    let [z, y, x] = region.slices();
-    let mask = mask.slice(s![z, y, x]);
+    let mask = cut(mask.view(), region);
     if mask.iter().all(|&inside| inside) {
         return Nonzero { region, outside: None };
     }

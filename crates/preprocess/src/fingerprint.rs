@@ -1,4 +1,4 @@
-use ndarray::{Array3, Axis, s};
+use ndarray::{Array3, Axis};
 use serde::{Deserialize, Serialize};
 use volume::{Image, Label};
 
@@ -111,15 +111,10 @@ impl CaseFingerprint {
     pub fn of(image: &Image, label: Option<&Label>) -> Self {
         let found = nonzero(image.data.view());
         let voxels = |size: [usize; 3]| size.iter().product::<usize>() as f64;
-        let [z, y, x] = found.region.slices();
         let label = label.filter(|label| label.grid().size == image.grid.size);
         let foreground = label.map(foreground).filter(|mask| mask.iter().any(|&set| set));
         let foreground = foreground.map(|mask| {
-            let mask = mask.slice_move(s![z, y, x]);
-            let [z, y, x] = found.region.slices();
-            let image = image.data.slice(s![.., z, y, x]);
-            let channels = image.axis_iter(Axis(0));
-            let values = channels.map(|channel| {
+            let values = image.data.axis_iter(Axis(0)).map(|channel| {
                 let inside = channel.iter().zip(&mask).filter(|&(_, &set)| set);
                 inside.map(|(&value, _)| value).collect()
             });
@@ -219,8 +214,12 @@ mod tests {
         let case = CaseFingerprint::of(&image, Some(&label));
 
         assert_eq!((case.size, case.kept, case.classes), ([1, 1, 6], 0.75, 2));
-        assert_eq!((case.foreground[0].min, case.foreground[0].max), (1.0, 6.0));
-        assert_eq!(case.foreground[0].mean, 3.5);
+        let Intensities { mean, std, min, max, .. } = case.foreground[0];
+        approx::assert_abs_diff_eq!(
+            [mean, std].as_slice(),
+            [3.5, (35.0f64 / 12.0).sqrt()].as_slice()
+        );
+        assert_eq!((min, max), (1.0, 6.0));
         Ok(())
     }
 

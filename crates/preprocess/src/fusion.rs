@@ -226,36 +226,41 @@ pub fn rater_weights(
 }
 
 fn shares<T: Real>(patterns: &Patterns, classes: usize, weights: Option<&[f64]>) -> Array4<T> {
-    let share = |(decision, _): (&[u16], f64)| {
-        let mut votes = votes(decision, classes, weights);
-        let mut total: f64 = votes.iter().sum();
-        if total <= 0.0 && weights.is_some() {
-            // Only raters without weight have an opinion here: it is all there is.
-            votes = self::votes(decision, classes, None);
-            total = votes.iter().sum();
+    let each = |(decision, _): (&[u16], f64)| share(decision, classes, weights);
+    channels(patterns, classes, &patterns.iter().map(each).collect::<Vec<_>>())
+}
+
+fn share(decision: &[u16], classes: usize, weights: Option<&[f64]>) -> Vec<f64> {
+    let mut votes = votes(decision, classes, weights);
+    let mut total: f64 = votes.iter().sum();
+    if total <= 0.0 && weights.is_some() {
+        // Only raters without weight have an opinion here: it is all there is.
+        votes = self::votes(decision, classes, None);
+        total = votes.iter().sum();
+    }
+    if total > 0.0 {
+        for vote in &mut votes {
+            *vote /= total;
         }
-        if total > 0.0 {
-            votes.iter_mut().for_each(|vote| *vote /= total);
-        }
-        votes
-    };
-    let each: Vec<Vec<f64>> = patterns.iter().map(share).collect();
-    channels(patterns, classes, &each)
+    }
+    votes
 }
 
 fn staple_probabilities(patterns: &Patterns, classes: usize) -> Array4<f32> {
     let settings = Staple::default();
-    let each: Vec<Vec<f64>> = if classes == 2 {
-        let found = staple(patterns, classes, settings);
-        let both = |&p: &f64| if p.is_nan() { None } else { Some(vec![1.0 - p, p]) };
-        found.probability.iter().map(both).collect::<Option<_>>()
+    let mut each: Vec<Vec<f64>> = if classes == 2 {
+        let found = staple(patterns, classes, settings).probability;
+        found.into_iter().map(|p| vec![1.0 - p, p]).collect()
     } else {
-        Some(multi_label_staple(patterns, classes, settings).posterior)
-    }
-    .unwrap_or_default();
-    if each.is_empty() {
-        // All masks are empty, or all are full: there is no reliability to estimate, nor any need.
-        return shares(patterns, classes, None);
+        multi_label_staple(patterns, classes, settings).posterior
+    };
+    for ((decision, _), estimate) in patterns.iter().zip(&mut each) {
+        // No estimate where all masks are empty, or all are full, nor where raters who are never
+        // wrong contradict each other.
+        let sum: f64 = estimate.iter().sum();
+        if sum.is_nan() || sum < 0.5 {
+            *estimate = share(decision, classes, None);
+        }
     }
     channels(patterns, classes, &each)
 }
@@ -349,6 +354,16 @@ mod tests {
             let background = truth.to_soft(2).index_axis_move(Axis(0), 0);
             assert_eq!(background, Array3::<f32>::ones((1, 1, 4)), "{fusion:?}");
         }
+        Ok(())
+    }
+
+    #[test]
+    fn raters_who_never_agree_are_still_fused() -> anyhow::Result<()> {
+        let masks = [[0, 1, 2, 0], [1, 2, 0, 1]];
+
+        let soft = fused(&masks, 3, &Fusion::Staple)?.to_soft(3);
+
+        assert_eq!(soft.sum_axis(Axis(0)), Array3::<f32>::ones((1, 1, 4)));
         Ok(())
     }
 

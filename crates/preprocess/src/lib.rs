@@ -52,6 +52,11 @@
 //!
 //! [`Fraction`], [`Interval`], [`Factors`], [`Error`], [`Result`].
 
+#![expect(
+    clippy::needless_pass_by_value,
+    reason = "views of arrays are borrows already, and passed by value as ndarray does"
+)]
+
 pub mod augment;
 
 mod agreement;

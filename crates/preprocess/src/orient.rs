@@ -56,14 +56,14 @@ impl Orientation {
     }
 
     /// A view of a file's array `(D, H, W)` as the turned array.
-    pub fn view<'a, T>(self, array: ArrayView3<'a, T>) -> ArrayView3<'a, T> {
+    pub fn view<T>(self, array: ArrayView3<'_, T>) -> ArrayView3<'_, T> {
         let mut view = array.permuted_axes(self.axes);
         self.flipped(|axis| view.invert_axis(axis), 0);
         view
     }
 
     /// A view of a file's array `(C, D, H, W)` as the turned array.
-    pub fn view_channels<'a, T>(self, array: ArrayView4<'a, T>) -> ArrayView4<'a, T> {
+    pub fn view_channels<T>(self, array: ArrayView4<'_, T>) -> ArrayView4<'_, T> {
         let [a, b, c] = self.axes;
         let mut view = array.permuted_axes([0, a + 1, b + 1, c + 1]);
         self.flipped(|axis| view.invert_axis(axis), 1);
@@ -71,14 +71,14 @@ impl Orientation {
     }
 
     /// A view of a file's array `(D, H, W)` into which a turned array is written.
-    pub fn view_mut<'a, T>(self, array: ArrayViewMut3<'a, T>) -> ArrayViewMut3<'a, T> {
+    pub fn view_mut<T>(self, array: ArrayViewMut3<'_, T>) -> ArrayViewMut3<'_, T> {
         let mut view = array.permuted_axes(self.axes);
         self.flipped(|axis| view.invert_axis(axis), 0);
         view
     }
 
     /// A view of a file's array `(C, D, H, W)` into which a turned array is written.
-    pub fn view_channels_mut<'a, T>(self, array: ArrayViewMut4<'a, T>) -> ArrayViewMut4<'a, T> {
+    pub fn view_channels_mut<T>(self, array: ArrayViewMut4<'_, T>) -> ArrayViewMut4<'_, T> {
         let [a, b, c] = self.axes;
         let mut view = array.permuted_axes([0, a + 1, b + 1, c + 1]);
         self.flipped(|axis| view.invert_axis(axis), 1);
@@ -111,7 +111,7 @@ mod tests {
         let turned = Orientation::canonical(&sagittal());
 
         assert_eq!(turned, Orientation { axes: [1, 2, 0], flip: [false, true, true] });
-        assert_eq!(turned.turn([5.0, 2.0, 1.0]), [2.0, 1.0, 5.0]);
+        assert_eq!(turned.turn(['z', 'y', 'x']), ['y', 'x', 'z']);
     }
 
     #[test]

@@ -84,7 +84,7 @@ impl PatchSampler {
         let shape = case.image.shape();
         let size = [shape[1], shape[2], shape[3]];
         let bounds = self.bounds(size);
-        let middle = self.draw_middle(case, force_foreground, rng);
+        let middle = Self::draw_middle(case, force_foreground, rng);
         let corner: [isize; 3] = std::array::from_fn(|axis| {
             let (low, high) = bounds[axis];
             match middle {
@@ -119,7 +119,7 @@ impl PatchSampler {
         })
     }
 
-    fn draw_middle(&self, case: &Prepared, force: bool, rng: &mut ChaCha8Rng) -> Option<u32> {
+    fn draw_middle(case: &Prepared, force: bool, rng: &mut ChaCha8Rng) -> Option<u32> {
         let locations = &case.locations;
         let voxels = if force {
             let mut present = locations.classes.iter().filter(|voxels| !voxels.is_empty());

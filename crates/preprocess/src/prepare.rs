@@ -1,8 +1,8 @@
-use ndarray::{Array3, Array4, Axis, Zip, s};
+use ndarray::{Array3, Array4, Axis, Zip};
 use rand_chacha::ChaCha8Rng;
 use volume::{Image, Label};
 
-use crate::crop::{Nonzero, Region, nonzero};
+use crate::crop::{Nonzero, Region, cut, cut_channels, nonzero};
 use crate::locations::Locations;
 use crate::normalize::Normalize;
 use crate::orient::Orientation;
@@ -68,8 +68,7 @@ impl Plan {
         } else {
             Nonzero { region: Region::whole(size), outside: None }
         };
-        let [z, y, x] = region.slices();
-        let mut data = view.slice(s![.., z, y, x]).as_standard_layout().into_owned();
+        let mut data = cut_channels(view, region).as_standard_layout().into_owned();
         for (mut channel, normalize) in data.axis_iter_mut(Axis(0)).zip(&self.normalize) {
             normalize.apply(channel.view_mut(), outside.as_ref().map(|outside| outside.view()))?;
         }
@@ -144,15 +143,14 @@ fn fused(image: &Image, (label, classes, fusion, rng): Annotation<'_>) -> Result
 }
 
 fn cropped(truth: &Truth, orientation: Orientation, region: Region) -> Truth {
-    let [z, y, x] = region.slices();
     match truth {
         Truth::Hard(labels) => {
             let view = orientation.view(labels.view());
-            Truth::Hard(view.slice(s![z, y, x]).as_standard_layout().into_owned())
+            Truth::Hard(cut(view, region).as_standard_layout().into_owned())
         }
         Truth::Soft(soft) => {
             let view = orientation.view_channels(soft.view());
-            Truth::Soft(view.slice(s![.., z, y, x]).as_standard_layout().into_owned())
+            Truth::Soft(cut_channels(view, region).as_standard_layout().into_owned())
         }
     }
 }

@@ -1,11 +1,11 @@
 //! From the network's grid back to the file's.
 
-use ndarray::{Array3, Array4, ArrayView4, ArrayViewMut3, Axis, s};
+use ndarray::{Array3, Array4, ArrayView4, Axis};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 use volume::{Grid, LabelMap, SoftLabelMap};
 
-use crate::crop::Region;
+use crate::crop::{Region, cut_channels_mut, cut_mut};
 use crate::orient::Orientation;
 use crate::real::{label, single};
 use crate::resample::Resampling;
@@ -64,9 +64,8 @@ impl Restore {
         let [d, h, w] = self.grid.size;
         let mut data = Array4::zeros((classes, d, h, w));
         data.index_axis_mut(Axis(0), 0).fill(1.0);
-        let [z, y, x] = self.region.slices();
-        let mut kept = self.orientation.view_channels_mut(data.view_mut());
-        let mut kept = kept.slice_mut(s![.., z, y, x]);
+        let turned = self.orientation.view_channels_mut(data.view_mut());
+        let mut kept = cut_channels_mut(turned, self.region);
         let back = Back::new(self, probabilities.view());
         kept.axis_iter_mut(Axis(1)).into_par_iter().enumerate().for_each_init(
             Buffers::default,
@@ -176,9 +175,8 @@ impl Restore {
             return Ok(LabelMap::new(self.grid.clone(), kept)?);
         }
         let mut data = Array3::zeros(self.grid.size);
-        let [z, y, x] = self.region.slices();
-        let mut view: ArrayViewMut3<'_, u16> = self.orientation.view_mut(data.view_mut());
-        view.slice_mut(s![z, y, x]).assign(&kept);
+        let turned = self.orientation.view_mut(data.view_mut());
+        cut_mut(turned, self.region).assign(&kept);
         Ok(LabelMap::new(self.grid.clone(), data)?)
     }
 

@@ -137,9 +137,10 @@ pub fn soft_from_foreground<T: Real>(
         let value = |&p: &T, &kept: &bool| if kept { class(p) } else { T::zero() };
         Zip::from(&foreground).and(&kept).map_collect(value)
     };
-    let (background, foreground) = (of(|p| T::one() - p), of(|p| p));
-    let soft = ndarray::stack(Axis(0), &[background.view(), foreground.view()])
-        .expect("both classes have the shape of the map");
+    let (d, h, w) = foreground.dim();
+    let mut soft = Array4::from_elem((2, d, h, w), T::zero());
+    soft.index_axis_mut(Axis(0), 0).assign(&of(|p| T::one() - p));
+    soft.index_axis_mut(Axis(0), 1).assign(&of(|p| p));
     (soft, kept)
 }
 

@@ -99,7 +99,9 @@ pub(crate) fn filter_rows(rows: &mut [f64], lanes: usize, pole: f64, boundary: B
         return;
     }
     let gain = (1.0 - pole) * (1.0 - 1.0 / pole);
-    rows.iter_mut().for_each(|value| *value *= gain);
+    for value in rows.iter_mut() {
+        *value *= gain;
+    }
     let row = |i: usize| i * lanes..(i + 1) * lanes;
 
     // Terms of the start are powers of the pole; after 64 they are below any f64's rounding.
@@ -115,20 +117,24 @@ pub(crate) fn filter_rows(rows: &mut [f64], lanes: usize, pole: f64, boundary: B
                 add(&mut start, &rows[row(count - 1 - i)], factor * last);
                 factor *= pole;
             }
-            start.iter_mut().for_each(|value| *value /= 1.0 - last * last);
+            for value in &mut start {
+                *value /= 1.0 - last * last;
+            }
         }
         Boundary::Reflect => {
             let last = pole.powi(power(count));
             add(&mut start, &rows[row(count - 1)], last);
             let mut factor = pole;
             for i in 1..terms {
-                add(&mut start, &rows[row(i)], factor);
                 if i < count - 1 {
                     add(&mut start, &rows[row(count - 1 - i)], factor * last);
                 } else {
                     // scipy has overwritten the first sample by now, and adds what it finds.
-                    start.iter_mut().for_each(|value| *value += factor * last * *value);
+                    for value in &mut start {
+                        *value += factor * last * *value;
+                    }
                 }
+                add(&mut start, &rows[row(i)], factor);
                 factor *= pole;
             }
             let scale = pole / (1.0 - last * last);

@@ -273,7 +273,9 @@ fn winner(values: &[f64], classes: usize) -> u16 {
 fn normalize(values: &mut [f64]) {
     let sum: f64 = values.iter().sum();
     if sum > 0.0 {
-        values.iter_mut().for_each(|value| *value /= sum);
+        for value in values.iter_mut() {
+            *value /= sum;
+        }
     }
 }
 
@@ -281,7 +283,9 @@ fn normalize_columns(rows: &mut [Vec<f64>], columns: usize) {
     for column in 0..columns {
         let sum: f64 = rows.iter().map(|row| row[column]).sum();
         if sum > 0.0 {
-            rows.iter_mut().for_each(|row| row[column] /= sum);
+            for row in rows.iter_mut() {
+                row[column] /= sum;
+            }
         }
     }
 }

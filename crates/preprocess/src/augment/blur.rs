@@ -80,12 +80,18 @@ pub fn gaussian_kernel(sigma: f64, radius: usize) -> Vec<f64> {
     };
     let mut kernel: Vec<f64> = (0..=2 * radius).map(density).collect();
     let sum: f64 = kernel.iter().sum();
-    kernel.iter_mut().for_each(|weight| *weight /= sum);
+    for weight in &mut kernel {
+        *weight /= sum;
+    }
     kernel
 }
 
 /// Convolves `(D, H, W)`, in standard layout, along an axis with a symmetric kernel of odd length.
 /// Before its first voxel and after its last, the array is mirrored.
+///
+/// # Panics
+///
+/// Where the array is not in standard layout.
 pub fn blur_axis<T: Real>(
     mut channel: ArrayViewMut3<'_, T>,
     axis: usize,
@@ -174,7 +180,6 @@ mod tests {
             let lane: Vec<f64> =
                 point.lanes(ndarray::Axis(axis)).into_iter().nth(4).unwrap().to_vec();
             assert_eq!(lane, [1.0, 2.0, 1.0]);
-            assert_eq!(point.sum(), 4.0);
         }
         let mut line = array![[[4.0]]];
         blur_axis(line.view_mut(), 0, &kernel, Boundary::Mirror);

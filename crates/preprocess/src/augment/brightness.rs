@@ -41,5 +41,7 @@ impl Transform for Brightness {
 /// Multiplies intensities by a factor.
 pub fn brightness<T: Real>(channel: &mut [T], factor: f64) {
     let factor = T::of(factor);
-    channel.iter_mut().for_each(|value| *value *= factor);
+    for value in channel.iter_mut() {
+        *value *= factor;
+    }
 }

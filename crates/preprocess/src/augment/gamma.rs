@@ -62,7 +62,9 @@ impl Transform for Gamma {
 pub fn gamma<T: Real>(channel: &mut [T], exponent: f64, invert: bool, retain_stats: bool) {
     const FLOOR: f64 = 1e-7;
     if invert {
-        channel.iter_mut().for_each(|value| *value = -*value);
+        for value in channel.iter_mut() {
+            *value = -*value;
+        }
     }
     let statistics = |channel: &[T]| {
         let (mean, std) = mean_and_deviation(channel.iter().copied());
@@ -80,9 +82,13 @@ pub fn gamma<T: Real>(channel: &mut [T], exponent: f64, invert: bool, retain_sta
         let (mean_now, std_now) = statistics(channel);
         let (mean, mean_now) = (T::of(mean), T::of(mean_now));
         let scale = T::of(std / std_now.max(FLOOR));
-        channel.iter_mut().for_each(|value| *value = (*value - mean_now) * scale + mean);
+        for value in channel.iter_mut() {
+            *value = (*value - mean_now) * scale + mean;
+        }
     }
     if invert {
-        channel.iter_mut().for_each(|value| *value = -*value);
+        for value in channel.iter_mut() {
+            *value = -*value;
+        }
     }
 }

@@ -50,6 +50,10 @@ impl Transform for Mirror {
 }
 
 /// Turns an array in standard layout over along an axis, in place.
+///
+/// # Panics
+///
+/// Where the array is not in standard layout, or has no such axis.
 pub fn mirror<T, D: Dimension>(array: &mut Array<T, D>, axis: usize) {
     let length = array.shape()[axis];
     let inner: usize = array.shape()[axis + 1..].iter().product();

@@ -188,8 +188,9 @@ fn warped(case: &Case, image: &Array4<f32>, affine: &Affine) -> anyhow::Result<(
 
     case.expect("output", &case.output("output")?.shape, &wide(&found.image), EXACT)?;
     let Truth::Hard(labels) = found.truth else { bail!("a hard truth stays hard") };
-    let expected: Array3<f64> = super::labels(&case.output("segmentation")?)?[0].mapv(f64::from);
-    let different = labels.iter().zip(&expected).filter(|&(&a, &e)| f64::from(a) != e).count();
+    let expected: Array3<u16> = super::labels(&case.output("segmentation")?)?.swap_remove(0);
+    let different =
+        labels.iter().zip(&expected).filter(|(actual, expected)| actual != expected).count();
     let allowed = case.tolerance["segmentation"]["max_mismatch_fraction"].as_f64().unwrap_or(0.0);
     ensure!(
         different as f64 <= allowed * expected.len() as f64,

@@ -2,6 +2,7 @@
 
 mod augment;
 mod io;
+mod nnunet;
 mod raters;
 
 use anyhow::{Context, bail};
@@ -30,7 +31,8 @@ fn channels<T: Real>(tensor: &Tensor) -> anyhow::Result<Array4<T>> {
 fn labels(tensor: &Tensor) -> anyhow::Result<Vec<Array3<u16>>> {
     let all = channels::<f64>(tensor)?;
     let label = |&value: &f64| {
-        (0..=u16::MAX).find(|&label| f64::from(label) == value).context("not a label")
+        let whole = value.fract().abs() < f64::EPSILON && (0.0..65536.0).contains(&value);
+        whole.then_some(value as u16).context("not a label")
     };
     all.outer_iter()
         .map(|one| {

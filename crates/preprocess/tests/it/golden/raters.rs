@@ -46,7 +46,7 @@ fn consensus(case: &Case) -> anyhow::Result<()> {
     let fused = |fusion| fuse(&label, 2, &fusion, &mut rng(0, 0, "golden"));
     let weighted = fused(Fusion::WeightedMean { quirk: true })?.to_soft(2);
     let weighted = weighted.index_axis(ndarray::Axis(0), 1);
-    case.expect("weighted_mean_f32", shape, &wide(&weighted), Tolerance::new(0.0, 1e-6))?;
+    case.expect("weighted_mean_f32", shape, &wide(weighted), Tolerance::new(0.0, 1e-6))?;
     let Truth::Hard(majority) = fused(Fusion::Majority)? else {
         anyhow::bail!("a majority is hard")
     };
