@@ -1,0 +1,139 @@
+use std::borrow::Cow;
+
+use ndarray::{ArrayRef, Dimension};
+use volume::SoftLabelMap;
+
+use self::sealed::Values;
+use crate::{Error, Result};
+
+/// A probability for each class and voxel, `(C, *S)` with any number of spatial axes.
+///
+/// Classes may be exclusive, so that they sum to 1, or overlap.
+#[derive(Clone, Debug)]
+pub struct Probabilities<'a> {
+    pub(super) shape: Vec<usize>,
+    values: Values<'a>,
+}
+
+/// Types that probabilities are stored in: `f32` and `f64`.
+pub trait Float: Copy + Into<f64> + sealed::Stored {}
+
+impl Float for f32 {}
+impl Float for f64 {}
+
+mod sealed {
+    use std::borrow::Cow;
+
+    #[derive(Clone, Debug)]
+    pub enum Values<'a> {
+        F32(Cow<'a, [f32]>),
+        F64(Cow<'a, [f64]>),
+    }
+
+    pub trait Stored: Sized + Clone {
+        fn wrap(values: Cow<'_, [Self]>) -> Values<'_>;
+    }
+
+    impl Stored for f32 {
+        fn wrap(values: Cow<'_, [Self]>) -> Values<'_> {
+            Values::F32(values)
+        }
+    }
+
+    impl Stored for f64 {
+        fn wrap(values: Cow<'_, [Self]>) -> Values<'_> {
+            Values::F64(values)
+        }
+    }
+}
+
+impl<'a> Probabilities<'a> {
+    /// How far a value may lie outside 0 to 1, as rounding leaves it.
+    pub const TOLERANCE: f64 = 1e-4;
+
+    /// Probabilities `(C, *S)`; copied only where the array is not in standard order.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Probability`], where a value is not finite or not from 0 to 1.
+    pub fn new<T: Float, D: Dimension>(array: &'a ArrayRef<T, D>) -> Result<Self> {
+        let values = match array.as_slice() {
+            Some(values) => Cow::Borrowed(values),
+            None => Cow::Owned(array.iter().copied().collect()),
+        };
+        Self { shape: array.shape().to_vec(), values: T::wrap(values) }.checked("prediction")
+    }
+
+    pub(super) fn owned(shape: Vec<usize>, values: Vec<f32>) -> Self {
+        Self { shape, values: Values::F32(Cow::Owned(values)) }
+    }
+
+    pub(super) fn checked(self, what: &'static str) -> Result<Self> {
+        let allowed = -Self::TOLERANCE..=1.0 + Self::TOLERANCE;
+        let bad = match &self.values {
+            Values::F32(all) => first_outside(all, &allowed),
+            Values::F64(all) => first_outside(all, &allowed),
+        };
+        let Some((at, value)) = bad else { return Ok(self) };
+        let voxels = self.voxels();
+        Err(Error::Probability { what, value, class: at / voxels, voxel: at % voxels })
+    }
+
+    /// The number of classes, `C`.
+    pub fn classes(&self) -> usize {
+        self.shape.first().copied().unwrap_or(0)
+    }
+
+    /// The number of voxels.
+    pub fn voxels(&self) -> usize {
+        self.shape.iter().skip(1).product()
+    }
+
+    /// Whether the probability of `class` at `voxel` is at least `threshold`, in the precision in
+    /// which it is stored: 7 raters of 10 reach 0.7 although 0.7 in `f32` is less than in `f64`.
+    pub(crate) fn reaches(&self, class: usize, voxel: usize, threshold: f64) -> bool {
+        let at = class * self.voxels() + voxel;
+        match &self.values {
+            #[expect(clippy::cast_possible_truncation, reason = "compared as it is stored")]
+            Values::F32(all) => all[at] >= threshold as f32,
+            Values::F64(all) => all[at] >= threshold,
+        }
+    }
+
+    /// Voxels `start..start + n` as rows of `C` values each, for any `n` that fills `rows`.
+    pub(super) fn gather(&self, start: usize, rows: &mut [f64]) {
+        let (classes, voxels) = (self.classes(), self.voxels());
+        match &self.values {
+            Values::F32(all) => transpose(all, start, classes, voxels, rows),
+            Values::F64(all) => transpose(all, start, classes, voxels, rows),
+        }
+    }
+}
+
+impl<'a> From<&'a SoftLabelMap> for Probabilities<'a> {
+    fn from(map: &'a SoftLabelMap) -> Self {
+        let values = match map.data.as_slice() {
+            Some(values) => Cow::Borrowed(values),
+            None => Cow::Owned(map.data.iter().copied().collect()),
+        };
+        Self { shape: map.data.shape().to_vec(), values: Values::F32(values) }
+    }
+}
+
+fn first_outside<T: Float>(
+    all: &[T],
+    allowed: &std::ops::RangeInclusive<f64>,
+) -> Option<(usize, f64)> {
+    let values = all.iter().map(|&value| value.into());
+    values.enumerate().find(|(_, value)| !allowed.contains(value))
+}
+
+fn transpose<T: Float>(all: &[T], start: usize, classes: usize, voxels: usize, rows: &mut [f64]) {
+    let count = rows.len() / classes.max(1);
+    for class in 0..classes {
+        let from = &all[class * voxels + start..][..count];
+        for (row, &value) in rows.chunks_exact_mut(classes).zip(from) {
+            row[class] = value.into();
+        }
+    }
+}

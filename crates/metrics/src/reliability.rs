@@ -1,0 +1,302 @@
+use std::num::NonZeroUsize;
+
+use serde::{Deserialize, Serialize};
+
+use crate::{Error, ProbabilityPair, Result, Voxel};
+
+/// How often predictions made with a certain confidence are right: the data of a reliability
+/// diagram.
+///
+/// Tables of several cases can be added up. Sums are kept, not means, so that a table of all cases
+/// is that of all voxels at once.
+///
+/// # Source
+///
+/// Guo, Pleiss, Sun, Weinberger: *On Calibration of Modern Neural Networks*, ICML 2017,
+/// [arXiv:1706.04599](https://arxiv.org/abs/1706.04599).
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Reliability {
+    binning: Binning,
+    bins: Vec<Bin>,
+}
+
+/// The predictions whose confidence lies between two edges.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Bin {
+    /// How many they are.
+    pub count: u64,
+    /// The sum of their confidences.
+    pub confidence_sum: f64,
+    /// How many of them are right; a fraction each where the truth is soft.
+    pub accuracy_sum: f64,
+}
+
+/// Which bin a confidence on the edge between two falls into. All bins are equally wide.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Binning {
+    /// `[k / n, (k + 1) / n)`, and 1 into the last one.
+    #[default]
+    LeftClosed,
+    /// `(k / n, (k + 1) / n]`, and 0 into the first one.
+    RightClosed,
+    /// `[k / n, (k + 1) / n)`, and a bin of its own for 1, as torchmetrics has it.
+    OneApart,
+}
+
+/// What is called confidence, and what is called right.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Confidence {
+    /// The probability of the class with the highest one; right where that is the true class. The
+    /// usual one.
+    #[default]
+    TopLabel,
+    /// The probability of everything but class 0; right where the truth is not class 0.
+    Foreground,
+    /// The probability of one class; right where it is the true class.
+    Class(usize),
+}
+
+/// Which voxels a calibration error looks at.
+///
+/// Most voxels of most images are background that nobody doubts: a model is well calibrated on
+/// all of them together whatever it says of the rest.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Voxels {
+    /// All that count.
+    #[default]
+    All,
+    /// Those where the prediction chooses another class than 0, or where the truth gives any other
+    /// class a probability.
+    Foreground,
+}
+
+impl Voxels {
+    pub(crate) fn include(self, voxel: &Voxel<'_>) -> bool {
+        match self {
+            Self::All => true,
+            Self::Foreground => !voxel.is_background(),
+        }
+    }
+}
+
+impl Bin {
+    /// The mean confidence; `None` where the bin is empty.
+    pub fn confidence(&self) -> Option<f64> {
+        (self.count > 0).then(|| self.confidence_sum / self.count as f64)
+    }
+
+    /// The share that is right; `None` where the bin is empty.
+    pub fn accuracy(&self) -> Option<f64> {
+        (self.count > 0).then(|| self.accuracy_sum / self.count as f64)
+    }
+
+    fn gap(&self) -> Option<f64> {
+        Some((self.accuracy()? - self.confidence()?).abs())
+    }
+}
+
+impl Reliability {
+    /// An empty table of `bins` equal bins; one more with [`Binning::OneApart`].
+    pub fn new(bins: NonZeroUsize, binning: Binning) -> Self {
+        let apart = usize::from(binning == Binning::OneApart);
+        Self { binning, bins: vec![Bin::default(); bins.get() + apart] }
+    }
+
+    /// The table of one case.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Class`], where `confidence` names a class that there is not.
+    pub fn of(
+        pair: &ProbabilityPair<'_>,
+        bins: NonZeroUsize,
+        binning: Binning,
+        confidence: Confidence,
+        voxels: Voxels,
+    ) -> Result<Self> {
+        if let Confidence::Class(class) = confidence {
+            pair.expect_class(class)?;
+        }
+        Ok(Self::gather(pair, bins, binning, |voxel| {
+            voxels.include(voxel).then(|| match confidence {
+                Confidence::TopLabel => {
+                    let (class, confidence) = voxel.choice();
+                    (confidence, voxel.truth(class))
+                }
+                // Not 1 − p: with two classes it is exactly the probability of class 1.
+                Confidence::Foreground => {
+                    let rest = 1..voxel.predicted.len();
+                    (
+                        voxel.predicted.iter().skip(1).sum(),
+                        rest.map(|class| voxel.truth(class)).sum(),
+                    )
+                }
+                Confidence::Class(class) => (voxel.predicted[class], voxel.truth(class)),
+            })
+        }))
+    }
+
+    /// A table of what `look` finds at each voxel: a confidence, and how right it is.
+    pub(crate) fn gather(
+        pair: &ProbabilityPair<'_>,
+        bins: NonZeroUsize,
+        binning: Binning,
+        look: impl Fn(&Voxel<'_>) -> Option<(f64, f64)> + Sync,
+    ) -> Self {
+        pair.fold(
+            || Self::new(bins, binning),
+            |table, voxel| {
+                if let Some((confidence, accuracy)) = look(&voxel) {
+                    table.add(confidence, accuracy);
+                }
+            },
+            |table, part| table.plus(&part),
+        )
+    }
+
+    /// Adds one prediction of a `confidence` from 0 to 1 that is right to the degree `accuracy`.
+    pub fn add(&mut self, confidence: f64, accuracy: f64) {
+        let at = self.place(confidence);
+        let bin = &mut self.bins[at];
+        bin.count += 1;
+        bin.confidence_sum += confidence;
+        bin.accuracy_sum += accuracy;
+    }
+
+    fn place(&self, confidence: f64) -> usize {
+        let apart = usize::from(self.binning == Binning::OneApart);
+        let bins = self.bins.len() - apart;
+        let edge = |k: usize| k as f64 / bins as f64;
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "a place in the table; what is below 0 becomes 0"
+        )]
+        let mut k = ((confidence * bins as f64) as usize).min(bins - 1);
+        // The product may round to the wrong side of an edge.
+        while k > 0 && confidence < edge(k) {
+            k -= 1;
+        }
+        while k + 1 < bins && confidence >= edge(k + 1) {
+            k += 1;
+        }
+        match self.binning {
+            Binning::LeftClosed => k,
+            #[expect(clippy::float_cmp, reason = "exactly on the edge")]
+            Binning::RightClosed => k - usize::from(k > 0 && confidence == edge(k)),
+            Binning::OneApart => k + usize::from(confidence >= 1.0),
+        }
+    }
+
+    /// Adds the predictions of another table.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Bins`], where its bins are not the same.
+    pub fn merge(&mut self, other: &Self) -> Result<()> {
+        if (self.bins.len(), self.binning) != (other.bins.len(), other.binning) {
+            return Err(Error::Bins(other.bins.len(), self.bins.len()));
+        }
+        self.plus(other);
+        Ok(())
+    }
+
+    fn plus(&mut self, other: &Self) {
+        for (bin, more) in self.bins.iter_mut().zip(&other.bins) {
+            bin.count += more.count;
+            bin.confidence_sum += more.confidence_sum;
+            bin.accuracy_sum += more.accuracy_sum;
+        }
+    }
+
+    /// The bins, in ascending order of confidence.
+    pub fn bins(&self) -> &[Bin] {
+        &self.bins
+    }
+
+    /// How bins treat their edges.
+    pub fn binning(&self) -> Binning {
+        self.binning
+    }
+
+    /// How many predictions there are.
+    pub fn total(&self) -> u64 {
+        self.bins.iter().map(|bin| bin.count).sum()
+    }
+
+    /// The expected calibration error: the mean over predictions of `|accuracy − confidence|` of
+    /// their bin; `None` where there are none.
+    pub fn ece(&self) -> Option<f64> {
+        self.mean(|gap| gap)
+    }
+
+    /// The root of the mean square of `|accuracy − confidence|`; `None` where there are none.
+    pub fn rmsce(&self) -> Option<f64> {
+        self.mean(|gap| gap * gap).map(f64::sqrt)
+    }
+
+    /// The largest `|accuracy − confidence|` of any bin; `None` where all are empty. A bin of a
+    /// single voxel may decide it.
+    pub fn mce(&self) -> Option<f64> {
+        self.bins.iter().filter_map(Bin::gap).reduce(f64::max)
+    }
+
+    fn mean(&self, of: impl Fn(f64) -> f64) -> Option<f64> {
+        let total = self.total();
+        let parts = self.bins.iter().filter_map(|bin| Some(bin.count as f64 * of(bin.gap()?)));
+        (total > 0).then(|| parts.sum::<f64>() / total as f64)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn table(binning: Binning, confidences: &[f64]) -> Vec<u64> {
+        let mut table = Reliability::new(NonZeroUsize::new(10).unwrap(), binning);
+        for &confidence in confidences {
+            table.add(confidence, 1.0);
+        }
+        table.bins().iter().map(|bin| bin.count).collect()
+    }
+
+    #[test]
+    fn edges_belong_to_one_side() {
+        let edges = [0.0, 0.1, 0.3, 0.7, 1.0];
+
+        assert_eq!(table(Binning::LeftClosed, &edges), [1, 1, 0, 1, 0, 0, 0, 1, 0, 1]);
+        assert_eq!(table(Binning::RightClosed, &edges), [2, 0, 1, 0, 0, 0, 1, 0, 0, 1]);
+        assert_eq!(table(Binning::OneApart, &edges), [1, 1, 0, 1, 0, 0, 0, 1, 0, 0, 1]);
+    }
+
+    #[test]
+    fn four_predictions_in_two_bins() {
+        let mut table = Reliability::new(NonZeroUsize::new(2).unwrap(), Binning::LeftClosed);
+        for (confidence, accuracy) in [(0.2, 1.0), (0.6, 1.0), (0.8, 0.0), (1.0, 1.0)] {
+            table.add(confidence, accuracy);
+        }
+
+        // The first bin is off by 0.8, the other by |2/3 − 0.8|.
+        let close =
+            |a: Option<f64>, b: f64| approx::assert_relative_eq!(a.unwrap(), b, epsilon = 1e-12);
+        let other = 0.8 - 2.0 / 3.0;
+        close(table.ece(), (0.8 + 3.0 * other) / 4.0);
+        close(table.rmsce(), ((0.64 + 3.0 * other * other) / 4.0).sqrt());
+        close(table.mce(), 0.8);
+    }
+
+    #[test]
+    fn tables_with_other_bins_cannot_be_added() {
+        let table =
+            |bins: usize| Reliability::new(NonZeroUsize::new(bins).unwrap(), Binning::default());
+
+        assert_eq!(
+            table(10).merge(&table(15)).unwrap_err().to_string(),
+            "a table of 15 bins cannot be added to one of 10, or their edges differ",
+        );
+        assert_eq!(table(10).ece(), None);
+    }
+}

@@ -1,0 +1,139 @@
+//! What holds for any probabilities.
+
+use ndarray::{Array1, Array2};
+use proptest::prelude::*;
+use sconce_metrics::{
+    Bdice, Brier, Ece, MaskPair, Metric, Nll, Probabilities, ProbabilityMetric,
+    ProbabilityMetricConfig, ProbabilityPair, Summary, Truth,
+};
+
+/// Probabilities of three classes, `(3, V)`, and a class for each of the voxels.
+fn cases() -> impl Strategy<Value = (Array2<f64>, Array1<u16>)> {
+    (1usize..60).prop_flat_map(|voxels| {
+        let weights = proptest::collection::vec(0.0..1f64, 3 * voxels);
+        let labels = proptest::collection::vec(0u16..3, voxels);
+        (weights, labels).prop_map(move |(weights, labels)| {
+            let mut all = Array2::from_shape_vec((3, voxels), weights).unwrap() + 1e-6;
+            let sums = all.sum_axis(ndarray::Axis(0));
+            all /= &sums;
+            (all, Array1::from(labels))
+        })
+    })
+}
+
+fn one_hot(labels: &Array1<u16>) -> Array2<f64> {
+    Array2::from_shape_fn((3, labels.len()), |(class, voxel)| {
+        f64::from(u8::from(usize::from(labels[voxel]) == class))
+    })
+}
+
+fn all(pair: &ProbabilityPair<'_>) -> Vec<Option<f64>> {
+    let metrics = ProbabilityMetricConfig::defaults();
+    metrics.iter().map(|metric| metric.as_dyn().measure(pair)).collect()
+}
+
+fn hard<'a>(prediction: &'a Array2<f64>, labels: &'a Array1<u16>) -> ProbabilityPair<'a> {
+    let prediction = Probabilities::new(prediction).unwrap();
+    ProbabilityPair::new(prediction, Truth::hard(labels, None)).unwrap()
+}
+
+fn soft<'a>(prediction: &'a Array2<f64>, truth: &'a Array2<f64>) -> ProbabilityPair<'a> {
+    let prediction = Probabilities::new(prediction).unwrap();
+    ProbabilityPair::new(prediction, Truth::soft(truth).unwrap()).unwrap()
+}
+
+proptest! {
+    #[test]
+    fn certain_soft_truth_is_hard_truth((prediction, labels) in cases()) {
+        let certain = one_hot(&labels);
+
+        prop_assert_eq!(all(&hard(&prediction, &labels)), all(&soft(&prediction, &certain)));
+    }
+
+    #[test]
+    fn proper_scores_are_best_for_the_truth((prediction, labels) in cases()) {
+        // Soft truth: between the one-hot labels and the prediction.
+        let truth = (one_hot(&labels) + &prediction) / 2.0;
+
+        for metric in [&Brier::default() as &dyn ProbabilityMetric, &Nll::default()] {
+            let other = metric.measure(&soft(&prediction, &truth)).unwrap();
+            let best = metric.measure(&soft(&truth, &truth)).unwrap();
+            prop_assert!(best <= other + 1e-12, "{:?}: {} and {}", metric, best, other);
+        }
+        let itself = Bdice::default().measure(&soft(&truth, &truth));
+        prop_assert!(itself.is_none() || itself == Some(1.0));
+    }
+
+    #[test]
+    fn scores_lie_in_their_range((prediction, labels) in cases()) {
+        let metrics = ProbabilityMetricConfig::defaults();
+        let ranges = [1.0, 1.0, 2.0, f64::INFINITY, 1.0, 1.0 + 1e-12, 1.0 + 1e-12];
+        for ((metric, value), end) in metrics.iter().zip(all(&hard(&prediction, &labels))).zip(ranges) {
+            prop_assert!(value.is_none_or(|v| (0.0..=end).contains(&v)), "{:?} {:?}", metric, value);
+        }
+    }
+
+    #[test]
+    fn a_table_of_two_halves_is_that_of_the_whole((prediction, labels) in cases()) {
+        let ece = Ece::default();
+        let whole = ece.reliability(&hard(&prediction, &labels)).unwrap();
+
+        let middle = labels.len() / 2;
+        let first = Array1::from_shape_fn(labels.len(), |at| at < middle);
+        let part = |voxels: &Array1<bool>| {
+            ece.reliability(&hard(&prediction, &labels).counting(voxels).unwrap()).unwrap()
+        };
+        let mut sum = part(&first);
+        sum.merge(&part(&first.mapv(|inside| !inside))).unwrap();
+
+        prop_assert_eq!(sum.total(), whole.total());
+        let (sum, whole) = (sum.ece().unwrap(), whole.ece().unwrap());
+        prop_assert!((sum - whole).abs() < 1e-12, "{} and {}", sum, whole);
+    }
+
+    #[test]
+    fn binarized_dice_of_certainties_is_dice((prediction, labels) in cases()) {
+        let (certain, truth) = (one_hot(&labels), prediction.mapv(|p| f64::from(u8::from(p > 0.4))));
+        let pair = soft(&certain, &truth);
+
+        for class in 0..3 {
+            let mask = |all: &Array2<f64>| all.row(class).mapv(|p| p > 0.5).insert_axis(ndarray::Axis(0));
+            let masks = MaskPair::new(&mask(&truth), &mask(&certain), &[1.0, 1.0]).unwrap();
+            let expected = sconce_metrics::Dice::default().measure(&masks);
+            let found = Bdice::default().of_class(&pair, class);
+            prop_assert_eq!(found.is_some(), expected.is_some());
+            prop_assert!((found.unwrap_or(0.0) - expected.unwrap_or(0.0)).abs() < 1e-12);
+        }
+    }
+
+    #[test]
+    fn means_lie_between_their_values(values in proptest::collection::vec(any::<Option<i16>>(), 0..20)) {
+        let values = values.into_iter().map(|value| value.map(f64::from));
+        let summary = Summary::of(values.clone());
+
+        prop_assert_eq!(summary.defined + summary.undefined, values.len());
+        prop_assert_eq!(summary.mean.is_some(), summary.defined > 0);
+        if let (Some(low), Some(mean), Some(high)) = (summary.minimum, summary.mean, summary.maximum) {
+            prop_assert!((low - 1e-9..=high + 1e-9).contains(&mean));
+        }
+    }
+}
+
+/// Large enough for several parts that different threads look at.
+#[test]
+fn the_number_of_threads_changes_no_bit() {
+    let voxels = 100_000;
+    let prediction = Array2::from_shape_fn((2, voxels), |(class, voxel)| {
+        let first = (voxel as f64 * 0.618_033_988_75).fract();
+        if class == 0 { first } else { 1.0 - first }
+    });
+    let labels = Array1::from_shape_fn(voxels, |voxel| u16::from(voxel % 7 > 3));
+    let pair = hard(&prediction, &labels);
+
+    let with = |threads| {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+        pool.install(|| all(&pair))
+    };
+    assert_eq!(with(1), with(3));
+    assert!(with(1).iter().all(Option::is_some));
+}
