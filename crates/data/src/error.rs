@@ -69,13 +69,16 @@ pub enum Error {
         proposal: String,
     },
     /// Two files of one case do not lie on one grid.
-    #[error("cannot use {} for case {id}: its {difference} (image first); {remedy}", path.display())]
+    #[error(
+        "cannot use {} for case {id}: its grid is not that of the image ({difference}); {remedy}",
+        path.display()
+    )]
     Geometry {
         /// The case.
         id: String,
         /// The file that does not fit the case's first image.
         path: PathBuf,
-        /// How the grids differ.
+        /// How the grids differ, the image's first.
         difference: String,
         /// What helps.
         remedy: String,

@@ -1,12 +1,55 @@
 //! Image files and data set folders, read into cases.
+//!
+//! The only crate that opens image files. It reads local files, and nothing else: no cache, no
+//! sampling, no augmentation, no network.
+//!
+//! | to do | use |
+//! |---|---|
+//! | read a file: NIfTI, PNG, TIFF, JPEG | [`read_image`], [`read_label_map`], [`read_soft_labels`] |
+//! | write one: NIfTI, PNG | [`write_image`], [`write_label_map`], [`write_soft_labels`] |
+//! | see what a file holds | [`ImageInfo`] |
+//! | find images to predict, or labels to compare | [`find_images`], [`pair_label_files`], giving [`ImageFiles`], [`LabelFiles`] |
+//! | open a folder | [`LayoutConfig`], the table of [`Layout`]s; [`recognize`] guesses which |
+//! | … of nnU-Net or the decathlon | [`NnunetRaw`] |
+//! | … with an image and a label for each case | [`Pairs`] |
+//! | … with the masks of several raters | [`Raters`] |
+//! | … that does not exist: make one | [`PhantomConfig`], [`Phantom`], [`PhantomClasses`] |
+//! | … of Parquet files (feature `parquet`) | `Parquet` |
+//! | say where files are | [`Pattern`], [`Patterns`], [`LabelGeometry`] |
+//! | read cases | [`Dataset`], [`Case`], [`Description`], [`Class`] |
+//! | find what is wrong | [`check()`], giving [`Report`], [`Problem`], [`ProblemKind`], [`Severity`] |
+//! | see what is there | [`summary()`], giving [`Summary`], [`Spread`], [`ChannelSummary`], [`ClassSummary`], [`RaterCount`] |
+//! | hold cases out | [`Fold`], [`k_fold`], [`read_splits`], [`write_splits`], [`NNUNET_SEED`] |
+//!
+//! Arrays come as `(C, D, H, W)`, slowest axis first; a picture has one slice. Axes are turned in
+//! the readers, once; nothing is reoriented or resampled. Errors name file, cause and remedy in one
+//! line ([`Error`], [`Action`]); no file makes this crate panic.
+//!
+//! # Examples
+//!
+//! ```
+//! use sconce_data::{Dataset, Fold, Phantom, PhantomConfig};
+//!
+//! // Ten small 2D cases, each marked by three raters.
+//! let config = PhantomConfig { cases: 10, size: [1, 32, 32], raters: 3, ..Default::default() };
+//! let phantom = Phantom::new(config)?;
+//! let fold = Fold::new(&phantom, 5, 0, sconce_data::NNUNET_SEED)?;
+//! assert_eq!(fold.val, ["case01", "case08"]);
+//!
+//! let case = phantom.read(&fold.val[0])?;
+//! assert_eq!(case.image.data.shape(), [1, 1, 32, 32]);
+//! # Ok::<(), sconce_data::Error>(())
+//! ```
 
 mod case;
 mod check;
 mod error;
 mod format;
+mod inputs;
 mod layout;
 mod phantom;
 mod problem;
+mod recognize;
 mod split;
 
 use std::fmt;
@@ -18,14 +61,18 @@ pub use crate::check::{
 };
 pub use crate::error::{Action, Error, Result};
 pub use crate::format::{
-    ImageInfo, axis_codes, read_image, read_label_map, read_soft_labels, write_image,
-    write_label_map, write_soft_labels,
+    ImageInfo, read_image, read_label_map, read_soft_labels, write_image, write_label_map,
+    write_soft_labels,
 };
+pub use crate::inputs::{ImageFiles, LabelFiles, find_images, pair_label_files};
 pub use crate::layout::{LabelGeometry, Pattern, Patterns};
 pub use crate::phantom::{Phantom, PhantomClasses};
 pub use crate::problem::{Problem, ProblemKind, Severity};
+pub use crate::recognize::recognize;
 pub use crate::split::{Fold, NNUNET_SEED, k_fold, read_splits, write_splits};
 
+#[cfg(feature = "parquet")]
+use crate::layout::parquet as parquet_rows;
 use crate::layout::{nnunet_raw, pairs, raters};
 
 /// How a folder becomes a data set: the settings of a folder convention, without the folder.
@@ -38,6 +85,13 @@ pub trait Layout: fmt::Debug + Send + Sync {
     fn open(&self, root: &Path) -> Result<Box<dyn Dataset>>;
 }
 
+impl Layout for LayoutConfig {
+    fn open(&self, root: &Path) -> Result<Box<dyn Dataset>> {
+        self.as_dyn().open(root)
+    }
+}
+
+#[cfg(not(feature = "parquet"))]
 registry::registry! {
     /// Every layout of this crate, as a config file names it.
     pub enum LayoutConfig: Layout {
@@ -45,5 +99,17 @@ registry::registry! {
         "pairs" => pairs::Pairs,
         "raters" => raters::Raters,
         "phantom" => phantom::PhantomConfig,
+    }
+}
+
+#[cfg(feature = "parquet")]
+registry::registry! {
+    /// Every layout of this crate, as a config file names it.
+    pub enum LayoutConfig: Layout {
+        "nnunet_raw" => nnunet_raw::NnunetRaw,
+        "pairs" => pairs::Pairs,
+        "raters" => raters::Raters,
+        "phantom" => phantom::PhantomConfig,
+        "parquet" => parquet_rows::Parquet,
     }
 }

@@ -157,14 +157,8 @@ fn explain_strays(problems: &mut [Problem], readable: &[(&String, &Facts)]) {
                     })
                 });
                 let usual: Vec<f64> = usual.iter().flatten().copied().collect();
-                if strange {
-                    format!(
-                        "its size of {size:?} is not that of a label of this data set, whose \
-                         median is {usual:?}"
-                    )
-                } else {
-                    format!("its size of {size:?} would fit (median {usual:?})")
-                }
+                let far = if strange { "far from " } else { "" };
+                format!("its size is {size:?} voxels, {far}the median of images {usual:?}")
             }
         };
         problem.message = format!("{}; {more}", problem.message);

@@ -150,7 +150,7 @@ fn classes(dataset: &dyn Dataset, facts: &[&Facts]) -> Vec<ClassSummary> {
     let labelled = || facts.iter().filter_map(|facts| Some((facts, facts.voxels.as_ref()?)));
     let total: f64 = labelled().map(|(facts, _)| facts.grid.len() as f64).sum();
     let class = |(index, class): (usize, &crate::Class)| {
-        let voxels: f64 = labelled().map(|(_, voxels)| voxels[index]).sum();
+        let voxels = labelled().fold(0.0, |sum, (_, voxels)| sum + voxels[index]);
         ClassSummary {
             name: class.name.clone(),
             cases: labelled().filter(|(_, voxels)| voxels[index] > 0.0).count(),

@@ -31,11 +31,13 @@ impl Voxel for u16 {
     #[expect(
         clippy::cast_possible_truncation,
         clippy::cast_sign_loss,
+        clippy::float_cmp,
         reason = "checked to be whole and in range"
     )]
     fn from_f64(value: f64) -> Option<Self> {
-        let fits = value.fract() == 0.0 && (0.0..=f64::from(u16::MAX)).contains(&value);
-        fits.then_some(value as u16)
+        // The cast saturates and drops fractions: where it changed nothing, it lost nothing.
+        let label = value as u16;
+        (f64::from(label) == value).then_some(label)
     }
 }
 
@@ -80,7 +82,7 @@ impl<V: Voxel> Decoded<V> {
     /// channel of four (two) is taken for opacity, and ignored.
     ///
     /// Where the channels differ, the file itself comes back.
-    pub(crate) fn grey(mut self) -> Result<Self, Self>
+    pub(crate) fn grey(mut self) -> Result<Self, Box<Self>>
     where
         V: PartialEq,
     {
@@ -95,7 +97,7 @@ impl<V: Voxel> Decoded<V> {
         };
         let (first, rest) = self.data[..colours * voxels].split_at(voxels);
         if self.meta.geometry || !rest.chunks(voxels).all(|channel| channel == first) {
-            return Err(self);
+            return Err(Box::new(self));
         }
         self.data.truncate(voxels);
         self.meta.channels = 1;
@@ -124,23 +126,23 @@ impl Decoded<u16> {
 /// Turns pixels whose channels lie side by side into channels that follow one another.
 pub(crate) fn planar<V: Voxel>(
     meta: &Meta,
-    interleaved: impl Iterator<Item = f64>,
+    mut interleaved: impl Iterator<Item = f64>,
 ) -> Result<Vec<V>, Trouble> {
     let (voxels, channels) = (meta.grid.len(), meta.channels);
     let zero = V::from_f64(0.0).expect("0 is a label and an intensity");
     let mut data = vec![zero; voxels * channels];
-    let mut count = 0;
-    for (index, value) in interleaved.take(voxels * channels).enumerate() {
-        let (voxel, channel) = (index / channels, index % channels);
-        let found = V::from_f64(value).ok_or_else(|| Trouble::not_label(meta, voxel, value))?;
-        data[channel * voxels + voxel] = found;
-        count += 1;
-    }
-    if count < voxels * channels {
-        return Err(Trouble::damaged(format!(
-            "it holds {count} of the {} values that its header announces",
-            voxels * channels
-        )));
+    for voxel in 0..voxels {
+        for channel in 0..channels {
+            let value = interleaved.next().ok_or_else(|| {
+                Trouble::damaged(format!(
+                    "it holds {} of the {} values that its header announces",
+                    voxel * channels + channel,
+                    voxels * channels
+                ))
+            })?;
+            let found = V::from_f64(value).ok_or_else(|| Trouble::not_label(meta, voxel, value))?;
+            data[channel * voxels + voxel] = found;
+        }
     }
     Ok(data)
 }
@@ -156,10 +158,12 @@ pub(crate) enum Trouble {
 
 impl Trouble {
     /// Something that breaks the format's rules, in whatever words its decoder found.
+    #[expect(clippy::needless_pass_by_value, reason = "a function of any error")]
     pub(crate) fn damaged(cause: impl ToString) -> Self {
         Self::Damaged(one_line(&cause.to_string()))
     }
 
+    #[expect(clippy::needless_pass_by_value, reason = "a function of any error")]
     pub(crate) fn unsupported(cause: impl ToString, remedy: impl Into<String>) -> Self {
         Self::Unsupported { cause: one_line(&cause.to_string()), remedy: remedy.into() }
     }

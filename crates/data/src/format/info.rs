@@ -1,7 +1,7 @@
+use std::fmt;
 use std::path::Path;
 
 use serde::Serialize;
-use volume::Grid;
 
 use super::decoded::Decoded;
 use super::read::{Format, decode};
@@ -25,8 +25,8 @@ pub struct ImageInfo {
     pub header_spacing: Option<[f64; 3]>,
     /// Physical position of the first voxel's centre, mm, in RAS.
     pub origin: [f64; 3],
-    /// Where the axes x, y and z of the file run to, such as `RAS` or `LPS`; see [`axis_codes`].
-    /// `None` for pictures, which do not say.
+    /// Where the axes x, y and z of the file run to, such as `RAS` or `LPS`; see
+    /// [`Grid::axis_codes`](volume::Grid::axis_codes). `None` for pictures, which do not say.
     pub axes: Option<String>,
     /// The smallest finite value; `None` where there is none.
     pub minimum: Option<f32>,
@@ -67,7 +67,7 @@ impl ImageInfo {
             spacing: meta.grid.spacing,
             header_spacing: meta.header_spacing,
             origin: meta.grid.origin,
-            axes: meta.geometry.then(|| axis_codes(&meta.grid)),
+            axes: meta.geometry.then(|| meta.grid.axis_codes()),
             minimum: any.then_some(minimum),
             maximum: any.then_some(maximum),
             mean: any.then_some(sum / finite as f64),
@@ -77,37 +77,27 @@ impl ImageInfo {
     }
 }
 
-/// Where the axes of an array run to, fastest axis first, as nibabel writes it: for x, y and z one
-/// letter of right or left, anterior or posterior, superior or inferior.
-///
-/// An oblique axis counts for the direction that it is closest to.
-pub fn axis_codes(grid: &Grid) -> String {
-    const ENDS: [[char; 2]; 3] = [['L', 'R'], ['P', 'A'], ['I', 'S']];
-    let mut free = [true; 3];
-    let code = |axis: usize| {
-        let along = |row: usize| grid.direction[row][axis];
-        let nearest = (0..3)
-            .filter(|&row| free[row])
-            .reduce(|best, row| if along(row).abs() > along(best).abs() { row } else { best })
-            .expect("three axes for three directions");
-        free[nearest] = false;
-        ENDS[nearest][usize::from(along(nearest) > 0.0)]
-    };
-    [2, 1, 0].map(code).into_iter().collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn codes_name_the_ends_that_x_y_and_z_run_to() -> anyhow::Result<()> {
-        let mut grid = Grid::new([2, 3, 4], [1.0; 3])?;
-        assert_eq!(axis_codes(&grid), "RAS");
-
-        // x runs to the back, y downwards, z to the left.
-        grid.direction = [[-1.0, 0.0, 0.0], [0.0, 0.0, -1.0], [0.0, -1.0, 0.0]];
-        assert_eq!(axis_codes(&grid), "PIL");
+impl fmt::Display for ImageInfo {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "format     {}, {}", self.format, self.voxel_type)?;
+        writeln!(f, "channels   {}", self.channels)?;
+        writeln!(f, "size       {:?} voxels (z, y, x)", self.size)?;
+        writeln!(f, "spacing    {:?} mm (z, y, x)", self.spacing)?;
+        if let Some(axes) = &self.axes {
+            writeln!(f, "axes       {axes}, first voxel at {:?} mm", self.origin)?;
+        }
+        match (self.minimum, self.maximum, self.mean) {
+            (Some(minimum), Some(maximum), Some(mean)) => {
+                writeln!(f, "intensity  {minimum} to {maximum}, mean {mean:.4}")?;
+            }
+            _ => writeln!(f, "intensity  no finite value")?,
+        }
+        if self.non_finite > 0 {
+            writeln!(f, "not finite {} values are NaN or infinite", self.non_finite)?;
+        }
+        for note in &self.notes {
+            writeln!(f, "note       {note}")?;
+        }
         Ok(())
     }
 }

@@ -17,7 +17,7 @@ mod png;
 #[cfg(feature = "tiff")]
 mod tiff;
 
-pub use self::info::{ImageInfo, axis_codes};
+pub use self::info::ImageInfo;
 pub use self::read::{read_image, read_label_map, read_soft_labels};
 pub use self::write::{write_image, write_label_map, write_soft_labels};
 

@@ -86,12 +86,17 @@ impl Pixels {
     /// Eight bits a channel: 1 (grey), 3 (colour) or 4 (with opacity) channels.
     pub(crate) fn narrow(bytes: Vec<u8>, channels: usize) -> Option<Self> {
         let colour = match channels {
-            1 => ColorType::L8,
+            1 => return Some(Self::grey(bytes)),
             3 => ColorType::Rgb8,
             4 => ColorType::Rgba8,
             _ => return None,
         };
         Some(Self { bytes, colour })
+    }
+
+    /// Eight bits of grey.
+    pub(crate) fn grey(bytes: Vec<u8>) -> Self {
+        Self { bytes, colour: ColorType::L8 }
     }
 
     /// Sixteen bits of grey.

@@ -51,19 +51,26 @@ fn decode_labels<V: Voxel>(bytes: &[u8]) -> Result<Decoded<V>, Trouble> {
     // Only then is it known whether the file is whole.
     reader.finish().map_err(Trouble::damaged)?;
 
-    let row = buffer.len() / height;
-    let values = buffer.chunks_exact(row).flat_map(|row| {
-        (0..width * channels).map(move |index| match bits {
-            16 => f64::from(u16::from_be_bytes([row[2 * index], row[2 * index + 1]])),
-            8 => f64::from(row[index]),
-            _ => {
-                let per_byte = 8 / bits;
-                let shift = 8 - bits * (index % per_byte + 1);
-                f64::from(row[index / per_byte] >> shift & ((1 << bits) - 1))
-            }
-        })
-    });
-    Ok(Decoded { data: planar(&meta, values)?, meta })
+    let data = match bits {
+        8 => planar(&meta, buffer.iter().map(|&byte| f64::from(byte)))?,
+        16 => {
+            let (words, _) = buffer.as_chunks();
+            planar(&meta, words.iter().map(|&word| f64::from(u16::from_be_bytes(word))))?
+        }
+        // Several pixels share a byte; each row starts a new one.
+        _ => {
+            let (per_byte, mask) = (8 / bits, (1 << bits) - 1);
+            let rows = buffer.chunks_exact(buffer.len() / height);
+            let values = rows.flat_map(|row| {
+                (0..width).map(move |index| {
+                    let shift = 8 - bits * (index % per_byte + 1);
+                    f64::from(row[index / per_byte] >> shift & mask)
+                })
+            });
+            planar(&meta, values)?
+        }
+    };
+    Ok(Decoded { meta, data })
 }
 
 /// Writes pixels of one to four channels.

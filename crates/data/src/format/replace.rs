@@ -5,6 +5,8 @@ use std::path::{Path, PathBuf};
 use std::process;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use serde::Serialize;
+
 use crate::{Error, Result};
 
 /// Lets `write` fill a new file beside `path`, whose name ends in `ending`, and moves it to
@@ -28,6 +30,13 @@ pub(crate) fn replace(
 /// Writes bytes in the same way.
 pub(crate) fn replace_bytes(path: &Path, bytes: &[u8]) -> Result<()> {
     replace(path, "", |temporary| fs::write(temporary, bytes).map_err(Error::writing(path)))
+}
+
+/// Writes JSON in the same way; `value` must be such that it can be.
+pub(crate) fn replace_json(path: &Path, value: &impl Serialize) -> Result<()> {
+    let mut text = serde_json::to_vec_pretty(value).expect("keys are texts");
+    text.push(b'\n');
+    replace_bytes(path, &text)
 }
 
 /// A file that is gone once nobody needs it.

@@ -1,6 +1,6 @@
 //! TIFF: integers of 1 to 64 bits and floats of 16 to 64, grey, colour, palettes; pages are slices.
 //!
-//! Not read here: sub-images, channels that ImageJ spreads over pages, voxel sizes.
+//! Not read here: sub-images, channels that `ImageJ` spreads over pages, voxel sizes.
 
 use std::io::Cursor;
 

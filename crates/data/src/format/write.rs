@@ -32,7 +32,7 @@ pub fn write_label_map(path: impl AsRef<Path>, labels: &LabelMap) -> Result<()> 
             use super::picture::Pixels;
             let extents = planar(path, &labels.grid)?;
             let pixels = match narrow(labels.data.iter().map(|&label| f32::from(label)), 255.0) {
-                Some(bytes) => Pixels::narrow(bytes, 1).expect("one channel is grey"),
+                Some(bytes) => Pixels::grey(bytes),
                 None => Pixels::wide(labels.data.iter().copied()),
             };
             super::png::write(path, extents, &pixels)

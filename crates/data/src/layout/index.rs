@@ -169,7 +169,7 @@ impl Search<'_> {
             captures.insert(CHANNEL.to_owned(), channel.clone());
             match images.find_with(root, &captures)?.as_slice() {
                 [one] => Ok(one.path.clone()),
-                [] => Ok(root.join(images.fill(&captures).unwrap_or_else(|| images.to_string()))),
+                [] => Ok(root.join(images.describe(&captures))),
                 [first, second, ..] => Err(Error::DuplicateId {
                     id: format!("{id}, channel {channel}"),
                     first: first.path.clone(),

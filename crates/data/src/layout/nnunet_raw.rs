@@ -184,7 +184,7 @@ impl Folder<'_> {
             let images = if image.is_file() || !divided.is_file() {
                 vec![image]
             } else {
-                self.divided(&divided, id, ending)?
+                self.divided(&divided, id, ending)
             };
             self.add(id, images, label.as_ref().map(|label| self.root.join(label)))?;
         }
@@ -198,7 +198,7 @@ impl Folder<'_> {
             let Some(stem) = name.strip_suffix(ending) else { continue };
             let path = self.images[name].clone();
             let (id, images) = match channel_of(stem) {
-                Some((id, 0)) => (id, self.divided(&path, id, ending)?),
+                Some((id, 0)) => (id, self.divided(&path, id, ending)),
                 // Later channels come with the first; alone, they show what is missing.
                 Some((id, _)) if names.contains(&format!("{id}_0000{ending}")) => continue,
                 Some((id, _)) => (id, vec![path.with_file_name(format!("{id}_0000{ending}"))]),
@@ -214,13 +214,13 @@ impl Folder<'_> {
     }
 
     /// The files of all channels; or the first alone, where it holds all of them.
-    fn divided(&self, first: &Path, id: &str, ending: &str) -> Result<Vec<PathBuf>> {
+    fn divided(&self, first: &Path, id: &str, ending: &str) -> Vec<PathBuf> {
         let file = |channel: usize| first.with_file_name(format!("{id}_{channel:04}{ending}"));
         let whole = self.channels > 1 && !file(1).is_file();
         if whole && format::meta(first).is_ok_and(|meta| meta.channels > 1) {
-            return Ok(vec![first.to_owned()]);
+            return vec![first.to_owned()];
         }
-        Ok((0..self.channels).map(file).collect())
+        (0..self.channels).map(file).collect()
     }
 
     fn add(&mut self, id: &str, images: Vec<PathBuf>, label: Option<PathBuf>) -> Result<()> {

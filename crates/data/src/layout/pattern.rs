@@ -18,6 +18,7 @@ pub(crate) type Captures = BTreeMap<String, String>;
 /// | `*` | any number of characters of a file or folder name |
 /// | `?` | one character |
 ///
+/// Between a `{name}` and another, or a `*`, there must be something that shows where it ends.
 /// Folders are divided by `/` on every system. A file whose name starts with a dot is found only
 /// by a pattern that starts with one.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -33,6 +34,13 @@ enum Token {
     Name(String),
     Any,
     One,
+}
+
+impl Token {
+    /// Whether it stands for any number of characters.
+    fn is_long(&self) -> bool {
+        matches!(self, Self::Name(_) | Self::Any)
+    }
 }
 
 /// A path that a pattern found.
@@ -61,6 +69,12 @@ impl Pattern {
             .map(|part| match part {
                 "" | "." | ".." => Err(wrong("it must be a path below the data folder")),
                 part => tokens(part).ok_or_else(|| wrong("its braces do not make up {names}")),
+            })
+            .map(|part| match part {
+                Ok(part) if part.windows(2).any(|pair| pair.iter().all(Token::is_long)) => {
+                    Err(wrong("it leaves open where a {name} ends"))
+                }
+                part => part,
             })
             .collect::<Result<Vec<_>>>()?;
         Ok(Self { text, parts })
@@ -129,6 +143,13 @@ impl Pattern {
         let parts: Option<Vec<String>> =
             self.parts.iter().map(|part| spelled(part, captures)).collect();
         Some(parts?.join("/"))
+    }
+
+    /// The text with the names filled in that are known.
+    pub(crate) fn describe(&self, captures: &Captures) -> String {
+        captures.iter().fold(self.text.clone(), |text, (name, value)| {
+            text.replace(&format!("{{{name}}}"), value)
+        })
     }
 }
 
@@ -288,7 +309,9 @@ mod tests {
 
     #[test]
     fn paths_outside_the_folder_and_open_braces_are_refused() {
-        for text in ["", "/a/{id}", "../{id}", "a//b", "{id", "id}", "{}", "{a b}"] {
+        for text in
+            ["", "/a/{id}", "../{id}", "a//b", "{id", "id}", "{}", "{a b}", "*{id}", "{a}{b}"]
+        {
             assert!(Pattern::new(text).is_err(), "{text}");
         }
     }

@@ -90,7 +90,7 @@ fn with_channels(
     match (found, wanted) {
         _ if found == wanted => return Ok(decoded),
         (4, 3) if picture => decoded.data.truncate(3 * voxels),
-        (2 | 3 | 4, 1) if picture => {
+        (2..=4, 1) if picture => {
             return decoded.grey().map_err(|_| {
                 ("it is in colour".to_owned(), "set `channels = [\"R\", \"G\", \"B\"]`".to_owned())
             });

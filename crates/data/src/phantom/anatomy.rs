@@ -101,7 +101,7 @@ impl Anatomy {
             side * hx * rng.random_range(0.22..0.34),
         ];
         let mut organ = Shape::ellipsoid(centre, radii, rng.random_range(-0.6..0.6));
-        let mean = (radii[1] + radii[2]) / 2.0;
+        let mean = f64::midpoint(radii[1], radii[2]);
         organ.bumps = (0..4)
             .map(|_| {
                 let wave = |radius: f64, rng: &mut ChaCha8Rng| 2.2 * normal(rng) / radius;
@@ -141,7 +141,7 @@ impl Anatomy {
 
         let lesions = (0..rng.random_range(0..=3))
             .map(|_| {
-                let radius = mean * rng.random_range(0.14..0.30);
+                let radius = mean * rng.random_range(0.22..0.42);
                 let away = |rng: &mut ChaCha8Rng| 0.42 * normal(rng).clamp(-1.3, 1.3);
                 let [cos, sin] = organ.turn;
                 let (v, u) = (away(rng) * radii[1], away(rng) * radii[2]);

@@ -176,27 +176,8 @@ impl Phantom {
     /// # Errors
     ///
     /// [`Error::UnknownCase`].
-    #[expect(clippy::cast_possible_truncation, reason = "probabilities are kept in f32")]
     pub fn truth(&self, id: &str) -> Result<SoftLabelMap> {
-        let levels = self.anatomy(self.number(id)?).levels();
-        let classes = self.description.classes.len();
-        let voxels = self.grid.len();
-        let mut data = vec![0.0; classes * voxels];
-        for voxel in 0..voxels {
-            let mut lesions: Vec<f64> = levels[1..].iter().map(|level| level[voxel]).collect();
-            let [background, organ, lesion] =
-                rater::truth(levels[0][voxel], &mut lesions, self.habits());
-            let of_class = match self.config.classes {
-                PhantomClasses::Organ => [background, organ + lesion, 0.0],
-                PhantomClasses::OrganAndLesions => [background, organ, lesion],
-            };
-            for class in 0..classes {
-                data[class * voxels + voxel] = of_class[class] as f32;
-            }
-        }
-        let [d, h, w] = self.grid.size;
-        let data = Array4::from_shape_vec((classes, d, h, w), data).expect("one for each voxel");
-        Ok(SoftLabelMap::new(self.grid.clone(), data).expect("probabilities of all outcomes"))
+        Ok(self.probabilities(self.number(id)?))
     }
 
     /// The mask of one more rater of a case, from 0: those of [`Dataset::read`] are the first.
@@ -227,6 +208,29 @@ impl Phantom {
     fn waves(&self, case: usize) -> Waves {
         let mut rng = stream(self.config.seed, case, "waves", 0);
         Waves::new(&self.grid, self.config.correlation, &mut rng)
+    }
+
+    #[expect(clippy::cast_possible_truncation, reason = "probabilities are kept in f32")]
+    fn probabilities(&self, case: usize) -> SoftLabelMap {
+        let levels = self.anatomy(case).levels();
+        let classes = self.description.classes.len();
+        let voxels = self.grid.len();
+        let mut data = vec![0.0; classes * voxels];
+        for voxel in 0..voxels {
+            let mut lesions: Vec<f64> = levels[1..].iter().map(|level| level[voxel]).collect();
+            let [background, organ, lesion] =
+                rater::truth(levels[0][voxel], &mut lesions, self.habits());
+            let of_class = match self.config.classes {
+                PhantomClasses::Organ => [background, organ + lesion, 0.0],
+                PhantomClasses::OrganAndLesions => [background, organ, lesion],
+            };
+            for class in 0..classes {
+                data[class * voxels + voxel] = of_class[class] as f32;
+            }
+        }
+        let [d, h, w] = self.grid.size;
+        let data = Array4::from_shape_vec((classes, d, h, w), data).expect("one for each voxel");
+        SoftLabelMap::new(self.grid.clone(), data).expect("probabilities of all outcomes")
     }
 
     fn mask(&self, case: usize, rater: usize, levels: &[Vec<f64>], waves: &Waves) -> LabelMap {

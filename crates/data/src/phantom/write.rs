@@ -4,7 +4,7 @@ use std::path::Path;
 use volume::Label;
 
 use super::Phantom;
-use crate::format::replace::replace_bytes;
+use crate::format::replace::replace_json;
 use crate::layout::raters::Raters;
 use crate::{
     Dataset as _, Error, LayoutConfig, Result, write_image, write_label_map, write_soft_labels,
@@ -52,8 +52,6 @@ impl Phantom {
             write_soft_labels(place.join("truth.nii.gz"), &self.truth(id)?)?;
             progress(done + 1, ids.len());
         }
-        let mut layout = serde_json::to_vec_pretty(&self.layout()).expect("settings are JSON");
-        layout.push(b'\n');
-        replace_bytes(&folder.join("layout.json"), &layout)
+        replace_json(&folder.join("layout.json"), &self.layout())
     }
 }

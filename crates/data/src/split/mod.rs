@@ -3,13 +3,13 @@
 mod mersenne;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
 use std::path::Path;
-use std::{fs, iter};
 
 use serde::{Deserialize, Serialize};
 
 use self::mersenne::Mersenne;
-use crate::format::replace::replace_bytes;
+use crate::format::replace::replace_json;
 use crate::{Dataset, Error, Result};
 
 /// The seed of nnU-Net's splits.
@@ -138,9 +138,7 @@ pub fn read_splits(path: impl AsRef<Path>) -> Result<Vec<Fold>> {
 ///
 /// [`Error::Io`].
 pub fn write_splits(path: impl AsRef<Path>, folds: &[Fold]) -> Result<()> {
-    let text = serde_json::to_string_pretty(folds).expect("names are JSON");
-    let bytes: Vec<u8> = text.bytes().chain(iter::once(b'\n')).collect();
-    replace_bytes(path.as_ref(), &bytes)
+    replace_json(path.as_ref(), &folds)
 }
 
 #[cfg(test)]

@@ -242,7 +242,7 @@ impl Raw {
         }
         let voxel_type = voxel_type(self.datatype)?;
         let bits = 8 * voxel_type.size_of();
-        if i64::from(self.bitpix) != bits as i64 {
+        if usize::try_from(self.bitpix) != Ok(bits) {
             notes.push(format!(
                 "the header says {} bits a voxel, but its data type has {bits}, which is used",
                 self.bitpix

@@ -36,11 +36,8 @@ pub(crate) fn write(path: &Path, grid: &Grid, values: &Stored<'_>) -> Result<()>
         remedy: remedy.to_owned(),
     };
     let name = path.file_name().unwrap_or_default().to_string_lossy().to_ascii_lowercase();
-    let ending = if name.ends_with(".nii.gz") {
-        ".nii.gz"
-    } else if name.ends_with(".nii") {
-        ".nii"
-    } else {
+    let ending = [".nii.gz", ".nii"].into_iter().find(|&ending| name.ends_with(ending));
+    let Some(ending) = ending else {
         return Err(refuse("pairs of .hdr and .img are read only".to_owned(), "name it .nii.gz"));
     };
     if grid.size.iter().any(|&extent| extent > 32767) {

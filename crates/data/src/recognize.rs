@@ -1,0 +1,39 @@
+//! Guessing how a folder is laid out.
+
+use std::fs;
+use std::path::Path;
+
+use crate::{Error, LayoutConfig, Result};
+
+/// The layout of a folder that says so itself: by a `layout.json`, as generated sets have it, or by
+/// nnU-Net's `dataset.json`.
+///
+/// # Errors
+///
+/// [`Error::Description`], where the folder says nothing, or what it says makes no sense.
+pub fn recognize(root: &Path) -> Result<LayoutConfig> {
+    let own = root.join("layout.json");
+    if own.is_file() {
+        let text = fs::read_to_string(&own).map_err(Error::reading(&own))?;
+        return serde_json::from_str(&text).map_err(|error| Error::Description {
+            path: own,
+            cause: error.to_string(),
+            remedy: "name the layout, or give a run file".to_owned(),
+        });
+    }
+    fs::read_dir(root).map_err(Error::reading(root))?;
+    if root.join("dataset.json").is_file() {
+        let named = |layout: &LayoutConfig| layout.name() == "nnunet_raw";
+        if let Some(layout) = LayoutConfig::defaults().into_iter().find(named) {
+            return Ok(layout);
+        }
+    }
+    Err(Error::Description {
+        path: root.to_owned(),
+        cause: "nothing in it says how it is laid out".to_owned(),
+        remedy: format!(
+            "name the layout ({}) with --layout, or give a run file with --run",
+            LayoutConfig::NAMES.join(", ")
+        ),
+    })
+}
