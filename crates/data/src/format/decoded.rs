@@ -10,6 +10,10 @@ use crate::{Error, Result};
 /// What a voxel can be read as.
 pub(crate) trait Voxel: Copy + 'static {
     /// Whether numbers are names: a palette's indices are then wanted, not its colours.
+    #[cfg_attr(
+        not(any(feature = "png", feature = "tiff")),
+        expect(dead_code, reason = "no format of this build has palettes")
+    )]
     const LABEL: bool;
 
     /// The voxel that holds this value; `None` where it cannot.
@@ -58,6 +62,10 @@ pub(crate) struct Meta {
 
 impl Meta {
     /// A picture of one or more pages, of which only the extents in pixels are known.
+    #[cfg_attr(
+        not(any(feature = "jpeg", feature = "png", feature = "tiff")),
+        expect(dead_code, reason = "this build reads no pictures")
+    )]
     pub(crate) fn picture(
         size: [usize; 3],
         channels: usize,
@@ -124,6 +132,10 @@ impl Decoded<u16> {
 }
 
 /// Turns pixels whose channels lie side by side into channels that follow one another.
+#[cfg_attr(
+    not(any(feature = "jpeg", feature = "png", feature = "tiff")),
+    expect(dead_code, reason = "this build reads no pictures")
+)]
 pub(crate) fn planar<V: Voxel>(
     meta: &Meta,
     mut interleaved: impl Iterator<Item = f64>,

@@ -6,6 +6,8 @@ mod read;
 pub(crate) mod replace;
 mod write;
 
+#[cfg(not(all(feature = "jpeg", feature = "nifti", feature = "png", feature = "tiff")))]
+mod absent;
 #[cfg(feature = "jpeg")]
 mod jpeg;
 #[cfg(feature = "nifti")]
@@ -24,3 +26,12 @@ pub use self::write::{write_image, write_label_map, write_soft_labels};
 #[cfg(feature = "parquet")]
 pub(crate) use self::read::decode_bytes;
 pub(crate) use self::read::{decode, meta, notes, single, soft};
+
+#[cfg(not(feature = "jpeg"))]
+use self::absent as jpeg;
+#[cfg(not(feature = "nifti"))]
+use self::absent as nifti;
+#[cfg(not(feature = "png"))]
+use self::absent as png;
+#[cfg(not(feature = "tiff"))]
+use self::absent as tiff;

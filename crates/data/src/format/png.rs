@@ -3,14 +3,15 @@
 use std::io::Cursor;
 use std::path::Path;
 
-use image::ImageEncoder as _;
 use image::codecs::png::{CompressionType, FilterType, PngDecoder, PngEncoder};
+use image::{ColorType, ImageEncoder as _};
+use volume::{Grid, Image, LabelMap};
 
 use super::decoded::{Decoded, Meta, Trouble, Voxel, planar};
-use super::picture::{self, Pixels};
+use super::picture;
 use super::replace::replace_bytes;
-use crate::error::Action;
-use crate::{Error, Result};
+use super::write::{narrow, refuse};
+use crate::Result;
 
 /// How many bytes one byte of a deflate stream can stand for, at most.
 const RATIO: u64 = 1032;
@@ -73,20 +74,65 @@ fn decode_labels<V: Voxel>(bytes: &[u8]) -> Result<Decoded<V>, Trouble> {
     Ok(Decoded { meta, data })
 }
 
-/// Writes pixels of one to four channels.
-pub(crate) fn write(path: &Path, [width, height]: [usize; 2], pixels: &Pixels) -> Result<()> {
-    let refuse = |cause: String| Error::Unsupported {
-        action: Action::Write,
-        path: path.to_owned(),
-        cause,
-        remedy: "write it as .nii.gz".to_owned(),
+/// Writes a single slice of labels, in 8 bits where they fit, else in 16.
+pub(crate) fn write_labels(path: &Path, labels: &LabelMap) -> Result<()> {
+    let pixels = match narrow(labels.data.iter().map(|&label| f32::from(label)), 255.0) {
+        Some(bytes) => Pixels::grey(bytes),
+        None => Pixels::wide(labels.data.iter().copied()),
     };
+    write(path, &labels.grid, &pixels)
+}
+
+/// Writes a single slice of an image that holds whole numbers from 0 to 255.
+pub(crate) fn write_image(path: &Path, image: &Image) -> Result<()> {
+    let beside = image.data.view().permuted_axes([1, 2, 3, 0]);
+    let pixels = narrow(beside.iter().copied(), 255.0)
+        .and_then(|bytes| Pixels::narrow(bytes, image.channels()));
+    let rule = "PNG holds whole numbers from 0 to 255 in 1, 3 or 4 channels";
+    write(path, &image.grid, &pixels.ok_or_else(|| refuse(path, rule.to_owned()))?)
+}
+
+fn write(path: &Path, grid: &Grid, pixels: &Pixels) -> Result<()> {
+    let [slices, height, width] = grid.size;
+    if slices > 1 {
+        return Err(refuse(path, format!("PNG holds one slice, not {slices}")));
+    }
     let extent = |pixels: usize| {
-        u32::try_from(pixels).map_err(|_| refuse(format!("{pixels} pixels are too many")))
+        u32::try_from(pixels).map_err(|_| refuse(path, format!("{pixels} pixels are too many")))
     };
     let mut bytes = Vec::new();
     PngEncoder::new_with_quality(&mut bytes, CompressionType::Default, FilterType::Adaptive)
-        .write_image(pixels.bytes(), extent(width)?, extent(height)?, pixels.colour().into())
-        .map_err(|error| refuse(error.to_string()))?;
+        .write_image(&pixels.bytes, extent(width)?, extent(height)?, pixels.colour.into())
+        .map_err(|error| refuse(path, error.to_string()))?;
     replace_bytes(path, &bytes)
+}
+
+/// Pixels to be written, channels side by side.
+struct Pixels {
+    bytes: Vec<u8>,
+    colour: ColorType,
+}
+
+impl Pixels {
+    /// Eight bits a channel: 1 (grey), 3 (colour) or 4 (with opacity) channels.
+    fn narrow(bytes: Vec<u8>, channels: usize) -> Option<Self> {
+        let colour = match channels {
+            1 => return Some(Self::grey(bytes)),
+            3 => ColorType::Rgb8,
+            4 => ColorType::Rgba8,
+            _ => return None,
+        };
+        Some(Self { bytes, colour })
+    }
+
+    /// Eight bits of grey.
+    fn grey(bytes: Vec<u8>) -> Self {
+        Self { bytes, colour: ColorType::L8 }
+    }
+
+    /// Sixteen bits of grey.
+    fn wide(words: impl Iterator<Item = u16>) -> Self {
+        let bytes = words.flat_map(u16::to_ne_bytes).collect();
+        Self { bytes, colour: ColorType::L16 }
+    }
 }

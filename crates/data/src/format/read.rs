@@ -38,7 +38,7 @@ impl Format {
         }
     }
 
-    fn of_name(path: &Path) -> Option<Self> {
+    pub(super) fn of_name(path: &Path) -> Option<Self> {
         let name = path.file_name()?.to_string_lossy().to_ascii_lowercase();
         let ends = |endings: &[&str]| endings.iter().any(|ending| name.ends_with(ending));
         if ends(&[".nii", ".nii.gz", ".hdr", ".hdr.gz", ".img", ".img.gz"]) {
@@ -102,30 +102,13 @@ fn bytes(path: &Path) -> Result<Vec<u8>, Trouble> {
     Ok(bytes)
 }
 
-#[cfg_attr(
-    all(feature = "jpeg", feature = "nifti", feature = "png", feature = "tiff"),
-    expect(dead_code, reason = "this build has all formats")
-)]
-fn absent(format: Format) -> Trouble {
-    Trouble::unsupported(
-        format!("this build cannot read {}", format.name()),
-        format!("build with the feature `{}`", format.name().to_ascii_lowercase()),
-    )
-}
-
 /// What a file says of its voxels, without reading them (or, for a picture, decoding them).
 pub(crate) fn meta(path: &Path) -> Result<Meta> {
     let meta = || match Format::of(path)? {
-        #[cfg(feature = "jpeg")]
-        Format::Jpeg => super::jpeg::meta(&bytes(path)?),
-        #[cfg(feature = "nifti")]
+        Format::Jpeg => super::jpeg::meta(&bytes(path)?[..]),
         Format::Nifti => super::nifti::meta(path),
-        #[cfg(feature = "png")]
-        Format::Png => super::png::meta(&bytes(path)?),
-        #[cfg(feature = "tiff")]
-        Format::Tiff => super::tiff::meta(&bytes(path)?),
-        #[cfg(not(all(feature = "jpeg", feature = "nifti", feature = "png", feature = "tiff")))]
-        format => Err(absent(format)),
+        Format::Png => super::png::meta(&bytes(path)?[..]),
+        Format::Tiff => super::tiff::meta(&bytes(path)?[..]),
     };
     meta().map_err(|trouble: Trouble| trouble.at(path))
 }
@@ -142,37 +125,24 @@ pub(crate) fn notes(path: &Path) -> Vec<String> {
 /// The voxels of a file, as intensities or labels.
 pub(crate) fn decode<V: Voxel>(path: &Path) -> Result<Decoded<V>> {
     let decode = || match Format::of(path)? {
-        #[cfg(feature = "nifti")]
+        Format::Jpeg => super::jpeg::decode(&bytes(path)?[..]),
         Format::Nifti => super::nifti::decode(path),
-        format => picture(format, &bytes(path)?),
+        Format::Png => super::png::decode(&bytes(path)?[..]),
+        Format::Tiff => super::tiff::decode(&bytes(path)?[..]),
     };
     decode().map_err(|trouble: Trouble| trouble.at(path))
-}
-
-fn picture<V: Voxel>(format: Format, bytes: &[u8]) -> Result<Decoded<V>, Trouble> {
-    match format {
-        #[cfg(feature = "jpeg")]
-        Format::Jpeg => super::jpeg::decode(bytes),
-        #[cfg(feature = "png")]
-        Format::Png => super::png::decode(bytes),
-        #[cfg(feature = "tiff")]
-        Format::Tiff => super::tiff::decode(bytes),
-        #[cfg_attr(
-            all(feature = "jpeg", feature = "png", feature = "tiff"),
-            expect(unused_variables, reason = "this build has all formats")
-        )]
-        format => Err(Trouble::unsupported(
-            "this build cannot read it here",
-            "build with the feature of its format",
-        )),
-    }
 }
 
 /// The pixels of a picture that is a part of another file, at `path`.
 #[cfg(feature = "parquet")]
 pub(crate) fn decode_bytes<V: Voxel>(path: &Path, bytes: &[u8]) -> Result<Decoded<V>> {
-    let format = Format::of_content(bytes).ok_or_else(|| unknown(&bytes[..bytes.len().min(8)]));
-    format.and_then(|format| picture(format, bytes)).map_err(|trouble| trouble.at(path))
+    let decoded = match Format::of_content(bytes) {
+        Some(Format::Jpeg) => super::jpeg::decode(bytes),
+        Some(Format::Png) => super::png::decode(bytes),
+        Some(Format::Tiff) => super::tiff::decode(bytes),
+        Some(Format::Nifti) | None => Err(unknown(&bytes[..bytes.len().min(8)])),
+    };
+    decoded.map_err(|trouble| trouble.at(path))
 }
 
 /// Reads an image: NIfTI, PNG, TIFF or JPEG, told by content before name.

@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 
 use nifti::{DataElement, NiftiType};
 
-pub(crate) use self::write::{Stored, write};
+pub(crate) use self::write::{write_image, write_labels, write_soft_labels};
 
 use self::header::Header;
 use self::source::Source;
@@ -21,13 +21,6 @@ use super::decoded::{Decoded, Meta, Trouble, Voxel};
 
 /// Voxels that are decoded at a time.
 const CHUNK: usize = 1 << 16;
-
-/// Whether the name is one of this format's.
-pub(crate) fn has_name(path: &Path) -> bool {
-    let name = path.file_name().unwrap_or_default().to_string_lossy().to_ascii_lowercase();
-    let name = name.strip_suffix(".gz").unwrap_or(&name);
-    [".nii", ".hdr", ".img"].iter().any(|ending| name.ends_with(ending))
-}
 
 /// Whether the content, decompressed where it has to be, starts as a header does.
 pub(crate) fn has_content(path: &Path) -> bool {

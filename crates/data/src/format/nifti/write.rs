@@ -1,18 +1,58 @@
 use std::path::Path;
 
 use flate2::Compression;
-use ndarray::{ArrayD, ArrayViewD};
+use ndarray::{ArrayD, ArrayViewD, Axis};
 use nifti::writer::WriterOptions;
 use nifti::{NiftiError, NiftiHeader};
-use volume::Grid;
+use volume::{Grid, Image, LabelMap, SoftLabelMap};
 
 use super::affine;
 use crate::error::Action;
 use crate::format::replace::replace;
+use crate::format::write::narrow;
 use crate::{Error, Result};
 
+/// Writes labels in 8 bits where the largest is below 255, else in 16.
+pub(crate) fn write_labels(path: &Path, labels: &LabelMap) -> Result<()> {
+    let stored = match narrow(labels.data.iter().map(|&label| f32::from(label)), 254.0) {
+        Some(bytes) => Stored::U8(shaped(bytes, labels.data.shape())),
+        None => Stored::U16(labels.data.view().into_dyn()),
+    };
+    write(path, &labels.grid, &stored)
+}
+
+/// Writes an image in 16 bits where that loses nothing, else as `f32`.
+pub(crate) fn write_image(path: &Path, image: &Image) -> Result<()> {
+    let shape = image.data.shape();
+    // A single channel needs no fourth axis.
+    let shape = if shape[0] == 1 { &shape[1..] } else { shape };
+    let values: Option<Vec<i16>> = image.data.iter().map(|&value| short(value)).collect();
+    let stored = match values {
+        Some(values) => Stored::I16(shaped(values, shape)),
+        None if shape.len() == 3 => Stored::F32(image.data.index_axis(Axis(0), 0).into_dyn()),
+        None => Stored::F32(image.data.view().into_dyn()),
+    };
+    write(path, &image.grid, &stored)
+}
+
+/// Writes class probabilities as `f32`.
+pub(crate) fn write_soft_labels(path: &Path, labels: &SoftLabelMap) -> Result<()> {
+    write(path, &labels.grid, &Stored::F32(labels.data.view().into_dyn()))
+}
+
+/// The value in 16 bits, where that loses nothing; `-0.0` would lose its sign, so it stays.
+fn short(value: f32) -> Option<i16> {
+    #[expect(clippy::cast_possible_truncation, reason = "checked to lose nothing")]
+    let short = value as i16;
+    (f32::from(short).to_bits() == value.to_bits()).then_some(short)
+}
+
+fn shaped<T>(values: Vec<T>, shape: &[usize]) -> ArrayD<T> {
+    ArrayD::from_shape_vec(shape, values).expect("as many values as voxels")
+}
+
 /// Values to be written, `(C, D, H, W)` or `(D, H, W)`.
-pub(crate) enum Stored<'a> {
+enum Stored<'a> {
     U8(ArrayD<u8>),
     I16(ArrayD<i16>),
     U16(ArrayViewD<'a, u16>),
@@ -28,7 +68,7 @@ const VOXELS_START: u64 = 352;
 
 /// Writes a NIfTI-1 file, compressed where its name ends in `.gz`: the same bytes for the same
 /// values, since gzip's header holds neither a name nor a time.
-pub(crate) fn write(path: &Path, grid: &Grid, values: &Stored<'_>) -> Result<()> {
+fn write(path: &Path, grid: &Grid, values: &Stored<'_>) -> Result<()> {
     let refuse = |cause: String, remedy: &str| Error::Unsupported {
         action: Action::Write,
         path: path.to_owned(),
