@@ -37,6 +37,9 @@ pub struct Case {
     /// Which of several behaviours of the function this is.
     #[serde(default)]
     pub variant: Option<String>,
+    /// Whether the function must fail: a boolean, or `"either"`.
+    #[serde(default)]
+    pub must_error: Value,
     /// Remarks.
     #[serde(default)]
     pub notes: Value,
