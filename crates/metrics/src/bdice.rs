@@ -50,11 +50,14 @@ impl Bdice {
         if pair.expect_class(class).is_err() {
             return vec![None; self.thresholds.len()];
         }
+        let thresholds: Vec<_> =
+            self.thresholds.iter().map(|threshold| pair.stored(threshold.get())).collect();
         let cuts = pair.fold(
-            || vec![Cut::default(); self.thresholds.len()],
+            || vec![Cut::default(); thresholds.len()],
             |cuts, voxel| {
-                for (cut, threshold) in cuts.iter_mut().zip(&self.thresholds) {
-                    let (predicted, true_) = pair.reach(class, voxel.at, threshold.get());
+                let (p, t) = (voxel.predicted[class], voxel.truth(class));
+                for (cut, threshold) in cuts.iter_mut().zip(&thresholds) {
+                    let (predicted, true_) = (p >= threshold.0, t >= threshold.1);
                     cut.predicted += u64::from(predicted);
                     cut.true_ += u64::from(true_);
                     cut.both += u64::from(predicted && true_);

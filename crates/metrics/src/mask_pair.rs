@@ -2,10 +2,10 @@ use std::fmt;
 use std::sync::OnceLock;
 
 use ndarray::{Array3, ArrayRef, ArrayView3, Axis, Dimension, Ix3};
-use rayon::prelude::*;
-use volume::{BoundingBox, LabelMap};
+use volume::LabelMap;
 
-use crate::{Counts, Error, Result, Surface, Surfaces};
+use crate::scan::{Masks, Member, scan};
+use crate::{Counts, Error, Region, Result, Surface, Surfaces};
 
 /// A reference mask and a predicted one on the same grid, with what several metrics need of them
 /// computed once.
@@ -19,51 +19,9 @@ pub struct MaskPair {
     /// mm, `(z, y, x)`; the first is 1 in the plane.
     spacing: [f64; 3],
     counts: Counts,
-    /// The masks inside their joint bounding box, with one voxel of background around it in each
-    /// direction that there is; `None` where both are empty.
+    /// `None` where both are empty.
     masks: Option<Masks>,
     surfaces: [OnceLock<Surfaces>; Surface::ALL.len()],
-}
-
-pub(crate) struct Masks {
-    pub(crate) reference: Array3<bool>,
-    pub(crate) prediction: Array3<bool>,
-}
-
-/// Which voxels of a label map belong to what is scored.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Region {
-    /// The labels that belong, such as 1 and 3 for a tumour core.
-    pub labels: Vec<u16>,
-    /// The label that stands for "do not look here", where there is one: voxels where the
-    /// reference has it belong to neither mask, and do not count as background either.
-    pub ignore: Option<u16>,
-}
-
-impl Region {
-    /// The voxels of one class.
-    pub fn class(class: u16) -> Self {
-        Self { labels: vec![class], ignore: None }
-    }
-
-    /// The voxels of any of `labels`.
-    pub fn union(labels: &[u16]) -> Self {
-        Self { labels: labels.to_vec(), ignore: None }
-    }
-
-    /// The same, but for voxels where the reference has the label `ignore`.
-    #[must_use]
-    pub fn ignoring(self, ignore: Option<u16>) -> Self {
-        Self { ignore, ..self }
-    }
-}
-
-/// What a voxel of the pair is.
-#[derive(Clone, Copy)]
-struct Member {
-    counts: bool,
-    reference: bool,
-    prediction: bool,
 }
 
 impl MaskPair {
@@ -96,8 +54,9 @@ impl MaskPair {
             return Err(Error::Rank(rank));
         };
         let member =
-            |&reference: &bool, &prediction: &bool| Member { counts: true, reference, prediction };
-        Ok(Self::build(rank, spacing, &r, &p, member))
+            |reference: bool, prediction: bool| Member { counts: true, reference, prediction };
+        let (counts, masks) = scan(rank, &r, &p, member);
+        Ok(Self { rank, spacing, counts, masks, surfaces: Default::default() })
     }
 
     /// The voxels of `class` in a reference and in a prediction on the same grid.
@@ -124,85 +83,26 @@ impl MaskPair {
         if grid.is_planar() {
             spacing[0] = 1.0;
         }
-        let belongs = |label: u16| region.labels.contains(&label);
-        let member = |&reference: &u16, &prediction: &u16| {
-            let counts = Some(reference) != region.ignore;
-            Member {
-                counts,
-                reference: counts && belongs(reference),
-                prediction: counts && belongs(prediction),
-            }
-        };
         let (r, p) = (reference.data.view(), prediction.data.view());
-        Ok(Self::build(grid.rank(), spacing, &r, &p, member))
+        let (counts, masks) = if let [class] = *region.labels {
+            // The usual case, for which comparing is faster than looking up.
+            scan(grid.rank(), &r, &p, region.member(|label| label == class))
+        } else {
+            let mut table = vec![false; 1 << 16];
+            for &label in &region.labels {
+                table[usize::from(label)] = true;
+            }
+            scan(grid.rank(), &r, &p, region.member(|label| table[usize::from(label)]))
+        };
+        Ok(Self { rank: grid.rank(), spacing, counts, masks, surfaces: Default::default() })
     }
 
     /// Two masks `(D, H, W)` of one shape that are parts of this pair's.
     pub(crate) fn part(&self, reference: &Array3<bool>, prediction: &Array3<bool>) -> Self {
         let member =
-            |&reference: &bool, &prediction: &bool| Member { counts: true, reference, prediction };
-        Self::build(self.rank, self.spacing, &reference.view(), &prediction.view(), member)
-    }
-
-    fn build<T: Sync>(
-        rank: usize,
-        spacing: [f64; 3],
-        reference: &ArrayView3<'_, T>,
-        prediction: &ArrayView3<'_, T>,
-        member: impl Fn(&T, &T) -> Member + Sync,
-    ) -> Self {
-        let slices = (0..reference.dim().0).into_par_iter().map(|z| {
-            let pair = (reference.index_axis(Axis(0), z), prediction.index_axis(Axis(0), z));
-            let mut counts = Counts::default();
-            let mut found: Option<BoundingBox> = None;
-            for (y, (r, p)) in pair.0.outer_iter().zip(pair.1.outer_iter()).enumerate() {
-                let mut columns: Option<(usize, usize)> = None;
-                for (x, (r, p)) in r.iter().zip(&p).enumerate() {
-                    let voxel = member(r, p);
-                    let (r, p) = (u64::from(voxel.reference), u64::from(voxel.prediction));
-                    counts.true_positives += r & p;
-                    counts.false_positives += p & !r;
-                    counts.false_negatives += r & !p;
-                    counts.true_negatives += u64::from(voxel.counts) & !r & !p;
-                    if r | p == 1 {
-                        columns = Some((columns.map_or(x, |(first, _)| first), x + 1));
-                    }
-                }
-                if let Some((first, end)) = columns {
-                    let row = BoundingBox { start: [z, y, first], end: [z + 1, y + 1, end] };
-                    found = Some(found.map_or(row, |found| found.union(&row)));
-                }
-            }
-            (counts, found)
-        });
-        let joined = |a: Option<BoundingBox>, b: Option<BoundingBox>| match (a, b) {
-            (Some(a), Some(b)) => Some(a.union(&b)),
-            (a, b) => a.or(b),
-        };
-        let (counts, found) =
-            slices.reduce(|| (Counts::default(), None), |a, b| (a.0 + b.0, joined(a.1, b.1)));
-
-        let masks = found.map(|found| {
-            let margin = [usize::from(rank == 3), 1, 1];
-            let size: [usize; 3] = std::array::from_fn(|i| found.size()[i] + 2 * margin[i]);
-            let cut = |which: fn(Member) -> bool| {
-                let mut mask = Array3::from_elem(size, false);
-                let slices = mask.axis_iter_mut(Axis(0)).into_par_iter().enumerate();
-                slices.skip(margin[0]).take(found.size()[0]).for_each(|(z, mut slice)| {
-                    let z = z - margin[0] + found.start[0];
-                    for (y, x) in ndarray::indices((found.size()[1], found.size()[2])) {
-                        let at = [z, y + found.start[1], x + found.start[2]];
-                        slice[[y + 1, x + 1]] = which(member(&reference[at], &prediction[at]));
-                    }
-                });
-                mask
-            };
-            Masks {
-                reference: cut(|voxel| voxel.reference),
-                prediction: cut(|voxel| voxel.prediction),
-            }
-        });
-        Self { rank, spacing, counts, masks, surfaces: Default::default() }
+            |reference: bool, prediction: bool| Member { counts: true, reference, prediction };
+        let (counts, masks) = scan(self.rank, &reference.view(), &prediction.view(), member);
+        Self { rank: self.rank, spacing: self.spacing, counts, masks, surfaces: Default::default() }
     }
 
     /// 2 for masks in the plane, 3 for masks in space.

@@ -60,12 +60,13 @@ pub fn threshold_sweep(
         false_negatives: 0.0,
         true_negatives: 0.0,
     };
+    let stored: Vec<f64> = thresholds.iter().map(|&threshold| pair.stored(threshold).0).collect();
     Ok(pair.fold(
         || thresholds.iter().map(empty).collect::<Vec<_>>(),
         |points, voxel| {
             let truth = voxel.truth(class);
-            for point in points {
-                if pair.reach(class, voxel.at, point.threshold).0 {
+            for (point, &threshold) in points.iter_mut().zip(&stored) {
+                if voxel.predicted[class] >= threshold {
                     point.true_positives += truth;
                     point.false_positives += 1.0 - truth;
                 } else {

@@ -194,16 +194,14 @@ impl<'a> ProbabilityPair<'a> {
         total
     }
 
-    /// Whether the predicted and the true probability of `class` at voxel `at` are at least
-    /// `threshold`.
-    pub(crate) fn reach(&self, class: usize, at: usize, threshold: f64) -> (bool, bool) {
+    /// A threshold for the predicted probabilities, and one for the true ones, each rounded to the
+    /// precision in which they are stored.
+    pub(crate) fn stored(&self, threshold: f64) -> (f64, f64) {
         let truth = match &self.truth.kind {
-            Kind::Hard { labels, .. } => {
-                f64::from(u8::from(usize::from(labels[at]) == class)) >= threshold
-            }
-            Kind::Soft(values) => values.reaches(class, at, threshold),
+            Kind::Hard { .. } => threshold,
+            Kind::Soft(values) => values.stored(threshold),
         };
-        (self.prediction.reaches(class, at, threshold), truth)
+        (self.prediction.stored(threshold), truth)
     }
 }
 
@@ -251,8 +249,13 @@ mod tests {
         let share = arr2(&[[3f32 / 10.0], [7f32 / 10.0]]);
         let pair = ProbabilityPair::new(Probabilities::new(&share)?, Truth::soft(&share)?)?;
 
-        assert_eq!(pair.reach(1, 0, 0.7), (true, true));
-        assert_eq!(pair.reach(1, 0, 0.71), (false, false));
+        let (predicted, true_) = pair.stored(0.7);
+        let reach = pair.fold(
+            Vec::new,
+            |all, voxel| all.push((voxel.predicted[1] >= predicted, voxel.truth(1) >= true_)),
+            Vec::extend,
+        );
+        assert_eq!(reach, [(true, true)]);
         Ok(())
     }
 

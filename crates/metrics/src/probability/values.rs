@@ -89,14 +89,13 @@ impl<'a> Probabilities<'a> {
         self.shape.iter().skip(1).product()
     }
 
-    /// Whether the probability of `class` at `voxel` is at least `threshold`, in the precision in
-    /// which it is stored: 7 raters of 10 reach 0.7 although 0.7 in `f32` is less than in `f64`.
-    pub(crate) fn reaches(&self, class: usize, voxel: usize, threshold: f64) -> bool {
-        let at = class * self.voxels() + voxel;
+    /// A threshold as it would be stored among these values. Compared with that, 7 raters of 10
+    /// reach 0.7, although 0.7 is less in `f32` than it is in `f64`.
+    pub(super) fn stored(&self, threshold: f64) -> f64 {
         match &self.values {
-            #[expect(clippy::cast_possible_truncation, reason = "compared as it is stored")]
-            Values::F32(all) => all[at] >= threshold as f32,
-            Values::F64(all) => all[at] >= threshold,
+            #[expect(clippy::cast_possible_truncation, reason = "rounded on purpose")]
+            Values::F32(_) => f64::from(threshold as f32),
+            Values::F64(_) => threshold,
         }
     }
 

@@ -3,7 +3,7 @@ use rayon::prelude::*;
 use volume::distance_to;
 
 use super::{Distances, Surfaces};
-use crate::mask_pair::Masks;
+use crate::scan::Masks;
 
 /// Distances between surface elements: the corners of the voxel grid where not all voxels around
 /// are alike.

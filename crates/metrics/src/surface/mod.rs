@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use volume::Connectivity;
 
 pub use self::distances::{Distances, Surfaces};
-use crate::mask_pair::Masks;
+use crate::scan::Masks;
 
 /// What the surface of a mask consists of.
 ///

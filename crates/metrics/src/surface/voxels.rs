@@ -1,7 +1,7 @@
 use volume::{Connectivity, border, distance_to};
 
 use super::{Distances, Surfaces};
-use crate::mask_pair::Masks;
+use crate::scan::Masks;
 
 /// Distances between border voxels.
 pub(super) fn distances(masks: &Masks, connectivity: Connectivity, spacing: [f64; 3]) -> Surfaces {
