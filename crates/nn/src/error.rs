@@ -111,7 +111,8 @@ pub enum Error {
 
 impl From<Error> for candle::Error {
     fn from(error: Error) -> Self {
-        Self::wrap(error)
+        // Not `wrap`: that appends a backtrace to the message where backtraces are on.
+        Self::Wrapped(Box::new(error))
     }
 }
 

@@ -41,6 +41,7 @@
 //! | [`Gradients`], [`clip_grad_norm`] | by name, without their graph |
 //! | [`OptimizerConfig`], [`Optimizer`] | [`Sgd`], [`Adam`] (and AdamW), [`RmsProp`], [`RAdam`] |
 //! | [`ScheduleConfig`] | learning rates over time |
+//! | [`self_test`](fn@self_test) | how far a device is from the reference: [`Report`], [`Difference`] |
 //! | [`Error`] | why a layer refused its arguments |
 //!
 //! # What it is not
@@ -73,6 +74,7 @@ mod pool;
 mod reference;
 mod resize;
 mod schedule;
+mod self_test;
 
 pub use crate::act::{Act, log_softmax, prelu, softmax};
 pub use crate::backend::{Backend, backend, set_backend, with_backend};
@@ -98,3 +100,4 @@ pub use crate::pixel_shuffle::pixel_shuffle;
 pub use crate::pool::{PoolConfig, adaptive_avg_pool, avg_pool, max_pool};
 pub use crate::resize::{Interpolation, resize, resize_by};
 pub use crate::schedule::ScheduleConfig;
+pub use crate::self_test::{Difference, Report, self_test};

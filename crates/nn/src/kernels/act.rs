@@ -3,8 +3,8 @@
 use std::f32::consts::{FRAC_1_SQRT_2, PI};
 
 use candle::cpu::erf::erf_f32;
-use rayon::prelude::*;
 
+use super::fresh::in_pieces;
 use crate::Act;
 
 /// An activation of single values.
@@ -179,27 +179,19 @@ const TASK: usize = 1 << 14;
 
 /// The activation of each value.
 pub(crate) fn values(x: &[f32], act: Act) -> Vec<f32> {
-    let mut y = vec![0.0; x.len()];
-    with_curve!(act, curve => {
-        y.par_chunks_mut(TASK).zip(x.par_chunks(TASK)).for_each(|(y, x)| {
-            for (y, &x) in y.iter_mut().zip(x) {
-                *y = curve.value(x);
-            }
-        });
-    });
-    y
+    with_curve!(act, curve => in_pieces(x.len(), TASK, |task, y| {
+        for (y, &x) in y.iter_mut().zip(&x[task * TASK..]) {
+            *y = curve.value(x);
+        }
+    }))
 }
 
 /// The slope at each value, times the gradient there.
 pub(crate) fn slopes(x: &[f32], gradient: &[f32], act: Act) -> Vec<f32> {
-    let mut y = vec![0.0; x.len()];
-    with_curve!(act, curve => {
-        let rest = x.par_chunks(TASK).zip(gradient.par_chunks(TASK));
-        y.par_chunks_mut(TASK).zip(rest).for_each(|(y, (x, gradient))| {
-            for ((y, &x), &gradient) in y.iter_mut().zip(x).zip(gradient) {
-                *y = gradient * curve.slope(x);
-            }
-        });
-    });
-    y
+    with_curve!(act, curve => in_pieces(x.len(), TASK, |task, y| {
+        let from = task * TASK;
+        for ((y, &x), &gradient) in y.iter_mut().zip(&x[from..]).zip(&gradient[from..]) {
+            *y = gradient * curve.slope(x);
+        }
+    }))
 }

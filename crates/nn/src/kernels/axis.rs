@@ -1,8 +1,7 @@
 //! Linear maps along one axis.
 
-use rayon::prelude::*;
-
 use super::channels::narrow;
+use super::fresh::in_pieces;
 use crate::axis_map::AxisMap;
 
 /// Values that one task computes.
@@ -12,9 +11,8 @@ const TASK: usize = 1 << 14;
 pub(crate) fn map(x: &[f32], inner: usize, map: &AxisMap) -> Vec<f32> {
     let (inputs, outputs) = (map.inputs(), map.outputs());
     let outer = x.len() / (inputs * inner);
-    let mut y = vec![0.0; outer * outputs * inner];
     let rows = TASK.div_ceil(inner);
-    y.par_chunks_mut(rows * inner).enumerate().for_each(|(task, y)| {
+    in_pieces(outer * outputs * inner, rows * inner, |task, y| {
         for (row, y) in y.chunks_exact_mut(inner).enumerate() {
             let row = task * rows + row;
             let x = &x[row / outputs * inputs * inner..][..inputs * inner];
@@ -25,6 +23,5 @@ pub(crate) fn map(x: &[f32], inner: usize, map: &AxisMap) -> Vec<f32> {
                 }
             }
         }
-    });
-    y
+    })
 }

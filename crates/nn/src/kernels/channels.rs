@@ -2,6 +2,8 @@
 
 use rayon::prelude::*;
 
+use super::fresh::in_pieces;
+
 /// Values that one task adds up.
 const TASK: usize = 1 << 16;
 
@@ -39,28 +41,24 @@ pub(crate) fn narrow(value: f64) -> f32 {
 /// The channels of two tensors side by side.
 pub(crate) fn join(parts: [&[f32]; 2], channels: [usize; 2]) -> Vec<f32> {
     let both = channels[0] + channels[1];
-    let mut joined = vec![0.0; parts[0].len() + parts[1].len()];
     let rows = (TASK / both).max(1);
-    joined.par_chunks_mut(rows * both).enumerate().for_each(|(task, joined)| {
+    in_pieces(parts[0].len() + parts[1].len(), rows * both, |task, joined| {
         let from =
             |part: usize| parts[part][task * rows * channels[part]..].chunks_exact(channels[part]);
         for ((voxel, first), second) in joined.chunks_exact_mut(both).zip(from(0)).zip(from(1)) {
             voxel[..channels[0]].copy_from_slice(first);
             voxel[channels[0]..].copy_from_slice(second);
         }
-    });
-    joined
+    })
 }
 
 /// `count` of the channels of a tensor, from `start` on.
 pub(crate) fn slice(values: &[f32], channels: usize, start: usize, count: usize) -> Vec<f32> {
-    let mut sliced = vec![0.0; values.len() / channels * count];
     let rows = (TASK / channels).max(1);
-    sliced.par_chunks_mut(rows * count).enumerate().for_each(|(task, sliced)| {
+    in_pieces(values.len() / channels * count, rows * count, |task, sliced| {
         let from = values[task * rows * channels..].chunks_exact(channels);
         for (voxel, from) in sliced.chunks_exact_mut(count).zip(from) {
             voxel.copy_from_slice(&from[start..start + count]);
         }
-    });
-    sliced
+    })
 }

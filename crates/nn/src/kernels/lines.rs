@@ -4,8 +4,7 @@
 //! each run of neighboring taps, the source voxels (read with overlap, straight from a copy with
 //! zeros at its ends) times the weights of the run. Nothing is unrolled into columns.
 
-use rayon::prelude::*;
-
+use super::fresh::in_tasks;
 use super::gemm::{Strides, add_product};
 use super::plan::{Plan, Side, Strip};
 use super::scratch::with_scratch;
@@ -21,7 +20,6 @@ pub(crate) fn convolve(
 ) -> Vec<f32> {
     let Side { space: [depth, height, _], .. } = plan.target;
     let line = plan.target.line();
-    let mut target = vec![0.0; plan.batch * depth * height * line];
     let padded = plan.source.line() + (plan.margin.0 + plan.margin.1) * plan.source.channels;
     let needs = |axis: usize| plan.sources(axis, 0, plan.target.space[axis]).len();
     let reach = |axis: usize| {
@@ -35,15 +33,21 @@ pub(crate) fn convolve(
         line: 4 * padded,
     };
     let cut = Cut::new(plan.batch, [depth, height], 4 * line, &halo);
-    cut.deal(plan.batch, &mut target, line).into_par_iter().for_each(|(tile, mut lines)| {
-        if let Some(bias) = bias {
-            for voxel in lines.iter_mut().flat_map(|line| line.chunks_exact_mut(bias.len())) {
-                voxel.copy_from_slice(bias);
+    let tiles = cut.tiles(plan.batch);
+    let lines = plan.batch * depth * height;
+    in_tasks(
+        (lines, line),
+        tiles.len(),
+        |line| cut.tile_of(line),
+        |task, lines| {
+            if let Some(bias) = bias {
+                for voxel in lines.iter_mut().flat_map(|line| line.chunks_exact_mut(bias.len())) {
+                    voxel.copy_from_slice(bias);
+                }
             }
-        }
-        run(plan, tile, source, packed, &mut lines);
-    });
-    target
+            run(plan, tiles[task], source, packed, lines);
+        },
+    )
 }
 
 /// The lines of a source that a tile sees, with zeros at their ends.

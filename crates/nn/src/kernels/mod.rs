@@ -7,6 +7,7 @@
 pub(crate) mod act;
 pub(crate) mod axis;
 pub(crate) mod channels;
+mod fresh;
 mod gemm;
 pub(crate) mod lines;
 pub(crate) mod norm;

@@ -2,10 +2,13 @@
 //!
 //! Sums run in single precision over a few dozen voxels, and in double precision over those sums.
 
+use std::ops::Range;
+
 use rayon::prelude::*;
 
 use super::act::{Curve, with_curve};
 use super::channels::narrow;
+use super::fresh::in_pieces;
 use crate::Act;
 use crate::norm::Cells;
 
@@ -32,6 +35,13 @@ impl Extent {
     /// Voxels that an inner loop takes at once.
     fn repeats(&self) -> usize {
         LANES.div_ceil(self.channels)
+    }
+
+    /// The values that a task works on, `length` of them, by the samples that they belong to.
+    fn parts(&self, task: usize, length: usize) -> impl Iterator<Item = (usize, Range<usize>)> {
+        let (from, to, sample) = (task * self.task(), task * self.task() + length, self.sample());
+        (from / sample..to.div_ceil(sample))
+            .map(move |n| (n, from.max(n * sample)..to.min((n + 1) * sample)))
     }
 
     /// Values that a task works on: a multiple of what an inner loop takes at once.
@@ -108,7 +118,7 @@ pub(crate) fn moments(x: &[f32], extent: Extent, cells: Cells) -> Vec<Moments> {
 fn sample_moments(sample: &[f32], extent: Extent) -> Vec<Moments> {
     let (channels, lanes) = (extent.channels, extent.channels * extent.repeats());
     // Distances from the first voxel: so no digits are lost to a mean far from 0.
-    let shift = repeat(&sample[..channels], extent.repeats());
+    let shift = sample[..channels].repeat(extent.repeats());
     let sums: Vec<Vec<f64>> = sample
         .par_chunks(extent.task())
         .map(|task| {
@@ -151,11 +161,6 @@ fn add_lanes(total: &mut [f64], lanes: &[f32]) {
     }
 }
 
-/// `row`, so many times.
-fn repeat(row: &[f32], times: usize) -> Vec<f32> {
-    row.repeat(times)
-}
-
 impl Standard {
     /// Of cells with these moments.
     pub(crate) fn new(moments: &[Moments], extent: Extent, cells: Cells, eps: f64) -> Self {
@@ -196,15 +201,21 @@ struct Rows {
 }
 
 impl Rows {
+    /// Those of each sample.
+    fn all(standard: &Standard, scaling: Scaling<'_>, extent: Extent) -> Vec<Self> {
+        (0..extent.batch).map(|n| Self::new(standard, scaling, extent, n)).collect()
+    }
+
     fn new(standard: &Standard, scaling: Scaling<'_>, extent: Extent, n: usize) -> Self {
         let (channels, times) = (extent.channels, extent.repeats());
+        let mean = &standard.mean[n * channels..][..channels];
         let factor = &standard.factor[n * channels..][..channels];
         let scale: Vec<f32> = factor.iter().zip(scaling.weight).map(|(f, w)| f * w).collect();
         Self {
-            mean: repeat(&standard.mean[n * channels..][..channels], times),
-            factor: repeat(factor, times),
-            scale: repeat(&scale, times),
-            bias: repeat(scaling.bias, times),
+            mean: mean.repeat(times),
+            factor: factor.repeat(times),
+            scale: scale.repeat(times),
+            bias: scaling.bias.repeat(times),
         }
     }
 }
@@ -217,21 +228,21 @@ pub(crate) fn normalize(
     scaling: Scaling<'_>,
     act: Act,
 ) -> Vec<f32> {
-    let mut y = vec![0.0; x.len()];
-    let samples = y.par_chunks_mut(extent.sample()).zip(x.par_chunks(extent.sample()));
-    with_curve!(act, curve => samples.enumerate().for_each(|(n, (y, x))| {
-        let rows = Rows::new(standard, scaling, extent, n);
-        let tasks = y.par_chunks_mut(extent.task()).zip(x.par_chunks(extent.task()));
-        tasks.for_each(|(y, x)| {
-            for (y, x) in y.chunks_mut(rows.mean.len()).zip(x.chunks(rows.mean.len())) {
+    let rows = Rows::all(standard, scaling, extent);
+    with_curve!(act, curve => in_pieces(x.len(), extent.task(), |task, y| {
+        for (n, part) in extent.parts(task, y.len()) {
+            let rows = &rows[n];
+            let lanes = rows.mean.len();
+            let from = task * extent.task();
+            let y = &mut y[part.start - from..part.end - from];
+            for (y, x) in y.chunks_mut(lanes).zip(x[part].chunks(lanes)) {
                 let affine = rows.mean.iter().zip(&rows.scale).zip(&rows.bias);
                 for ((y, &x), ((&mean, &scale), &bias)) in y.iter_mut().zip(x).zip(affine) {
                     *y = curve.value((x - mean) * scale + bias);
                 }
             }
-        });
-    }));
-    y
+        }
+    }))
 }
 
 /// For each channel of each sample, `(N, C)` each: the sums over voxels of `δ` and of `δ · x̂`, where
@@ -252,7 +263,7 @@ pub(crate) fn gradient_sums(
             tasks.map(|(x, dy)| task_sums(&rows, channels, x, dy, curve)).collect();
         (0..2 * channels).map(|at| sums.iter().map(|sums| sums[at]).sum()).collect()
     }).collect());
-    let half = |range: std::ops::Range<usize>| {
+    let half = |range: Range<usize>| {
         both.iter().flat_map(|sums| sums[range.clone()].iter().copied()).collect()
     };
     [half(0..channels), half(channels..2 * channels)]
@@ -320,26 +331,31 @@ pub(crate) fn input_gradient(
     means: Option<&[Vec<f32>; 2]>,
     act: Act,
 ) -> Vec<f32> {
-    let channels = extent.channels;
-    let mut dx = vec![0.0; x.len()];
-    let inputs = x.par_chunks(extent.sample()).zip(gradient.par_chunks(extent.sample()));
-    let samples = dx.par_chunks_mut(extent.sample()).zip(inputs).enumerate();
-    with_curve!(act, curve => samples.for_each(|(n, (dx, (x, dy)))| {
-        let rows = Rows::new(standard, scaling, extent, n);
-        let of = |which: usize| match means {
-            Some(means) => repeat(&means[which][n * channels..][..channels], extent.repeats()),
-            None => vec![0.0; rows.mean.len()],
-        };
-        // factor · (δ w − m₁ − x̂ m₂) = δ · scale − (m₁ · factor) − (x − mean) · (m₂ · factor²)
-        let constant: Vec<f32> = of(0).iter().zip(&rows.factor).map(|(m, f)| m * f).collect();
-        let linear: Vec<f32> = of(1).iter().zip(&rows.factor).map(|(m, f)| m * f * f).collect();
-        let size = extent.task();
-        let tasks = dx.par_chunks_mut(size).zip(x.par_chunks(size).zip(dy.par_chunks(size)));
-        tasks.for_each(|(dx, (x, dy))| {
+    let (channels, times) = (extent.channels, extent.repeats());
+    let all = Rows::all(standard, scaling, extent);
+    // factor · (δ w − m₁ − x̂ m₂) = δ · scale − m₁ · factor − (x − mean) · m₂ · factor²
+    let terms = |which: usize, n: usize, power: i32| match means {
+        Some(means) => {
+            let means = &means[which][n * channels..][..channels];
+            let factor = standard.factor[n * channels..][..channels].iter();
+            let terms: Vec<f32> =
+                means.iter().zip(factor).map(|(m, f)| m * f.powi(power)).collect();
+            terms.repeat(times)
+        }
+        None => vec![0.0; channels * times],
+    };
+    let constants: Vec<Vec<f32>> = (0..extent.batch).map(|n| terms(0, n, 1)).collect();
+    let linears: Vec<Vec<f32>> = (0..extent.batch).map(|n| terms(1, n, 2)).collect();
+    with_curve!(act, curve => in_pieces(x.len(), extent.task(), |task, dx| {
+        for (n, part) in extent.parts(task, dx.len()) {
+            let (rows, constant, linear) = (&all[n], &constants[n], &linears[n]);
             let lanes = rows.mean.len();
-            for (dx, (x, dy)) in dx.chunks_mut(lanes).zip(x.chunks(lanes).zip(dy.chunks(lanes))) {
+            let from = task * extent.task();
+            let dx = &mut dx[part.start - from..part.end - from];
+            let inputs = x[part.clone()].chunks(lanes).zip(gradient[part].chunks(lanes));
+            for (dx, (x, dy)) in dx.chunks_mut(lanes).zip(inputs) {
                 let affine = rows.mean.iter().zip(&rows.scale).zip(&rows.bias);
-                let affine = affine.zip(constant.iter().zip(&linear));
+                let affine = affine.zip(constant.iter().zip(linear));
                 let values = dx.iter_mut().zip(x.iter().zip(dy)).zip(affine);
                 for ((dx, (&x, &dy)), (((&mean, &scale), &bias), (&constant, &linear))) in values {
                     let centered = x - mean;
@@ -347,7 +363,6 @@ pub(crate) fn input_gradient(
                     *dx = delta * scale - constant - centered * linear;
                 }
             }
-        });
-    }));
-    dx
+        }
+    }))
 }

@@ -1,7 +1,6 @@
 //! Weights between PyTorch's layout and the one that matrix products want.
 
-use rayon::prelude::*;
-
+use super::fresh::in_pieces;
 use super::plan::Plan;
 use crate::geometry::Geometry;
 
@@ -17,8 +16,8 @@ pub(crate) fn pack(plan: &Plan, weight: &[f32]) -> Vec<f32> {
         if plan.source_is_coarse { (targets * taps, taps) } else { (taps, sources * taps) };
     let used = plan.order.len();
 
-    let mut packed = vec![0.0; depth * height * used * plan.groups * sources * targets];
-    packed.par_chunks_mut(sources * targets).enumerate().for_each(|(block, packed)| {
+    let blocks = depth * height * used * plan.groups;
+    in_pieces(blocks * sources * targets, sources * targets, |block, packed| {
         let (tap, group) = (block / plan.groups, block % plan.groups);
         let tap = tap / used * width + plan.order[tap % used];
         let weight = &weight[group * sources * targets * taps + tap..];
@@ -27,8 +26,7 @@ pub(crate) fn pack(plan: &Plan, weight: &[f32]) -> Vec<f32> {
                 *value = weight[source * source_step + target * target_step];
             }
         }
-    });
-    packed
+    })
 }
 
 /// The gradient of a weight, as `(taps, groups, fine channels of a group, coarse channels of a
@@ -37,14 +35,12 @@ pub(super) fn unpack(geometry: &Geometry, packed: &[f32]) -> Vec<f32> {
     let (groups, taps) = (geometry.groups, geometry.taps());
     let fine = geometry.fine_channels / groups;
     let coarse = geometry.coarse_channels / groups;
-    let mut weight = vec![0.0; packed.len()];
-    weight.par_chunks_mut(fine * taps).enumerate().for_each(|(channel, weight)| {
+    in_pieces(packed.len(), fine * taps, |channel, weight| {
         let (group, channel) = (channel / coarse, channel % coarse);
         for (from, row) in weight.chunks_exact_mut(taps).enumerate() {
             for (tap, value) in row.iter_mut().enumerate() {
                 *value = packed[((tap * groups + group) * fine + from) * coarse + channel];
             }
         }
-    });
-    weight
+    })
 }

@@ -1,7 +1,6 @@
 //! The largest value of each window.
 
-use rayon::prelude::*;
-
+use super::fresh::in_pieces;
 use super::plan::three;
 use crate::pool::Windows;
 
@@ -67,8 +66,7 @@ impl Setting {
     pub(crate) fn max_pool(&self, x: &[f32]) -> Vec<f32> {
         let [depth, height, width] = self.output;
         let line = width * self.channels;
-        let mut y = vec![0.0; self.batch * depth * height * line];
-        y.par_chunks_mut(line).enumerate().for_each(|(index, line)| {
+        in_pieces(self.batch * depth * height * line, line, |index, line| {
             let (z, row) = (index / height % depth, index % height);
             let size = self.sample(self.input);
             let sample = &x[index / height / depth * size..][..size];
@@ -76,19 +74,16 @@ impl Setting {
             for (column, value) in line.chunks_exact_mut(self.channels).enumerate() {
                 self.best(sample, [z, row, column], value, &mut voxel);
             }
-        });
-        y
+        })
     }
 
     /// The gradient with respect to the input, given that of the output.
     pub(crate) fn max_pool_gradient(&self, x: &[f32], gradient: &[f32]) -> Vec<f32> {
-        let mut dx = vec![0.0; x.len()];
         let [depth, height, width] = self.output;
         // Windows of different samples never meet; those of one sample may overlap.
-        let inputs = x.par_chunks(self.sample(self.input));
-        let gradients = gradient.par_chunks(self.sample(self.output));
-        let samples = dx.par_chunks_mut(self.sample(self.input)).zip(inputs).zip(gradients);
-        samples.for_each(|((dx, x), gradient)| {
+        let (input, output) = (self.sample(self.input), self.sample(self.output));
+        in_pieces(x.len(), input, |n, dx| {
+            let (x, gradient) = (&x[n * input..][..input], &gradient[n * output..][..output]);
             let (mut value, mut voxel) = (vec![0.0; self.channels], vec![0; self.channels]);
             for (at, gradient) in gradient.chunks_exact(self.channels).enumerate() {
                 let place = [at / width / height % depth, at / width % height, at % width];
@@ -97,7 +92,6 @@ impl Setting {
                     dx[at * self.channels + channel] += gradient;
                 }
             }
-        });
-        dx
+        })
     }
 }

@@ -77,26 +77,11 @@ impl Cut {
     }
 
     /// The number of the tile that line `(n, z, y)` belongs to.
-    fn tile_of(&self, line: usize) -> usize {
+    pub(super) fn tile_of(&self, line: usize) -> usize {
         let [deep, high] = self.counts();
         let (y, rest) = (line % self.space[1], line / self.space[1]);
         let (z, n) = (rest % self.space[0], rest / self.space[0]);
         (n * deep + z / self.depth) * high + y / self.height
-    }
-
-    /// All tiles with their lines of `values`, `line` values each, ordered by z, then y.
-    pub(super) fn deal<'a>(
-        &self,
-        batch: usize,
-        values: &'a mut [f32],
-        line: usize,
-    ) -> Vec<(Tile, Vec<&'a mut [f32]>)> {
-        let mut dealt: Vec<(Tile, Vec<&mut [f32]>)> =
-            self.tiles(batch).into_iter().map(|tile| (tile, Vec::new())).collect();
-        for (index, values) in values.chunks_exact_mut(line).enumerate() {
-            dealt[self.tile_of(index)].1.push(values);
-        }
-        dealt
     }
 }
 
@@ -110,26 +95,20 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_line_is_dealt_once_and_in_order() {
+    fn each_line_belongs_to_the_tile_that_covers_it() {
         let halo = Halo { step: [1, 1], scale: [1, 1], reach: [3, 3], line: 4000 };
         let cut = Cut::new(2, [5, 7], 4000, &halo);
-        let mut values: Vec<f32> = (0u8..70).map(f32::from).collect();
+        let tiles = cut.tiles(2);
 
-        let dealt = cut.deal(2, &mut values, 1);
-
-        let mut seen = 0;
-        for (tile, lines) in dealt {
-            let mut lines = lines.into_iter();
-            for z in tile.z.0..tile.z.1 {
-                for y in tile.y.0..tile.y.1 {
-                    let expected = ((tile.n * 5 + z) * 7 + y) as f32;
-                    assert_eq!(lines.next().map(|line| line[0]), Some(expected));
-                    seen += 1;
-                }
-            }
-            assert!(lines.next().is_none());
+        for line in 0..70 {
+            let (n, z, y) = (line / 35, line / 7 % 5, line % 7);
+            let tile = tiles[cut.tile_of(line)];
+            assert_eq!(tile.n, n);
+            assert!((tile.z.0..tile.z.1).contains(&z) && (tile.y.0..tile.y.1).contains(&y));
         }
-        assert_eq!(seen, 70);
+        let covered: usize =
+            tiles.iter().map(|tile| (tile.z.1 - tile.z.0) * (tile.y.1 - tile.y.0)).sum();
+        assert_eq!(covered, 70);
     }
 
     #[test]

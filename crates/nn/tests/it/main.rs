@@ -1,5 +1,18 @@
 //! What must hold of every layer, optimizer and parameter store.
 
+/// Arguments that make no sense are refused, in words.
+mod arguments;
 mod device;
+/// Agreement with PyTorch.
 mod golden;
 mod golden_ops;
+/// Native kernels agree with the reference, on one thread and on many, and leave nothing behind.
+mod native;
+/// Gradients are derivatives, and transposes are adjoint.
+mod properties;
+/// Random convolutions.
+mod random;
+/// Parameters, gradients and optimizers.
+mod training;
+/// Defects of candle that this crate works around, as they are.
+mod upstream;
