@@ -66,17 +66,17 @@ pub struct Trained {
 }
 
 /// `model.safetensors` in a folder.
-pub fn weights_path(folder: &Path) -> PathBuf {
+pub(crate) fn weights_path(folder: &Path) -> PathBuf {
     folder.join("model.safetensors")
 }
 
 /// `config.json` in a folder.
-pub fn config_path(folder: &Path) -> PathBuf {
+pub(crate) fn config_path(folder: &Path) -> PathBuf {
     folder.join("config.json")
 }
 
 /// `plan.json` in a folder.
-pub fn plan_path(folder: &Path) -> PathBuf {
+pub(crate) fn plan_path(folder: &Path) -> PathBuf {
     folder.join("plan.json")
 }
 

@@ -9,7 +9,7 @@ use crate::evaluate::{Evaluation, Evaluator, Reference};
 use crate::file::{create_folder, write_json};
 use crate::train::tell;
 use crate::trained::config_path;
-use crate::{Error, Event, Observer, Outcome, Prediction, Predictor, Result, Run};
+use crate::{Error, Event, Observer, Outcome, Prediction, Predictor, Result, Run, report};
 
 /// Logits that are kept rather than computed twice, bytes.
 const KEPT_LOGITS: usize = 1 << 30;
@@ -29,8 +29,8 @@ pub struct Validation {
 }
 
 /// Predicts and scores the held-out cases of a run, fits a temperature, and writes all of it into
-/// the run's folder: `validation/raw.json`, `validation/summary.json`, `calibration.json`, and the
-/// temperature into `config.json`.
+/// the run's folder: `validation/raw.json`, `validation/summary.json`, pictures of the best, median
+/// and worst case, `calibration.json`, and the temperature into `config.json`.
 ///
 /// The calibrated scores are cross-fitted: the temperature that a case is scored with was chosen
 /// without it.
@@ -88,6 +88,8 @@ pub fn validate(
     write_json(&folder.join("raw.json"), &validation.raw)?;
     write_json(&folder.join("summary.json"), &validation.calibrated)?;
     write_json(&run.folder.calibration(), &validation.fit)?;
+    let pictures = report::pictures(&predictor, run.dataset, &validation.calibrated)?;
+    report::save_pictures(&folder.join("pictures.safetensors"), &pictures)?;
     let mut config = outcome.trained.config.clone();
     config.temperature = validation.fit.temperature;
     write_json(&config_path(run.folder.root()), &config)?;

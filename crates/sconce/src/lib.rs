@@ -31,5 +31,8 @@ pub use volume;
 #[doc(inline)]
 pub use zoo;
 
+/// What computes; candle's own type.
+pub use candle::Device;
+
 #[doc = include_str!("../CHANGELOG.md")]
 pub mod _changelog {}

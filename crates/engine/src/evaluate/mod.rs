@@ -1,5 +1,7 @@
 //! Scores of predictions.
 
+mod calibration;
+mod definition;
 mod reference;
 mod score;
 mod table;

@@ -4,15 +4,15 @@ use volume::{Label, LabelMap, SoftLabelMap};
 
 use crate::Result;
 
-/// What predictions of a case are held against: one class for each voxel, and where there was
-/// doubt, probabilities as well.
+/// What predictions of a case are held against.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Reference {
-    /// For scores of masks: the label; of several raters, their strict majority, with background
-    /// where none has one; of probabilities, the most probable class.
+    /// For scores of masks, one class for each voxel: the label; of several raters, their strict
+    /// majority, with background where none has one; of probabilities, the most probable class.
     pub hard: LabelMap,
-    /// For scores of probabilities: `None` where there was no doubt.
-    pub soft: Option<SoftLabelMap>,
+    /// For scores of probabilities, the label as it is: several raters, or probabilities, leave
+    /// doubt that a prediction should share.
+    pub label: Label,
     /// The index that stands for "do not look here", where there is one.
     pub ignore: Option<u16>,
 }
@@ -20,7 +20,7 @@ pub struct Reference {
 impl Reference {
     /// One opinion, without doubt.
     pub fn hard(hard: LabelMap) -> Self {
-        Self { hard, soft: None, ignore: None }
+        Self { label: Label::Hard(hard.clone()), hard, ignore: None }
     }
 
     /// Of what a data set knows of a case with `classes` classes.
@@ -29,25 +29,20 @@ impl Reference {
     ///
     /// Where a label is no class, or raters cannot be fused.
     pub fn of(label: &Label, classes: usize, ignore: Option<u16>) -> Result<Self> {
-        // Neither fusion below draws anything.
-        let mut rng = preprocess::rng(0, 0, "reference");
-        Ok(match label {
-            Label::Hard(hard) => Self { hard: hard.clone(), soft: None, ignore },
-            Label::Soft(soft) => {
-                Self { hard: most_probable(soft)?, soft: Some(soft.clone()), ignore }
-            }
+        let hard = match label {
+            Label::Hard(hard) => hard.clone(),
+            Label::Soft(soft) => most_probable(soft)?,
             Label::Raters(masks) => {
                 let grid = masks[0].grid.clone();
-                let majority = match fuse(label, classes, &Fusion::Majority, &mut rng)? {
-                    Truth::Hard(indices) => LabelMap::new(grid.clone(), indices)?,
-                    Truth::Soft(soft) => most_probable(&SoftLabelMap::new(grid.clone(), soft)?)?,
-                };
-                let mean = fuse(label, classes, &Fusion::Mean, &mut rng)?.to_soft(classes);
-                // A voxel that every rater ignores has no probabilities at all.
-                let soft = SoftLabelMap::new(grid, mean).ok();
-                Self { hard: majority, soft, ignore }
+                // A majority draws nothing.
+                let mut rng = preprocess::rng(0, 0, "reference");
+                match fuse(label, classes, &Fusion::Majority, &mut rng)? {
+                    Truth::Hard(indices) => LabelMap::new(grid, indices)?,
+                    Truth::Soft(soft) => most_probable(&SoftLabelMap::new(grid, soft)?)?,
+                }
             }
-        })
+        };
+        Ok(Self { hard, label: label.clone(), ignore })
     }
 }
 
@@ -75,7 +70,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn raters_become_their_majority_and_their_mean() -> anyhow::Result<()> {
+    fn raters_become_their_majority() -> anyhow::Result<()> {
         let grid = Grid::new([1, 1, 3], [1.0; 3])?;
         let rater = |labels: [u16; 3]| LabelMap::new(grid.clone(), arr3(&[[labels]]));
         let label = Label::raters(vec![rater([1, 1, 0])?, rater([1, 0, 0])?, rater([1, 1, 0])?])?;
@@ -83,8 +78,7 @@ mod tests {
         let reference = Reference::of(&label, 2, None)?;
 
         assert_eq!(reference.hard.data, arr3(&[[[1, 1, 0]]]));
-        let soft = reference.soft.expect("raters leave doubt");
-        approx::assert_abs_diff_eq!(soft.data[[1, 0, 0, 1]], 2.0 / 3.0, epsilon = 1e-6);
+        assert_eq!(reference.label, label);
         Ok(())
     }
 }

@@ -1,16 +1,20 @@
 use std::collections::BTreeMap;
 
 use data::Dataset;
-use metrics::{Better, MaskPair, Metric as _, MetricConfig, Region, Unit};
+use metrics::{MaskPair, MetricConfig, ProbabilityMetricConfig, ProbabilityPair, Region};
 use volume::{LabelMap, SoftLabelMap};
 
-use super::{Aggregate, Calibration, CaseScores, Definition, Evaluation, Reference};
+use super::calibration::Accumulator;
+use super::{Aggregate, CaseScores, Evaluation, Reference, definition};
 use crate::train::tell;
 use crate::trained::NetworkConfig;
 use crate::{Error, Event, Observer, Predictor, Result};
 
 /// The scores of masks that are reported unless others are asked for.
 const MASK_METRICS: &[&str] = &["dice", "iou", "precision", "recall", "hd95", "assd", "nsd"];
+
+/// The scores of probabilities that are reported.
+const PROBABILITY_METRICS: &[&str] = &["ece", "brier", "nll", "bdice"];
 
 /// The name under which the mean over the foreground classes of a case goes.
 const MEAN: &str = "mean";
@@ -23,7 +27,9 @@ pub struct Evaluator {
     /// The label values of each class that is scored, and its name.
     classes: Vec<(Vec<u16>, String)>,
     metrics: Vec<MetricConfig>,
+    probability_metrics: Vec<ProbabilityMetricConfig>,
     cases: Vec<CaseScores>,
+    calibration: Accumulator,
 }
 
 impl Evaluator {
@@ -48,7 +54,12 @@ impl Evaluator {
             dataset: dataset.to_owned(),
             classes,
             metrics: MetricConfig::defaults().into_iter().filter(wanted).collect(),
+            probability_metrics: ProbabilityMetricConfig::defaults()
+                .into_iter()
+                .filter(|metric| PROBABILITY_METRICS.contains(&metric.name()))
+                .collect(),
             cases: Vec::new(),
+            calibration: Accumulator::new(),
         }
     }
 
@@ -77,21 +88,52 @@ impl Evaluator {
         if self.classes.len() > 1 {
             masks.insert(MEAN.to_owned(), mean_of_classes(&masks));
         }
-        let _ = probabilities;
-        self.cases.push(CaseScores { id: id.to_owned(), masks, probabilities: BTreeMap::new() });
+        let mut scores = BTreeMap::new();
+        if let Some(probabilities) = probabilities {
+            let pair = ProbabilityPair::of(probabilities, &reference.label, reference.ignore)?;
+            for metric in &self.probability_metrics {
+                scores.insert(metric.as_dyn().label(), metric.as_dyn().measure(&pair));
+            }
+            self.calibration.add(probabilities, reference)?;
+        }
+        self.cases.push(CaseScores { id: id.to_owned(), masks, probabilities: scores });
         Ok(())
     }
 
     /// What all cases came to.
     pub fn finish(mut self) -> Evaluation {
         self.cases.sort_by(|a, b| a.id.cmp(&b.id));
+        let cases = &self.cases;
         let mut masks: BTreeMap<String, BTreeMap<String, Aggregate>> = BTreeMap::new();
-        let names = self.cases.first().map(|case| case.masks.clone()).unwrap_or_default();
-        for (class, scores) in names {
-            for metric in scores.into_keys() {
-                let values: Vec<Option<f64>> =
-                    self.cases.iter().map(|case| case.masks[&class][&metric]).collect();
-                masks.entry(class.clone()).or_default().insert(metric, Aggregate::of(&values));
+        let mut probabilities = BTreeMap::new();
+        if let Some(first) = cases.first() {
+            for (class, metric) in first
+                .masks
+                .iter()
+                .flat_map(|(class, scores)| scores.keys().map(move |it| (class, it)))
+            {
+                let values: Vec<_> = cases.iter().map(|case| case.masks[class][metric]).collect();
+                masks
+                    .entry(class.clone())
+                    .or_default()
+                    .insert(metric.clone(), Aggregate::of(&values));
+            }
+            for metric in first.probabilities.keys() {
+                let values: Vec<_> = cases
+                    .iter()
+                    .map(|case| case.probabilities.get(metric).copied().flatten())
+                    .collect();
+                probabilities.insert(metric.clone(), Aggregate::of(&values));
+            }
+        }
+        let mut definitions = BTreeMap::new();
+        for metric in &self.metrics {
+            definitions.insert(metric.as_dyn().label(), definition::of_masks(metric));
+        }
+        for metric in &self.probability_metrics {
+            let label = metric.as_dyn().label();
+            if probabilities.contains_key(&label) {
+                definitions.insert(label, definition::of_probabilities(metric));
             }
         }
         Evaluation {
@@ -99,11 +141,11 @@ impl Evaluator {
             name: self.name,
             dataset: self.dataset,
             classes: self.classes.into_iter().map(|(_, name)| name).collect(),
-            definitions: BTreeMap::new(),
+            definitions,
             cases: self.cases,
             masks,
-            probabilities: BTreeMap::new(),
-            calibration: None,
+            probabilities,
+            calibration: self.calibration.finish(),
         }
     }
 }

@@ -1,8 +1,8 @@
 //! The slice of a case that says most, as a picture.
 
-use data::{Case, Class, Dataset};
+use data::{Class, Dataset};
 use ndarray::{Array2, Array3, ArrayView3, ArrayView4, Axis, s};
-use volume::{Grid, Label, LabelMap, Orientation, SoftLabelMap};
+use volume::{Grid, Image, Label, LabelMap, Orientation, SoftLabelMap};
 
 use super::{Contour, Exemplar, MEAN, Picture, Role, exemplars, primary, text, value, window};
 use crate::evaluate::{Evaluation, Reference};
@@ -15,9 +15,9 @@ pub struct Snapshot<'a> {
     pub title: &'a str,
     /// What is said beneath, before the place of the slice.
     pub caption: &'a str,
-    /// The image, and the label as it was drawn.
-    pub case: &'a Case,
-    /// What it was scored against.
+    /// The image.
+    pub image: &'a Image,
+    /// What it was scored against, and the label as it was drawn.
     pub reference: &'a Reference,
     /// The predicted classes.
     pub labels: &'a LabelMap,
@@ -44,7 +44,7 @@ impl Snapshot<'_> {
     ///
     /// Where the parts have different sizes.
     pub fn picture(&self) -> Result<Picture> {
-        let grid = &self.case.image.grid;
+        let grid = &self.image.grid;
         let nowhere = Grid::new(grid.size, grid.spacing).is_ok_and(|plain| plain == *grid);
         let photograph = grid.is_planar() && nowhere;
         let way = Orientation::of(grid);
@@ -59,8 +59,8 @@ impl Snapshot<'_> {
 
         let view = View { axis: Axis(axis), slice, flipped: !photograph };
         let (labels, hard) = (view.of(&labels.view()), view.of(&hard.view()));
-        let raters: Vec<Array2<u16>> = match &self.case.label {
-            Some(Label::Raters(masks)) => {
+        let raters: Vec<Array2<u16>> = match &self.reference.label {
+            Label::Raters(masks) => {
                 masks.iter().map(|mask| view.of(&way.apply(mask).data.view())).collect()
             }
             _ => Vec::new(),
@@ -69,7 +69,7 @@ impl Snapshot<'_> {
         let cut = neighborhood(all().map(|mask| mask.mapv(foreground)));
         let cut = s![cut[0].0..cut[0].1, cut[1].0..cut[1].1];
 
-        let gray = gray(&way.apply(&self.case.image).data.view(), self.channels, view);
+        let gray = gray(&way.apply(self.image).data.view(), self.channels, view);
         let gray = window(&gray.slice(cut), None);
         let spacing: Vec<f64> = (0..3).filter(|&a| a != axis).map(|a| target.spacing[a]).collect();
         let place = if target.size[axis] > 1 {
@@ -140,7 +140,7 @@ pub fn pictures(
         let snapshot = Snapshot {
             title: &format!("{kind}: {id}"),
             caption: &score(evaluation, id),
-            case: &case,
+            image: &case.image,
             reference: &reference,
             labels: &labels,
             probabilities: probabilities.as_ref(),
@@ -246,7 +246,6 @@ fn neighborhood(masks: impl Iterator<Item = Array2<bool>>) -> [(usize, usize); 2
 #[cfg(test)]
 mod tests {
     use ndarray::Array4;
-    use volume::Image;
 
     use super::*;
 
@@ -263,14 +262,13 @@ mod tests {
         (Image::new(grid.clone(), data).unwrap(), LabelMap::new(grid, labels).unwrap())
     }
 
-    fn snapshot(image: Image, labels: &LabelMap) -> Picture {
-        let case = Case { id: "a".to_owned(), image, label: None };
+    fn snapshot(image: &Image, labels: &LabelMap) -> Picture {
         let reference = Reference::hard(labels.clone());
         let classes = classes(&["background", "organ"]);
         let snapshot = Snapshot {
             title: "a",
             caption: "",
-            case: &case,
+            image,
             reference: &reference,
             labels,
             probabilities: None,
@@ -291,7 +289,7 @@ mod tests {
     fn an_axial_slice_has_the_front_above_and_the_right_on_the_left() {
         let (image, labels) = volume([1.0; 3], [2, 4, 5]);
 
-        let picture = snapshot(image, &labels);
+        let picture = snapshot(&image, &labels);
 
         // The most anterior, rightmost voxel: the upper left corner.
         assert_eq!(mark(&picture), (0, 0));
@@ -304,7 +302,7 @@ mod tests {
     fn slices_are_taken_along_the_thickest_voxels() {
         let (image, labels) = volume([1.0, 3.0, 1.0], [3, 1, 5]);
 
-        let picture = snapshot(image, &labels);
+        let picture = snapshot(&image, &labels);
 
         // Coronal: superior above, the right on the left.
         assert_eq!((picture.gray().dim(), mark(&picture)), ((4, 6), (0, 0)));
@@ -319,7 +317,7 @@ mod tests {
         labels[[0, 0, 1]] = 1;
         let labels = LabelMap::new(grid, labels).unwrap();
 
-        let picture = snapshot(image, &labels);
+        let picture = snapshot(&image, &labels);
 
         assert_eq!(mark(&picture), (0, 1));
         assert_eq!(picture.caption(), "");
@@ -335,7 +333,7 @@ mod tests {
         assert_eq!(fullest(&nothing, 0, |label| label > 0), None);
         assert_eq!(fullest(&something, 0, |label| label > 0), Some(4));
         let image = Image::new(grid.clone(), Array4::zeros((1, 5, 2, 2))).unwrap();
-        let picture = snapshot(image, &LabelMap::new(grid, nothing).unwrap());
+        let picture = snapshot(&image, &LabelMap::new(grid, nothing).unwrap());
         assert_eq!(picture.caption(), "slice 3 of 5");
     }
 

@@ -165,3 +165,78 @@ fn exemplars_are_best_median_and_worst_without_repetition() {
     assert_eq!(of(&[0.5, 0.4]), ["Best case_000", "Worst case_001"]);
     assert_eq!(of(&[0.5, 0.4, 0.9, 0.8]), ["Best case_002", "Median case_000", "Worst case_001"]);
 }
+#[test]
+fn dump() -> anyhow::Result<()> {
+    use crate::evaluate::{Evaluator, Reference};
+    use data::Layout as _;
+    let mut report = ReportInput { title: "Real images".to_owned(), ..ReportInput::default() };
+    let mut pictures = Vec::new();
+    for (recipe, folder, take) in [
+        (
+            include_str!("/work/main/zoo/recipes/lidc-soft.toml"),
+            "/work/shared/data/lidc_idri_slices/LIDC-IDRI-slices",
+            12,
+        ),
+        (
+            include_str!("/work/main/zoo/recipes/hippocampus-3d.toml"),
+            "/work/shared/data/msd_hippocampus/Task04_Hippocampus",
+            4,
+        ),
+    ] {
+        let config = crate::RunConfig::from_text(recipe)?;
+        let dataset = config.data.as_dyn().open(std::path::Path::new(folder))?;
+        let description = dataset.description().clone();
+        let values: Vec<(u16, String)> =
+            (1u16..).zip(description.classes[1..].iter().map(|c| c.name.clone())).collect();
+        let mut evaluator = Evaluator::of_values("shifted", &description.name, &values);
+        for id in dataset.ids().iter().step_by(dataset.ids().len() / take) {
+            let case = dataset.read(id)?;
+            let reference =
+                Reference::of(case.label.as_ref().unwrap(), description.classes.len(), None)?;
+            let mut labels = match case.label.as_ref().unwrap() {
+                volume::Label::Raters(m) => m[0].clone(),
+                _ => reference.hard.clone(),
+            };
+            if take == 4 {
+                let d = labels.data.clone();
+                let (dd, h, w) = d.dim();
+                labels.data = ndarray::Array3::from_shape_fn((dd, h, w), |(z, y, x)| {
+                    d[[z, y.saturating_sub(2), x.saturating_sub(1)]]
+                });
+                let _ = (h, w);
+            }
+            let soft = match case.label.as_ref().unwrap() {
+                label @ volume::Label::Raters(_) => {
+                    let mut rng = preprocess::rng(0, 0, "x");
+                    Some(volume::SoftLabelMap::new(
+                        case.image.grid.clone(),
+                        preprocess::fuse(label, 2, &preprocess::Fusion::Mean, &mut rng)?.to_soft(2),
+                    )?)
+                }
+                _ => None,
+            };
+            evaluator.add(id, &labels, soft.as_ref(), &reference)?;
+            if pictures.len() < 6 || (take == 4 && pictures.len() < 9) {
+                let title = format!("Case {id}");
+                pictures.push(
+                    Snapshot {
+                        title: &title,
+                        caption: "Dice 0.9",
+                        image: &case.image,
+                        reference: &reference,
+                        labels: &labels,
+                        probabilities: soft.as_ref(),
+                        channels: &description.channels,
+                        classes: &description.classes,
+                        raters: &description.raters,
+                    }
+                    .picture()?,
+                );
+            }
+        }
+        report.evaluations.push(evaluator.finish());
+    }
+    report.pictures = pictures;
+    std::fs::write("/tmp/real.html", html(&report))?;
+    Ok(())
+}

@@ -1,0 +1,143 @@
+//! `sconce dataset`: look at data before training on them.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use sconce::data::{self, Dataset, ImageInfo, Layout as _, LayoutConfig, Phantom, PhantomConfig};
+use sconce::engine::RunConfig;
+use serde::Serialize;
+
+use crate::output::{Output, Usage};
+use crate::progress::Progress;
+
+/// Check, summarise or make data sets
+#[derive(Debug, clap::Subcommand)]
+pub(crate) enum Command {
+    /// Look for everything that is wrong with a data folder, and say how to mend it
+    Check {
+        #[command(flatten)]
+        source: Source,
+    },
+    /// Say what a data folder, or a single image file, holds
+    Summary {
+        #[command(flatten)]
+        source: Source,
+    },
+    /// Write a generated data set of several raters, as QUBIQ lays out its folders
+    Phantom {
+        /// The folder to make
+        output: PathBuf,
+        /// The number of cases
+        #[arg(long, default_value_t = 12)]
+        cases: usize,
+        /// The number of raters
+        #[arg(long, default_value_t = 4)]
+        raters: usize,
+        /// 2: slices; 3: volumes
+        #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u8).range(2..=3))]
+        rank: u8,
+        /// Where all randomness comes from
+        #[arg(long, default_value_t = 0)]
+        seed: u64,
+    },
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Source {
+    /// A data folder, or a single image file
+    path: PathBuf,
+    /// How the folder is laid out; default: recognised where it can be
+    #[arg(long, value_name = "NAME", conflicts_with = "run")]
+    layout: Option<String>,
+    /// A run file whose [data] says how the folder is laid out
+    #[arg(long, value_name = "FILE")]
+    run: Option<PathBuf>,
+}
+
+impl Source {
+    fn open(&self) -> anyhow::Result<Box<dyn Dataset>> {
+        let layout = match (&self.run, &self.layout) {
+            (Some(run), _) => RunConfig::read(run)?.data,
+            (None, Some(name)) => LayoutConfig::defaults()
+                .into_iter()
+                .find(|layout| layout.name() == name)
+                .ok_or_else(|| {
+                    let names = LayoutConfig::NAMES.join(", ");
+                    Usage(format!("{name} is not a layout; there are {names}"))
+                })?,
+            (None, None) => data::recognize(&self.path)?,
+        };
+        Ok(layout.open(&self.path)?)
+    }
+}
+
+pub(crate) fn run(command: &Command) -> anyhow::Result<Output> {
+    match command {
+        Command::Check { source } => {
+            let dataset = source.open()?;
+            let progress = Mutex::new(Progress::new("check"));
+            let report = data::check(dataset.as_ref(), &|done, total| {
+                shared(&progress).count("cases", done, total);
+            });
+            shared(&progress).finish();
+            let failed = report.errors() > 0;
+            Ok(Output::of(&report).failing_if(failed))
+        }
+        Command::Summary { source } if source.path.is_file() => {
+            Ok(Output::of(&ImageInfo::read(&source.path)?))
+        }
+        Command::Summary { source } => {
+            let dataset = source.open()?;
+            let progress = Mutex::new(Progress::new("summary"));
+            let summary = data::summary(dataset.as_ref(), &|done, total| {
+                shared(&progress).count("cases", done, total);
+            });
+            shared(&progress).finish();
+            Ok(Output::of(&summary))
+        }
+        Command::Phantom { output, cases, raters, rank, seed } => {
+            let planar = |size: [usize; 3]| if *rank == 2 { [1, size[1], size[2]] } else { size };
+            let default = PhantomConfig::default();
+            let (cases, raters, seed) = (*cases, *raters, *seed);
+            let config =
+                PhantomConfig { cases, raters, seed, size: planar(default.size), ..default };
+            make(config, output)
+        }
+    }
+}
+
+/// Several threads tell of their progress.
+fn shared(progress: &Mutex<Progress>) -> MutexGuard<'_, Progress> {
+    progress.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn make(config: PhantomConfig, output: &Path) -> anyhow::Result<Output> {
+    if output.read_dir().is_ok_and(|mut entries| entries.next().is_some()) {
+        return Err(Usage(format!("{} is not empty; name another folder", output.display())).into());
+    }
+    let report = Made { output: output.to_owned(), cases: config.cases, raters: config.raters };
+    let mut progress = Progress::new("phantom");
+    Phantom::new(config)?.write(output, |done, total| progress.count("cases", done, total))?;
+    progress.finish();
+    Ok(Output::of(&report))
+}
+
+#[derive(Debug, Serialize)]
+struct Made {
+    output: PathBuf,
+    cases: usize,
+    raters: usize,
+}
+
+impl fmt::Display for Made {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "wrote {} cases of {} raters to {}",
+            self.cases,
+            self.raters,
+            self.output.display()
+        )
+    }
+}

@@ -1,0 +1,148 @@
+//! `sconce evaluate`: how good predictions are, in overlap, distance and calibration.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+use sconce::data::{self, Dataset, Fold, Layout as _};
+use sconce::engine::evaluate::{self, Evaluation, Evaluator, Reference};
+use sconce::engine::{DeviceChoice, PredictConfig, Predictor, RunConfig, RunFolder, file};
+use sconce::{volume, zoo};
+use serde::Serialize;
+
+use super::train::write_scores;
+use crate::output::{Output, Usage};
+use crate::progress::Progress;
+
+/// Score a trained network on a data set, or label files against reference files
+///
+/// Either --model and --data, or --predictions and --references.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// A run folder, a model folder, or hub:owner/name[@revision]
+    #[arg(long, short, value_name = "MODEL", requires = "data")]
+    model: Option<String>,
+    /// The data folder to predict and score
+    #[arg(long, value_name = "DIR", requires = "model")]
+    data: Option<PathBuf>,
+    /// The run file whose [data] says how the folder is laid out; default: the model's own
+    #[arg(long, value_name = "FILE", requires = "model")]
+    run: Option<PathBuf>,
+    /// Score every case, not the held-out ones alone
+    #[arg(long, requires = "model")]
+    all: bool,
+    /// A folder of predicted label files
+    #[arg(long, value_name = "DIR", requires = "references", conflicts_with = "model")]
+    predictions: Option<PathBuf>,
+    /// A folder of reference label files with the same names
+    #[arg(long, value_name = "DIR", requires = "predictions")]
+    references: Option<PathBuf>,
+    /// Names of label values, such as 1=liver,2=tumour; default: the values found
+    #[arg(long, value_name = "LIST", value_delimiter = ',', requires = "predictions")]
+    classes: Vec<String>,
+    /// Also write the evaluation, as JSON, to this file
+    #[arg(long, short, value_name = "FILE")]
+    output: Option<PathBuf>,
+    /// auto, cpu, cuda, cuda:N or metal
+    #[arg(long, default_value_t, value_name = "DEVICE")]
+    device: DeviceChoice,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(transparent)]
+struct Report(Evaluation);
+
+pub(crate) fn run(args: &Args) -> anyhow::Result<Output> {
+    let evaluation = match (&args.model, &args.data, &args.predictions, &args.references) {
+        (Some(model), Some(data), None, None) => of_model(args, model, data)?,
+        (None, None, Some(predictions), Some(references)) => {
+            of_files(args, predictions, references)?
+        }
+        _ => {
+            let usage = "give either --model and --data, or --predictions and --references";
+            return Err(Usage(usage.to_owned()).into());
+        }
+    };
+    if let Some(path) = &args.output {
+        file::write_json(path, &evaluation)?;
+    }
+    Ok(Output::of(&Report(evaluation)))
+}
+
+fn of_model(args: &Args, model: &str, data: &Path) -> anyhow::Result<Evaluation> {
+    let folder = zoo::resolve(model)?;
+    let trained = zoo::load(&folder)?;
+    let settings = args.run.clone().unwrap_or_else(|| folder.join("run.toml"));
+    let config = RunConfig::read(&settings)?;
+    let dataset = config.data.open(data)?;
+    let ids = cases(args, &folder, dataset.as_ref())?;
+    let device = super::train::open(args.device)?;
+    let predictor = Predictor::new(&trained, PredictConfig::default(), &device)?;
+    let mut progress = Progress::new("evaluate");
+    let evaluation = evaluate::on_dataset(
+        &predictor,
+        dataset.as_ref(),
+        &ids,
+        &super::train::title(&folder),
+        &mut [&mut progress],
+    )?;
+    progress.finish();
+    Ok(evaluation)
+}
+
+/// The held-out cases of a run, or all.
+fn cases(args: &Args, folder: &Path, dataset: &dyn Dataset) -> anyhow::Result<Vec<String>> {
+    let split = RunFolder::at(folder).split();
+    if args.all || !split.exists() {
+        return Ok(dataset.ids().to_vec());
+    }
+    let split: Fold = file::read_json(&split)?;
+    if let Some(missing) = split.val.iter().find(|id| !dataset.ids().contains(id)) {
+        let reason = format!(
+            "case {missing}, held out when {} was trained, is not in the data folder; give the \
+             folder that it was trained on, or --all",
+            folder.display()
+        );
+        return Err(Usage(reason).into());
+    }
+    Ok(split.val)
+}
+
+fn of_files(args: &Args, predictions: &Path, references: &Path) -> anyhow::Result<Evaluation> {
+    let pairs = data::pair_label_files(predictions, references)?;
+    let mut names = Vec::new();
+    for class in &args.classes {
+        let parsed = class.split_once('=').and_then(|(value, name)| {
+            value.trim().parse::<u16>().ok().map(|value| (value, name.trim().to_owned()))
+        });
+        let usage = || Usage(format!("--classes: {class} is not of the form value=name"));
+        names.push(parsed.ok_or_else(usage)?);
+    }
+    let mut read = Vec::new();
+    for pair in &pairs {
+        read.push(data::read_label_map(&pair.reference)?);
+    }
+    if names.is_empty() {
+        let mut values: Vec<u16> = read.iter().flat_map(volume::LabelMap::values).collect();
+        values.sort_unstable();
+        values.dedup();
+        names =
+            values.into_iter().filter(|&it| it > 0).map(|it| (it, format!("label {it}"))).collect();
+    }
+    let name = predictions.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    let dataset = references.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    let mut evaluator = Evaluator::of_values(&name, &dataset, &names);
+    let mut progress = Progress::new("evaluate");
+    for (done, (pair, reference)) in pairs.iter().zip(read).enumerate() {
+        progress.count("files", done, pairs.len());
+        let prediction = data::read_label_map(&pair.prediction)?;
+        evaluator.add(&pair.id, &prediction, None, &Reference::hard(reference))?;
+    }
+    progress.finish();
+    Ok(evaluator.finish())
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write_scores(f, &self.0)
+    }
+}

@@ -1,0 +1,85 @@
+//! `sconce losses`: the table of losses.
+
+use std::fmt;
+
+use sconce::losses::{Loss as _, LossConfig};
+use serde::Serialize;
+
+use crate::output::{Output, Usage};
+
+/// List the losses, or show the settings of one
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// One loss, as run files name it
+    name: Option<String>,
+}
+
+#[derive(Debug, Serialize)]
+struct Row {
+    name: &'static str,
+    soft_label_ready: bool,
+    defaults: serde_json::Value,
+    #[serde(skip)]
+    snippet: String,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(transparent)]
+struct Report {
+    rows: Vec<Row>,
+    #[serde(skip)]
+    detail: bool,
+}
+
+pub(crate) fn run(args: &Args) -> anyhow::Result<Output> {
+    let mut rows = Vec::new();
+    for config in LossConfig::defaults() {
+        let name = config.name();
+        if args.name.as_deref().is_some_and(|wanted| wanted != name) {
+            continue;
+        }
+        let json = serde_json::to_value(&config)?;
+        let defaults = json.get(name).cloned().unwrap_or_default();
+        let table = toml::to_string(&serde_json::json!({ "loss": json }))?;
+        let soft_label_ready = config.soft_label_ready();
+        rows.push(Row { name, soft_label_ready, defaults, snippet: table });
+    }
+    if rows.is_empty() {
+        let name = args.name.as_deref().unwrap_or_default();
+        let names = LossConfig::NAMES.join(", ");
+        return Err(Usage(format!("{name} is not a loss; there are {names}")).into());
+    }
+    Ok(Output::of(&Report { rows, detail: args.name.is_some() }))
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.detail {
+            for row in &self.rows {
+                writeln!(f, "{}\n", row.name)?;
+                let answer =
+                    if row.soft_label_ready { "yes" } else { "no: refused unless allow_soft" };
+                writeln!(f, "soft labels: {answer}\n\nin a run file, with its defaults:\n")?;
+                writeln!(f, "{}", row.snippet)?;
+            }
+            return Ok(());
+        }
+        writeln!(f, "{:<22} {:<12} defaults", "name", "soft labels")?;
+        for row in &self.rows {
+            let soft = if row.soft_label_ready { "yes" } else { "no" };
+            writeln!(f, "{:<22} {soft:<12} {}", row.name, one_line(&row.defaults))?;
+        }
+        Ok(())
+    }
+}
+
+/// `key=value` pairs of the scalars of an object.
+pub(super) fn one_line(value: &serde_json::Value) -> String {
+    let Some(object) = value.as_object() else { return String::new() };
+    let scalar = |(key, value): (&String, &serde_json::Value)| match value {
+        serde_json::Value::Array(_) | serde_json::Value::Object(_) => format!("{key}=…"),
+        serde_json::Value::String(text) => format!("{key}={text}"),
+        other => format!("{key}={other}"),
+    };
+    object.iter().map(scalar).collect::<Vec<_>>().join(" ")
+}

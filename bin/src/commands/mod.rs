@@ -1,0 +1,49 @@
+//! The commands: one file each, with its arguments, what it does, and what it reports.
+
+mod dataset;
+mod device;
+mod evaluate;
+mod losses;
+mod models;
+mod predict;
+mod quickstart;
+mod report;
+mod train;
+mod zoo;
+
+use clap::Subcommand;
+
+use crate::output::Output;
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    Quickstart(quickstart::Args),
+    Device(device::Args),
+    #[command(subcommand)]
+    Dataset(dataset::Command),
+    Train(train::Args),
+    Predict(predict::Args),
+    Evaluate(evaluate::Args),
+    Report(report::Args),
+    #[command(subcommand)]
+    Zoo(zoo::Command),
+    Losses(losses::Args),
+    Models(models::Args),
+}
+
+impl Command {
+    pub(crate) fn run(&self) -> anyhow::Result<Output> {
+        match self {
+            Self::Quickstart(args) => quickstart::run(args),
+            Self::Device(args) => device::run(args),
+            Self::Dataset(command) => dataset::run(command),
+            Self::Train(args) => train::run(args),
+            Self::Predict(args) => predict::run(args),
+            Self::Evaluate(args) => evaluate::run(args),
+            Self::Report(args) => report::run(args),
+            Self::Zoo(command) => zoo::run(command),
+            Self::Losses(args) => losses::run(args),
+            Self::Models(args) => models::run(args),
+        }
+    }
+}

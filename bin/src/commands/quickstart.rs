@@ -1,0 +1,189 @@
+//! `sconce quickstart`: everything once, on generated data, without network.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+use anyhow::{Context as _, bail};
+use sconce::data::{Layout as _, Phantom, PhantomConfig};
+use sconce::engine::evaluate::Evaluation;
+use sconce::engine::observe::Log;
+use sconce::engine::{
+    DeviceChoice, Observer, Run, RunConfig, RunFolder, file, report, train, validate,
+};
+use sconce::zoo::{self, PackOptions};
+use serde::Serialize;
+
+use crate::output::{Output, Usage};
+use crate::progress::{Progress, note};
+
+/// Generate data, train a 3D and a 2D network on soft labels, score, report and pack them
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// Where to put everything; must not exist, or be empty
+    #[arg(long, short, default_value = "sconce-quickstart", value_name = "DIR")]
+    output: PathBuf,
+    /// auto, cpu, cuda, cuda:N or metal
+    #[arg(long, default_value_t, value_name = "DEVICE")]
+    device: DeviceChoice,
+}
+
+/// Held-out Dice of the organ that each network must reach.
+const TARGET_DICE: f64 = 0.85;
+
+/// The class that the target is for.
+const ORGAN: &str = "organ";
+
+struct Part {
+    recipe: &'static str,
+    data: PhantomConfig,
+}
+
+#[derive(Debug, Serialize)]
+struct Trained {
+    name: String,
+    organ_dice: Option<f64>,
+    ece_before: Option<f64>,
+    ece_after: Option<f64>,
+    seconds: f64,
+    run: PathBuf,
+    model: PathBuf,
+    verified: bool,
+}
+
+#[derive(Debug, Serialize)]
+struct Report {
+    output: PathBuf,
+    report: PathBuf,
+    models: Vec<Trained>,
+    seconds: f64,
+}
+
+pub(crate) fn run(args: &Args) -> anyhow::Result<Output> {
+    let root = &args.output;
+    if root.read_dir().is_ok_and(|mut entries| entries.next().is_some()) {
+        let message = format!(
+            "{} is not empty; remove it, or name another folder with --output",
+            root.display()
+        );
+        return Err(Usage(message).into());
+    }
+    let device = super::train::open(args.device)?;
+    let started = Instant::now();
+    let mut models = Vec::new();
+    for part in parts() {
+        models.push(one(&part, root, &device).with_context(|| format!("{} failed", part.recipe))?);
+    }
+    let runs: Vec<PathBuf> = models.iter().map(|model| model.run.clone()).collect();
+    let report = root.join("report.html");
+    file::write_atomic(&report, report::html(&report::of_folders(&runs)?).as_bytes())?;
+    let seconds = started.elapsed().as_secs_f64();
+    let output = Report { output: root.clone(), report, models, seconds };
+    let good = |model: &Trained| {
+        model.verified && model.organ_dice.is_some_and(|dice| dice >= TARGET_DICE)
+    };
+    let failed = !output.models.iter().all(good);
+    Ok(Output::of(&output).failing_if(failed))
+}
+
+fn parts() -> [Part; 2] {
+    [
+        Part { recipe: "phantom-3d", data: PhantomConfig::default() },
+        Part {
+            recipe: "phantom-2d",
+            data: PhantomConfig { size: [1, 64, 64], cases: 64, ..PhantomConfig::default() },
+        },
+    ]
+}
+
+fn one(part: &Part, root: &Path, device: &sconce::Device) -> anyhow::Result<Trained> {
+    let started = Instant::now();
+    let name = part.recipe;
+    let data = root.join("data").join(name);
+    note(&format!("{name}: writing {} cases of {} raters", part.data.cases, part.data.raters));
+    Phantom::new(part.data.clone())?.write(&data, |_, _| ())?;
+
+    let recipe = zoo::recipe(name).context("the program lacks a recipe of its own")?;
+    let config = RunConfig::from_text(recipe.text)?;
+    let dataset = config.data.open(&data)?;
+    let run = root.join("runs").join(name);
+    let folder = RunFolder::create(&run, false)?;
+    let task =
+        Run { config: &config, dataset: dataset.as_ref(), folder: &folder, device, resume: false };
+    let mut progress = Progress::new(name);
+    let mut log = Log::open(&folder.log())?;
+    let mut observers: [&mut dyn Observer; 2] = [&mut progress, &mut log];
+    let outcome = train(&task, &mut observers)?;
+    let validation = validate(&task, &outcome, &mut observers)?;
+    progress.finish();
+
+    let model = root.join("models").join(name);
+    let options = PackOptions {
+        name: name.to_owned(),
+        license: "cc0-1.0".to_owned(),
+        description:
+            "Trained by `sconce quickstart` on generated data, to show and test the tools."
+                .to_owned(),
+        ..PackOptions::default()
+    };
+    zoo::pack(&run, &model, &options)?;
+    let verified = zoo::verify(&model, device)?;
+    if !verified.ok() {
+        bail!("the packed model does not compute what it computed before: {verified}");
+    }
+    let ece = |evaluation: &Evaluation| evaluation.calibration.as_ref().map(|it| it.ece);
+    let organ = validation.calibrated.masks.get(ORGAN).and_then(|scores| scores.get("dice"));
+    Ok(Trained {
+        name: name.to_owned(),
+        organ_dice: organ.and_then(|aggregate| aggregate.mean),
+        ece_before: ece(&validation.raw),
+        ece_after: ece(&validation.calibrated),
+        seconds: started.elapsed().as_secs_f64(),
+        run,
+        model,
+        verified: true,
+    })
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let number = |value: Option<f64>| value.map_or("–".to_owned(), |it| format!("{it:.3}"));
+        writeln!(f, "network      held-out organ Dice   ECE before → after calibration   time")?;
+        for model in &self.models {
+            let verdict = match model.organ_dice {
+                Some(dice) if dice >= TARGET_DICE => "",
+                _ => "   BELOW THE TARGET OF 0.85",
+            };
+            writeln!(
+                f,
+                "{:<12} {:<21} {:<32} {:.0} s{verdict}",
+                model.name,
+                number(model.organ_dice),
+                format!("{} → {}", number(model.ece_before), number(model.ece_after)),
+                model.seconds,
+            )?;
+        }
+        let root = self.output.display();
+        writeln!(f, "\nwritten in {:.0} s:", self.seconds)?;
+        writeln!(
+            f,
+            "  {root}/data      two data sets of several raters, as folders of NIfTI files"
+        )?;
+        writeln!(
+            f,
+            "  {root}/runs      settings, plan, log, checkpoint and scores of each training"
+        )?;
+        writeln!(f, "  {root}/models    the two networks, packed and verified")?;
+        writeln!(f, "  {}   open it in a browser", self.report.display())?;
+        writeln!(f, "\nnext:")?;
+        writeln!(f, "  sconce zoo show {root}/models/phantom-3d")?;
+        writeln!(
+            f,
+            "  sconce predict -m {root}/models/phantom-3d -i {root}/data/phantom-3d/case01/image.nii.gz -o predictions"
+        )?;
+        write!(
+            f,
+            "  sconce train {root}/runs/phantom-3d/run.toml --data {root}/data/phantom-3d --output my-run --set train.epochs=20"
+        )
+    }
+}

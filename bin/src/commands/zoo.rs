@@ -1,0 +1,107 @@
+//! `sconce zoo`: model folders.
+
+use std::fmt;
+use std::path::PathBuf;
+
+use sconce::engine::DeviceChoice;
+use sconce::zoo::{self, PackOptions, Summary, Verification};
+use serde::Serialize;
+
+use crate::output::Output;
+
+/// List, pack, verify and show model folders
+#[derive(Debug, clap::Subcommand)]
+pub(crate) enum Command {
+    /// List the models below a folder
+    List {
+        /// Where to look
+        #[arg(default_value = "zoo/models")]
+        root: PathBuf,
+    },
+    /// Make a model folder of a finished run
+    Pack {
+        /// The run folder
+        run: PathBuf,
+        /// The model folder to make
+        #[arg(long, short, value_name = "DIR")]
+        output: PathBuf,
+        /// The model's name; default: the folder's
+        #[arg(long)]
+        name: Option<String>,
+        /// The licence of the weights, which follows the data's, such as cc-by-4.0
+        #[arg(long, default_value = "other")]
+        license: String,
+        /// One paragraph on what the model is for
+        #[arg(long, default_value = "")]
+        description: String,
+    },
+    /// Check a model's files, and that it computes here what it computed where it was made
+    Verify {
+        /// Model folders
+        #[arg(required = true)]
+        models: Vec<PathBuf>,
+        /// auto, cpu, cuda, cuda:N or metal
+        #[arg(long, default_value_t, value_name = "DEVICE")]
+        device: DeviceChoice,
+    },
+    /// Show what a model is
+    Show {
+        /// The model folder
+        model: PathBuf,
+    },
+}
+
+pub(crate) fn run(command: &Command) -> anyhow::Result<Output> {
+    match command {
+        Command::List { root } => Ok(Output::of(&List(zoo::list(root)?))),
+        Command::Show { model } => Ok(Output::of(&zoo::show(model)?)),
+        Command::Pack { run, output, name, license, description } => {
+            let title = || super::train::title(output);
+            let options = PackOptions {
+                name: name.clone().unwrap_or_else(title),
+                license: license.clone(),
+                description: description.clone(),
+                ..PackOptions::default()
+            };
+            Ok(Output::of(&zoo::pack(run, output, &options)?))
+        }
+        Command::Verify { models, device } => {
+            let device = super::train::open(*device)?;
+            let mut rows = Vec::new();
+            for model in models {
+                rows.push(zoo::verify(model, &device)?);
+            }
+            let failed = rows.iter().any(|row| !row.ok());
+            Ok(Output::of(&Verified(rows)).failing_if(failed))
+        }
+    }
+}
+
+#[derive(Debug, Serialize)]
+#[serde(transparent)]
+struct List(Vec<Summary>);
+
+#[derive(Debug, Serialize)]
+#[serde(transparent)]
+struct Verified(Vec<Verification>);
+
+impl fmt::Display for List {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.0.is_empty() {
+            return write!(f, "no models here");
+        }
+        for summary in &self.0 {
+            writeln!(f, "{}", summary.one_line())?;
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Display for Verified {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for row in &self.0 {
+            writeln!(f, "{row}")?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,149 @@
+//! Progress on standard error: bars with an estimate on a terminal, else a line an epoch.
+
+use std::io::{IsTerminal as _, Write as _};
+use std::ops::ControlFlow;
+use std::time::Duration;
+
+use indicatif::{ProgressBar, ProgressStyle};
+use sconce::engine::{self, Event, Observer};
+
+/// Shows how far a command has come.
+#[derive(Debug)]
+pub(crate) struct Progress {
+    label: String,
+    bar: Option<ProgressBar>,
+    stage: Stage,
+    terminal: bool,
+    /// The mean loss of the epoch so far.
+    loss: f64,
+    steps: usize,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stage {
+    None,
+    Prepare,
+    Train,
+    Predict,
+}
+
+impl Progress {
+    /// For a command that works on `label`.
+    pub(crate) fn new(label: &str) -> Self {
+        Self {
+            label: label.to_owned(),
+            bar: None,
+            stage: Stage::None,
+            terminal: std::io::stderr().is_terminal(),
+            loss: 0.0,
+            steps: 0,
+        }
+    }
+
+    /// Says something that stays.
+    pub(crate) fn say(&self, line: &str) {
+        match &self.bar {
+            Some(bar) if self.terminal => bar.suspend(|| note(line)),
+            _ => note(line),
+        }
+    }
+
+    /// Shows that `done` of `total` are done at `what`.
+    pub(crate) fn count(&mut self, what: &str, done: usize, total: usize) {
+        self.show(Stage::Predict, what, done, total);
+    }
+
+    fn show(&mut self, stage: Stage, what: &str, done: usize, total: usize) {
+        if self.stage != stage || self.bar.as_ref().is_some_and(ProgressBar::is_finished) {
+            self.finish();
+            self.stage = stage;
+            if self.terminal {
+                let bar = ProgressBar::new(total as u64);
+                let style = ProgressStyle::with_template(
+                    "{prefix} {bar:30} {pos}/{len} {msg} [{elapsed} elapsed, {eta} left]",
+                );
+                if let Ok(style) = style {
+                    bar.set_style(style.progress_chars("━╸─"));
+                }
+                bar.set_prefix(format!("{} {what}", self.label));
+                bar.enable_steady_tick(Duration::from_millis(500));
+                self.bar = Some(bar);
+            } else {
+                note(&format!("{} {what}: {total} to do", self.label));
+            }
+        }
+        if let Some(bar) = &self.bar {
+            bar.set_length(total as u64);
+            bar.set_position(done as u64);
+            if done >= total {
+                bar.finish_and_clear();
+            }
+        }
+    }
+
+    /// Takes the bar away.
+    pub(crate) fn finish(&mut self) {
+        if let Some(bar) = self.bar.take() {
+            bar.finish_and_clear();
+        }
+        self.stage = Stage::None;
+    }
+}
+
+/// Writes a line to standard error, where there still is one.
+pub(crate) fn note(line: &str) {
+    _ = writeln!(std::io::stderr(), "{line}");
+}
+
+impl Observer for Progress {
+    fn on(&mut self, event: &Event<'_>) -> engine::Result<ControlFlow<()>> {
+        match *event {
+            Event::Prepared { done, total } => {
+                self.show(Stage::Prepare, "preparing cases", done, total);
+            }
+            Event::Started { epoch, epochs, iterations, parameters } => {
+                self.say(&format!(
+                    "{}: {parameters} parameters, {} epochs of {iterations} steps{}",
+                    self.label,
+                    epochs,
+                    if epoch > 0 {
+                        format!(", going on at epoch {}", epoch + 1)
+                    } else {
+                        String::new()
+                    }
+                ));
+                self.show(Stage::Train, "training", epoch * iterations, epochs * iterations);
+            }
+            Event::Step { step, loss, .. } => {
+                self.loss += loss;
+                self.steps += 1;
+                if let Some(bar) = &self.bar {
+                    bar.set_position(step as u64 + 1);
+                    bar.set_message(format!("loss {:.4}", self.loss / self.steps as f64));
+                }
+            }
+            Event::Epoch(summary) => {
+                (self.loss, self.steps) = (0.0, 0);
+                let dice =
+                    summary.mean_dice().map_or("–".to_owned(), |dice| format!("{dice:.3}"));
+                self.say(&format!(
+                    "{} epoch {:>3}/{}  loss {:.4}  held-out loss {:.4}  Dice {dice}  {:.1} s",
+                    self.label,
+                    summary.epoch + 1,
+                    summary.epochs,
+                    summary.train_loss,
+                    summary.validation_loss,
+                    summary.seconds,
+                ));
+                if summary.epoch + 1 == summary.epochs {
+                    self.finish();
+                }
+            }
+            Event::Predicted { done, total, .. } => {
+                self.show(Stage::Predict, "scoring held-out cases", done, total);
+            }
+            _ => {}
+        }
+        Ok(ControlFlow::Continue(()))
+    }
+}
