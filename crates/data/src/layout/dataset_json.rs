@@ -236,7 +236,7 @@ mod tests {
 
     #[test]
     fn errors_say_what_is_missing() {
-        let error = |text| read(text).unwrap_err().to_string();
+        let error = |text: &str| read(text).unwrap_err().to_string();
 
         assert!(error("{").contains("EOF while parsing"));
         assert!(error(r#"{"labels": {"a": 0}}"#).contains("neither channel_names nor modality"));
