@@ -27,7 +27,8 @@ fn unet(features: &[usize]) -> anyhow::Result<ModelConfig> {
 /// Values that differ from voxel to voxel and are the same in each run.
 fn pattern(shape: &[usize], device: &Device) -> candle::Result<Tensor> {
     let count = shape.iter().product();
-    let values: Vec<f32> = (0..count).map(|at: usize| ((at * 7919) % 1009) as f32 / 504.5 - 1.0).collect();
+    let values: Vec<f32> =
+        (0..count).map(|at: usize| ((at * 7919) % 1009) as f32 / 504.5 - 1.0).collect();
     Tensor::from_vec(values, shape, device)
 }
 
