@@ -1,0 +1,49 @@
+#!/usr/bin/env python3
+"""Makes a record of a finished run: its scores, its settings that matter, machine and commit.
+
+    python3 benchmarks/results/record.py RUN_FOLDER --command "sconce train …" --minutes 17 > benchmarks/results/NAME.json
+"""
+import argparse
+import json
+import os
+import subprocess
+from pathlib import Path
+
+
+def processor():
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return "unknown"
+    flags = next((line for line in lines if line.startswith("flags")), "")
+    model = next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), "unknown")
+    level = "AVX-512" if " avx512f" in flags else "AVX2" if " avx2" in flags else "x86-64"
+    return f"{model}, {level}, {os.cpu_count()} cores"
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("run", type=Path)
+    parser.add_argument("--command", required=True)
+    parser.add_argument("--minutes", type=float, required=True, help="wall clock of the whole command")
+    parser.add_argument("--note", default="")
+    args = parser.parse_args()
+    read = lambda name: json.loads((args.run / name).read_text())
+    raw, summary, fit = read("validation/raw.json"), read("validation/summary.json"), read("calibration.json")
+    epochs = [json.loads(line) for line in (args.run / "log.jsonl").read_text().splitlines()]
+    epochs = [line for line in epochs if line["event"] == "epoch"]
+    commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True).stdout.strip()
+    mean = lambda table: {name: value["mean"] for name, value in table.items()}
+    record = dict(
+        command=args.command, commit=commit, machine=processor(), minutes=args.minutes, note=args.note,
+        dataset=summary["dataset"], held_out_cases=len(summary["cases"]), epochs=len(epochs),
+        masks={name: mean(scores) for name, scores in summary["masks"].items()},
+        probabilities_before=mean(raw["probabilities"]), probabilities_after=mean(summary["probabilities"]),
+        ece_before=raw["calibration"]["ece"], ece_after=summary["calibration"]["ece"],
+        ece_voxels=summary["calibration"]["voxels"], temperature=fit["temperature"],
+    )
+    print(json.dumps(record, indent=1))
+
+
+if __name__ == "__main__":
+    main()
