@@ -108,14 +108,21 @@ proptest! {
 
 #[test]
 fn norms_agree_for_every_activation() -> anyhow::Result<()> {
-    let acts = [Act::Identity, Act::Relu, Act::LeakyRelu(0.01), Act::Silu, Act::Gelu, Act::Mish];
+    let cases = [
+        (Act::Silu, [7, 3]),
+        (Act::Relu, [5, 4]),
+        (Act::Identity, [40, 30]),
+        (Act::LeakyRelu(0.01), [9, 5]),
+        (Act::Gelu, [2, 3]),
+        (Act::Mish, [3, 3]),
+    ];
     for channels in [1, 3, 4, 32, 33, 130] {
-        for (act, space) in acts.into_iter().zip([[7, 3], [1, 2], [40, 30], [9, 5], [3, 3], [2, 2]])
-        {
+        for (act, space) in cases {
             let input: &[usize] = &[2, space[0], space[1], channels];
-            // Far from 0, where digits are easily lost; but two or four voxels leave a gradient that
-            // is itself a small difference of large terms.
-            let offset = if space[0] * space[1] > 8 { 20.0 } else { 0.0 };
+            // Far from 0, where digits are easily lost; but not where a lost digit may change the
+            // side of a kink, or where the gradient is itself a small difference of large terms.
+            let kinked = matches!(act, Act::Relu | Act::LeakyRelu(_));
+            let offset = if kinked || space[0] * space[1] < 16 { 0.0 } else { 20.0 };
             let shifted = |t: &Tensor| (t * 0.5)? + offset;
             let shapes: &[&[usize]] = &[input, &[channels], &[channels]];
             let context = || format!("{act:?}, {input:?}");
