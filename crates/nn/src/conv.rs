@@ -90,6 +90,7 @@ impl Conv {
     /// # Errors
     ///
     /// Where a parameter is missing or of another shape, or `groups` does not divide the channels.
+    #[expect(clippy::needless_pass_by_value, reason = "candle's layers take their builder so")]
     pub fn new(
         cin: usize,
         cout: usize,

@@ -73,8 +73,8 @@ impl Gradients {
     /// Where a tensor operation fails.
     pub fn all_finite(&self) -> Result<bool> {
         for gradient in self.tensors.values().flatten() {
-            // x − x is 0 for a finite x, and NaN else.
-            let remainder = (gradient - gradient)?.abs()?.flatten_all()?;
+            // 0 · x is 0 for a finite x, and NaN else.
+            let remainder = gradient.zeros_like()?.mul(gradient)?.abs()?.flatten_all()?;
             if remainder.sum_all()?.to_dtype(DType::F64)?.to_scalar::<f64>()? != 0.0 {
                 return Ok(false);
             }
@@ -119,13 +119,11 @@ fn sum_of_squares(x: &Tensor) -> Result<f64> {
     }
     let x = x.flatten_all()?.contiguous()?;
     let square = |value: f64| value * value;
-    match x.dtype() {
-        DType::F64 => Ok(x.to_vec1::<f64>()?.into_iter().map(square).sum()),
-        _ => {
-            let values = x.to_dtype(DType::F32)?.to_vec1::<f32>()?;
-            Ok(values.into_iter().map(|value| square(f64::from(value))).sum())
-        }
+    if x.dtype() == DType::F64 {
+        return Ok(x.to_vec1::<f64>()?.into_iter().map(square).sum());
     }
+    let values = x.to_dtype(DType::F32)?.to_vec1::<f32>()?;
+    Ok(values.into_iter().map(|value| square(f64::from(value))).sum())
 }
 
 /// Scales the gradients down to the Euclidean norm `max_norm`, where theirs is larger, and returns

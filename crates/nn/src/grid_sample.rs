@@ -76,31 +76,25 @@ pub fn grid_sample(x: &Tensor, grid: &Tensor, config: GridSampleConfig) -> Resul
     let samples = Tensor::from_vec(samples, (input.batch, 1), x.device())?;
 
     let corners: usize = axes.iter().map(Vec::len).product();
-    let mut sum: Option<Tensor> = None;
+    let mut sum = Tensor::zeros((input.batch * count, input.channels), x.dtype(), x.device())?;
     for corner in 0..corners {
         let mut index = Tensor::zeros((input.batch, count), DType::U32, x.device())?;
-        let mut weight: Option<Tensor> = None;
+        let mut weight = Tensor::ones((input.batch, count), x.dtype(), x.device())?;
         let mut rest = corner;
         for (axis, neighbors) in axes.iter().enumerate() {
             let neighbor = &neighbors[rest % neighbors.len()];
             rest /= neighbors.len();
             let extent = u32::try_from(input.space[axis])?;
             index = ((index * f64::from(extent))? + &neighbor.index)?;
-            weight = Some(match weight {
-                Some(weight) => (weight * &neighbor.weight)?,
-                None => neighbor.weight.clone(),
-            });
+            weight = (weight * &neighbor.weight)?;
         }
         let index = index.broadcast_add(&samples)?.flatten_all()?;
-        let weight = weight.expect("an image has at least one axis").reshape(((), 1))?;
+        let weight = weight.reshape(((), 1))?;
         let part = rows.index_select(&index, 0)?.broadcast_mul(&weight)?;
-        sum = Some(match sum {
-            Some(sum) => (sum + part)?,
-            None => part,
-        });
+        sum = (sum + part)?;
     }
     let shape = [&[input.batch], places.space.as_slice(), &[input.channels]].concat();
-    sum.expect("a place has at least one neighbor").reshape(shape)
+    sum.reshape(shape)
 }
 
 /// One of the voxels along an axis that a value is made of, for each place.

@@ -69,7 +69,7 @@ pub(crate) struct Moments {
 }
 
 impl Moments {
-    /// Those of both sets of values together (Chan, Golub, LeVeque 1983).
+    /// Those of both sets of values together (Chan, Golub and others, 1983).
     fn merge(self, other: Self) -> Self {
         let count = self.count + other.count;
         if count == 0.0 {

@@ -17,6 +17,7 @@ impl InstanceNorm {
     /// # Errors
     ///
     /// Where a parameter is missing or of another shape.
+    #[expect(clippy::needless_pass_by_value, reason = "candle's layers take their builder so")]
     pub fn new(channels: usize, eps: f64, affine: bool, vb: VarBuilder<'_>) -> Result<Self> {
         let affine = affine.then(|| scale_and_offset(channels, &vb)).transpose()?;
         Ok(Self { affine, eps })
@@ -52,6 +53,7 @@ impl GroupNorm {
     /// # Errors
     ///
     /// Where a parameter is missing or of another shape.
+    #[expect(clippy::needless_pass_by_value, reason = "candle's layers take their builder so")]
     pub fn new(groups: usize, channels: usize, eps: f64, vb: VarBuilder<'_>) -> Result<Self> {
         let (weight, bias) = scale_and_offset(channels, &vb)?;
         Ok(Self { groups, weight, bias, eps })
@@ -92,6 +94,7 @@ impl BatchNorm {
     /// # Errors
     ///
     /// Where a parameter is missing or of another shape.
+    #[expect(clippy::needless_pass_by_value, reason = "candle's layers take their builder so")]
     pub fn new(channels: usize, eps: f64, vb: VarBuilder<'_>) -> Result<Self> {
         let (weight, bias) = scale_and_offset(channels, &vb)?;
         let mean = vb.get_with_hints(channels, "running_mean", Init::Const(0.0))?;

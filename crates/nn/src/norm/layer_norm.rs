@@ -51,6 +51,7 @@ impl LayerNorm {
     /// # Errors
     ///
     /// Where a parameter is missing or of another shape.
+    #[expect(clippy::needless_pass_by_value, reason = "candle's layers take their builder so")]
     pub fn new(channels: usize, eps: f64, vb: VarBuilder<'_>) -> Result<Self> {
         let (weight, bias) = scale_and_offset(channels, &vb)?;
         Ok(Self { weight, bias, eps })

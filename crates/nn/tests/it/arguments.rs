@@ -7,12 +7,12 @@ use sconce_nn::{
 };
 
 fn zeros(shape: &[usize]) -> Tensor {
-    Tensor::zeros(shape, DType::F32, &Device::Cpu).unwrap()
+    Tensor::zeros(shape, DType::F32, &Device::Cpu).expect("zeros")
 }
 
 /// The message that `result` refuses with.
 fn refusal(result: Result<Tensor>) -> String {
-    result.unwrap_err().to_string().lines().next().unwrap_or_default().to_owned()
+    result.expect_err("a refusal").to_string().lines().next().unwrap_or_default().to_owned()
 }
 
 #[test]

@@ -142,6 +142,7 @@ fn interpolate(case: &Case, x: &Tensor) -> anyhow::Result<Tensor> {
     };
     if params["recompute_scale_factor"].as_bool().unwrap_or(false) {
         let scaled = space.iter().zip(&factors).map(|(&extent, factor)| extent as f64 * factor);
+        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "an extent")]
         let size: Vec<usize> = scaled.map(|extent| extent.floor() as usize).collect();
         return Ok(resize(x, &size, interpolation)?);
     }

@@ -52,8 +52,9 @@ fn compare(layer: Layer<'_>, shapes: &[&[usize]], tolerance: f64) -> anyhow::Res
 
 #[test]
 fn convolutions_agree_for_awkward_extents_and_channels() -> anyhow::Result<()> {
+    type Extents = &'static [usize];
     // Input (N, *S, C), outputs, kernel, stride.
-    let cases: &[(&[usize], usize, &[usize], &[usize])] = &[
+    let cases: &[(Extents, usize, Extents, Extents)] = &[
         (&[2, 5, 8, 9, 31], 33, &[3, 3, 3], &[1, 1, 1]),
         (&[1, 8, 9, 7, 32], 4, &[3, 3, 3], &[2, 2, 2]),
         (&[3, 4, 6, 5, 1], 32, &[1, 3, 3], &[1, 2, 2]),

@@ -14,136 +14,107 @@ use crate::random::{RandomConv, noise};
 
 type Layer = Box<dyn Fn(&[Tensor]) -> Result<Tensor>>;
 
-/// Every layer with inputs of these shapes, but convolutions, which have tests of their own.
-fn layers() -> Vec<(&'static str, Vec<Vec<usize>>, Layer)> {
-    let x3 = || vec![2, 3, 4, 5, 4];
-    let x2 = || vec![2, 5, 4, 4];
-    let affine = |x: Vec<usize>| vec![x, vec![4], vec![4]];
-    let pool = PoolConfig { stride: vec![2, 1], padding: vec![1, 0], ..PoolConfig::new(&[3, 2]) };
-    let linear = |align_corners| Interpolation::Linear { align_corners };
-    let sample = |padding, align_corners| GridSampleConfig {
-        mode: SampleMode::Linear,
-        padding,
-        align_corners,
-    };
-    let activations = [
-        Act::Elu(1.5),
-        Act::Gelu,
-        Act::GeluTanh,
-        Act::Silu,
-        Act::Sigmoid,
-        Act::Tanh,
-        Act::Softplus,
-        Act::LogSigmoid,
-        Act::Mish,
-        Act::Hardswish,
-        Act::LeakyRelu(0.2),
-        Act::Relu,
-    ];
-    let mut layers: Vec<(&'static str, Vec<Vec<usize>>, Layer)> = vec![
-        (
-            "instance norm",
-            affine(x3()),
-            Box::new(|t| instance_norm(&t[0], Some(&t[1]), Some(&t[2]), 1e-3, Act::Silu)),
-        ),
-        (
-            "group norm",
-            affine(x2()),
-            Box::new(|t| {
-                group_norm(&t[0], 2, Some(&t[1]), None, 1e-3, Act::Identity)?
-                    + t[2].sum_all()?.broadcast_as(t[0].shape())?
-            }),
-        ),
-        (
-            "batch norm in training",
-            affine(x3()),
-            Box::new(|t| Ok(batch_norm_train(&t[0], Some(&t[1]), Some(&t[2]), 1e-3, Act::Tanh)?.0)),
-        ),
-        (
-            "batch norm in evaluation",
-            affine(x2()),
-            Box::new(|t| {
-                // Statistics are no parameters: they stay where they are.
-                let mean = noise(5, &[4], t[0].dtype(), t[0].device())?;
-                let variance = (noise(6, &[4], t[0].dtype(), t[0].device())?.sqr()? + 0.5)?;
-                let running = Statistics { mean, variance };
-                batch_norm(&t[0], &running, Some(&t[1]), Some(&t[2]), 1e-3, Act::Identity)
-            }),
-        ),
-        (
-            "layer norm",
-            affine(x2()),
-            Box::new(|t| layer_norm(&t[0], Some(&t[1]), Some(&t[2]), 1e-3)),
-        ),
-        ("prelu", vec![x2(), vec![4]], Box::new(|t| prelu(&t[0], &t[1]))),
-        ("softmax", vec![x2()], Box::new(|t| softmax(&t[0]))),
-        ("log softmax", vec![x3()], Box::new(|t| log_softmax(&t[0]))),
-        (
-            "max pool",
-            vec![x2()],
-            Box::new({
-                let pool = pool.clone();
-                move |t| max_pool(&t[0], &pool)
-            }),
-        ),
-        ("average pool", vec![x2()], Box::new(move |t| avg_pool(&t[0], &pool))),
-        ("global pool", vec![x3()], Box::new(|t| adaptive_avg_pool(&t[0], &[1, 1, 1]))),
-        ("adaptive pool", vec![x3()], Box::new(|t| adaptive_avg_pool(&t[0], &[2, 3, 3]))),
-        ("nearest", vec![x3()], Box::new(|t| resize(&t[0], &[6, 2, 7], Interpolation::Nearest))),
-        ("linear", vec![x3()], Box::new(move |t| resize(&t[0], &[6, 2, 7], linear(false)))),
-        (
-            "linear, corners aligned",
-            vec![x2()],
-            Box::new(move |t| resize(&t[0], &[3, 9], linear(true))),
-        ),
-        (
-            "cubic",
-            vec![x2()],
-            Box::new(|t| resize(&t[0], &[3, 9], Interpolation::Cubic { align_corners: false })),
-        ),
-        (
-            "pad by reflection",
-            vec![x2()],
-            Box::new(|t| pad(&t[0], &[(2, 1), (0, 3)], PadMode::Reflect)),
-        ),
-        (
-            "pad by a constant",
-            vec![x2()],
-            Box::new(|t| pad(&t[0], &[(0, 1), (2, 0)], PadMode::Constant(2.0))),
-        ),
-        ("pixel shuffle", vec![x2()], Box::new(|t| pixel_shuffle(&t[0], 2))),
-        ("to channels last", vec![x3()], Box::new(|t| to_channels_last(&t[0]))),
-        ("to channels first", vec![x3()], Box::new(|t| to_channels_first(&t[0]))),
-        (
-            "concat",
-            vec![x2(), vec![2, 5, 4, 3], vec![2, 5, 4, 1]],
-            Box::new(|t| concat(&[&t[0], &t[1], &t[2]])),
-        ),
+/// A layer and the shapes of its inputs.
+struct Subject {
+    name: &'static str,
+    shapes: Vec<Vec<usize>>,
+    layer: Layer,
+}
+
+fn subject(
+    name: &'static str,
+    shapes: &[&[usize]],
+    layer: impl Fn(&[Tensor]) -> Result<Tensor> + 'static,
+) -> Subject {
+    let shapes = shapes.iter().map(|shape| shape.to_vec()).collect();
+    Subject { name, shapes, layer: Box::new(layer) }
+}
+
+const FLAT: &[usize] = &[2, 5, 4, 4];
+const DEEP: &[usize] = &[2, 3, 4, 5, 4];
+const CHANNELS: &[usize] = &[4];
+
+fn norms() -> Vec<Subject> {
+    vec![
+        subject("instance norm", &[DEEP, CHANNELS, CHANNELS], |t| {
+            instance_norm(&t[0], Some(&t[1]), Some(&t[2]), 1e-3, Act::Silu)
+        }),
+        subject("group norm", &[FLAT, CHANNELS], |t| {
+            group_norm(&t[0], 2, Some(&t[1]), None, 1e-3, Act::Identity)
+        }),
+        subject("batch norm in training", &[DEEP, CHANNELS, CHANNELS], |t| {
+            Ok(batch_norm_train(&t[0], Some(&t[1]), Some(&t[2]), 1e-3, Act::Tanh)?.0)
+        }),
+        subject("batch norm in evaluation", &[FLAT, CHANNELS, CHANNELS], |t| {
+            // Statistics are no parameters: they stay where they are.
+            let mean = noise(5, CHANNELS, t[0].dtype(), t[0].device())?;
+            let variance = (noise(6, CHANNELS, t[0].dtype(), t[0].device())?.sqr()? + 0.5)?;
+            let running = Statistics { mean, variance };
+            batch_norm(&t[0], &running, Some(&t[1]), Some(&t[2]), 1e-3, Act::Identity)
+        }),
+        subject("layer norm", &[FLAT, CHANNELS, CHANNELS], |t| {
+            layer_norm(&t[0], Some(&t[1]), Some(&t[2]), 1e-3)
+        }),
+    ]
+}
+
+fn pointwise() -> Vec<Subject> {
+    let mut subjects = vec![
+        subject("prelu", &[FLAT, CHANNELS], |t| prelu(&t[0], &t[1])),
+        subject("softmax", &[FLAT], |t| softmax(&t[0])),
+        subject("log softmax", &[DEEP], |t| log_softmax(&t[0])),
+        subject("to channels last", &[DEEP], |t| to_channels_last(&t[0])),
+        subject("to channels first", &[DEEP], |t| to_channels_first(&t[0])),
+        subject("pixel shuffle", &[FLAT], |t| pixel_shuffle(&t[0], 2)),
+        subject("concat", &[FLAT, &[2, 5, 4, 3], &[2, 5, 4, 1]], |t| {
+            concat(&[&t[0], &t[1], &t[2]])
+        }),
         // The same tensor twice, as a skip connection does: contributions add up.
-        (
-            "concat with itself",
-            vec![x2()],
-            Box::new(move |t| concat(&[&t[0], &resize(&t[0], &[5, 4], linear(false))?])),
-        ),
+        subject("concat with itself", &[FLAT], |t| concat(&[&t[0], &(&t[0] * 3.0)?])),
+    ];
+    for act in [Act::Elu(1.5), Act::Gelu, Act::GeluTanh, Act::Silu, Act::Sigmoid, Act::Tanh]
+        .into_iter()
+        .chain([Act::Softplus, Act::LogSigmoid, Act::Mish, Act::Hardswish])
+        .chain([Act::LeakyRelu(0.2), Act::Relu])
+    {
+        subjects.push(subject("activation", &[FLAT], move |t| act.forward(&(&t[0] * 4.0)?)));
+    }
+    subjects
+}
+
+fn spatial() -> Vec<Subject> {
+    let pool = PoolConfig { stride: vec![2, 1], padding: vec![1, 0], ..PoolConfig::new(&[3, 2]) };
+    let largest = pool.clone();
+    let linear = |align_corners| Interpolation::Linear { align_corners };
+    let mut subjects = vec![
+        subject("max pool", &[FLAT], move |t| max_pool(&t[0], &largest)),
+        subject("average pool", &[FLAT], move |t| avg_pool(&t[0], &pool)),
+        subject("global pool", &[DEEP], |t| adaptive_avg_pool(&t[0], &[1, 1, 1])),
+        subject("adaptive pool", &[DEEP], |t| adaptive_avg_pool(&t[0], &[2, 3, 3])),
+        subject("nearest", &[DEEP], |t| resize(&t[0], &[6, 2, 7], Interpolation::Nearest)),
+        subject("linear", &[DEEP], move |t| resize(&t[0], &[6, 2, 7], linear(false))),
+        subject("linear, corners aligned", &[FLAT], move |t| resize(&t[0], &[3, 9], linear(true))),
+        subject("cubic", &[FLAT], |t| {
+            resize(&t[0], &[3, 9], Interpolation::Cubic { align_corners: false })
+        }),
+        subject("pad by reflection", &[FLAT], |t| pad(&t[0], &[(2, 1), (0, 3)], PadMode::Reflect)),
+        subject("pad by a constant", &[FLAT], |t| {
+            pad(&t[0], &[(0, 1), (2, 0)], PadMode::Constant(2.0))
+        }),
     ];
     for padding in [SamplePadding::Zeros, SamplePadding::Border, SamplePadding::Reflection] {
         for align_corners in [false, true] {
-            let config = sample(padding, align_corners);
-            layers.push((
-                "grid sample",
-                vec![x2(), vec![2, 3, 2, 2]],
-                Box::new(move |t| grid_sample(&t[0], &(&t[1] * 1.4)?, config)),
-            ));
+            let config = GridSampleConfig { mode: SampleMode::Linear, padding, align_corners };
+            subjects.push(subject("grid sample", &[FLAT, &[2, 3, 2, 2]], move |t| {
+                grid_sample(&t[0], &(&t[1] * 1.4)?, config)
+            }));
         }
     }
-    for act in activations {
-        layers.push(("activation", vec![x2()], Box::new(move |t| act.forward(&(&t[0] * 4.0)?))));
-    }
-    layers
+    subjects
 }
 
 /// Checks the gradients of `⟨layer(inputs), cotangent⟩` in double precision against differences.
-fn check_gradients(name: &str, shapes: &[Vec<usize>], layer: &Layer) -> anyhow::Result<()> {
+fn check_gradients(Subject { name, shapes, layer }: &Subject) -> anyhow::Result<()> {
     const STEP: f64 = 1e-5;
     let dtype = DType::F64;
     let inputs: Vec<Var> = (1..)
@@ -180,42 +151,29 @@ fn check_gradients(name: &str, shapes: &[Vec<usize>], layer: &Layer) -> anyhow::
 
 #[test]
 fn gradients_agree_with_central_differences() -> anyhow::Result<()> {
-    for (name, shapes, layer) in layers() {
-        check_gradients(name, &shapes, &layer)?;
-    }
-    Ok(())
+    norms().iter().chain(&pointwise()).chain(&spatial()).try_for_each(check_gradients)
 }
 
 #[test]
 fn axes_of_one_voxel_have_gradients_too() -> anyhow::Result<()> {
-    let shapes = vec![vec![1, 1, 1, 1, 2], vec![2], vec![2]];
-    check_gradients(
-        "instance norm",
-        &shapes,
-        &(Box::new(|t: &[Tensor]| {
-            instance_norm(&t[0], Some(&t[1]), Some(&t[2]), 1e-3, Act::Identity)
-        }) as Layer),
-    )?;
-    check_gradients(
-        "resize",
-        &[vec![1, 1, 3, 2]],
-        &(Box::new(|t: &[Tensor]| {
-            resize(&t[0], &[4, 3], Interpolation::Linear { align_corners: true })
-        }) as Layer),
-    )
+    check_gradients(&subject("instance norm", &[&[1, 1, 1, 1, 2], &[2], &[2]], |t| {
+        instance_norm(&t[0], Some(&t[1]), Some(&t[2]), 1e-3, Act::Identity)
+    }))?;
+    check_gradients(&subject("resize", &[&[1, 1, 3, 2]], |t| {
+        resize(&t[0], &[4, 3], Interpolation::Linear { align_corners: true })
+    }))
 }
 
 #[test]
 fn what_several_layers_read_gets_the_sum_of_their_gradients() -> anyhow::Result<()> {
-    let layer: Layer = Box::new(|t| {
+    check_gradients(&subject("skip connections", &[&[1, 2, 3, 2], &[2, 2, 2, 2]], |t| {
         let up = ConvTransposeConfig::upsample(&[2, 2]);
         let fine = conv_transpose(&t[0], &t[1], None, &up)?;
         let skip = resize(&t[0], &[4, 6], Interpolation::Nearest)?;
         let pooled = max_pool(&fine, &PoolConfig::new(&[2, 2]))?;
         let again = resize(&pooled, &[4, 6], Interpolation::Linear { align_corners: false })?;
         (concat(&[&fine, &skip])? * 3.0)? + concat(&[&again, &fine])?
-    });
-    check_gradients("skip connections", &[vec![1, 2, 3, 2], vec![2, 2, 2, 2]], &layer)
+    }))
 }
 
 /// `⟨y, dy⟩` for `y` linear in `of`, by its gradient: `⟨of, gradient⟩`.

@@ -73,12 +73,11 @@ fn every_optimizer() -> Vec<OptimizerConfig> {
     ]
 }
 
-/// Bits of all parameters after so many steps, starting anew or from a saved state.
-fn train(
-    config: &OptimizerConfig,
-    steps: usize,
-    saved: Option<&(BTreeMap<String, Tensor>, BTreeMap<String, Tensor>)>,
-) -> anyhow::Result<(BTreeMap<String, Tensor>, BTreeMap<String, Tensor>)> {
+/// Parameters, and what the optimizer remembers.
+type Saved = (BTreeMap<String, Tensor>, BTreeMap<String, Tensor>);
+
+/// Both after so many steps, starting anew or from a saved state.
+fn train(config: &OptimizerConfig, steps: usize, saved: Option<&Saved>) -> anyhow::Result<Saved> {
     let parameters = Parameters::new(3, &device());
     let network = Network::new(&parameters.builder())?;
     let mut optimizer = config.build();
