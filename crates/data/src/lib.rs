@@ -15,6 +15,7 @@
 //! | … with the masks of several raters | [`Raters`] |
 //! | … that does not exist: make one | [`PhantomConfig`], [`Phantom`], [`PhantomClasses`] |
 //! | … of Parquet files (feature `parquet`) | `Parquet` |
+//! | stream equal-sized cases as candle tensors (feature `parquet`) | `batches` |
 //! | say where files are | [`Pattern`], [`Patterns`], [`LabelGeometry`] |
 //! | read cases | [`Dataset`], [`Case`], [`Description`], [`Class`] |
 //! | find what is wrong | [`check()`], giving [`Report`], [`Problem`], [`ProblemKind`], [`Severity`] |
@@ -41,6 +42,8 @@
 //! # Ok::<(), sconce_data::Error>(())
 //! ```
 
+#[cfg(feature = "parquet")]
+mod batches;
 mod case;
 mod check;
 mod error;
@@ -55,6 +58,8 @@ mod split;
 use std::fmt;
 use std::path::Path;
 
+#[cfg(feature = "parquet")]
+pub use crate::batches::batches;
 pub use crate::case::{Case, Class, Dataset, Description};
 pub use crate::check::{
     ChannelSummary, ClassSummary, RaterCount, Report, Spread, Summary, check, summary,
