@@ -38,6 +38,42 @@ impl Activation {
         }
     }
 
+    /// That a loss of the kind `name` is set to this activation.
+    pub(crate) fn expect(self, name: &str, set: Self) -> Result<()> {
+        match self {
+            _ if self == set => Ok(()),
+            Self::Sigmoid => Err(Error::Settings(format!(
+                "{name}.activation is \"softmax\", but regions may overlap; set it to \"sigmoid\""
+            ))),
+            Self::Softmax => Err(Error::Settings(format!(
+                "{name}.activation is \"sigmoid\", but classes exclude each other; set it to \
+                 \"softmax\""
+            ))),
+        }
+    }
+
+    /// That a loss of the kind `name`, which knows no other activation than softmax, may be used.
+    pub(crate) fn expect_softmax(self, name: &str) -> Result<()> {
+        match self {
+            Self::Softmax => Ok(()),
+            Self::Sigmoid => Err(Error::Settings(format!(
+                "{name} is of classes that exclude each other, but regions may overlap; choose \
+                 cross_entropy, dice or another loss with a setting activation = \"sigmoid\""
+            ))),
+        }
+    }
+
+    /// That a loss of the kind `name` counts channel 0 where that is no background.
+    pub(crate) fn expect_all(self, name: &str, include_background: bool) -> Result<()> {
+        if self == Self::Softmax || include_background {
+            return Ok(());
+        }
+        Err(Error::Settings(format!(
+            "{name}.include_background is false, but the first region is no background; set it to \
+             true"
+        )))
+    }
+
     /// Probabilities of logits `(N, C, *S)`.
     ///
     /// # Errors

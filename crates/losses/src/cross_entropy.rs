@@ -139,6 +139,10 @@ impl Loss for CrossEntropy {
     fn soft_label_ready(&self) -> bool {
         self.label_smoothing.get() == 0.0 && self.class_weights.is_empty() && self.unweighted()
     }
+
+    fn suits(&self, activation: Activation) -> Result<()> {
+        activation.expect("cross_entropy", self.activation)
+    }
 }
 
 #[cfg(test)]

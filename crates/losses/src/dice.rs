@@ -104,6 +104,11 @@ impl Loss for Dice {
     fn soft_label_ready(&self) -> bool {
         false
     }
+
+    fn suits(&self, activation: Activation) -> Result<()> {
+        activation.expect("dice", self.activation)?;
+        activation.expect_all("dice", self.include_background)
+    }
 }
 
 #[cfg(test)]

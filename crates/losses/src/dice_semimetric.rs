@@ -226,6 +226,10 @@ impl Loss for DiceSemimetric {
         let even = self.alpha.get() == self.beta.get();
         self.norm.get() <= 1.0 || even
     }
+
+    fn suits(&self, activation: Activation) -> Result<()> {
+        activation.expect("dice_semimetric", self.activation)
+    }
 }
 
 #[cfg(test)]

@@ -57,3 +57,13 @@ pub enum Error {
 
 /// The result of computing a loss.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+impl Error {
+    /// The same, where settings are wrong, with the name of what they are settings of in front.
+    pub(crate) fn within(self, outer: &str) -> Self {
+        match self {
+            Self::Settings(reason) => Self::Settings(format!("{outer}.{reason}")),
+            other => other,
+        }
+    }
+}

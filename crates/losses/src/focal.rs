@@ -116,6 +116,10 @@ impl Loss for Focal {
     fn soft_label_ready(&self) -> bool {
         self.gamma.get() == 0.0 && self.alpha.is_none() && self.class_weights.is_empty()
     }
+
+    fn suits(&self, activation: Activation) -> Result<()> {
+        activation.expect("focal", self.activation)
+    }
 }
 
 #[cfg(test)]

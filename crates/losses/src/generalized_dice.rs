@@ -111,6 +111,11 @@ impl Loss for GeneralizedDice {
     fn soft_label_ready(&self) -> bool {
         false
     }
+
+    fn suits(&self, activation: Activation) -> Result<()> {
+        activation.expect("generalized_dice", self.activation)?;
+        activation.expect_all("generalized_dice", self.include_background)
+    }
 }
 
 #[cfg(test)]

@@ -58,6 +58,10 @@ impl Loss for KlDivergence {
     fn soft_label_ready(&self) -> bool {
         true
     }
+
+    fn suits(&self, activation: Activation) -> Result<()> {
+        activation.expect_softmax("kl_divergence")
+    }
 }
 
 #[cfg(test)]

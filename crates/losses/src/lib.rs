@@ -80,6 +80,15 @@ pub trait Loss: fmt::Debug + Send + Sync {
 
     /// Whether the loss of a soft target is smallest where the prediction equals it.
     fn soft_label_ready(&self) -> bool;
+
+    /// That this loss, as it is set, suits a network whose logits become probabilities by
+    /// `activation`: by softmax, of classes of which a voxel has one; by sigmoid, of regions that
+    /// may overlap, of which none is background.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Settings`], which names the setting to change.
+    fn suits(&self, activation: Activation) -> Result<()>;
 }
 
 registry::registry! {
@@ -106,5 +115,9 @@ impl Loss for LossConfig {
 
     fn soft_label_ready(&self) -> bool {
         self.as_dyn().soft_label_ready()
+    }
+
+    fn suits(&self, activation: Activation) -> Result<()> {
+        self.as_dyn().suits(activation)
     }
 }

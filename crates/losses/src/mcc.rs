@@ -80,6 +80,11 @@ impl Loss for Mcc {
     fn soft_label_ready(&self) -> bool {
         false
     }
+
+    fn suits(&self, activation: Activation) -> Result<()> {
+        activation.expect("mcc", self.activation)?;
+        activation.expect_all("mcc", self.include_background)
+    }
 }
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 use candle::Tensor;
 use serde::{Deserialize, Serialize};
 
-use crate::{CrossEntropy, Dice, Error, Loss, LossConfig, NonNegative, Result, Target};
+use crate::{Activation, CrossEntropy, Dice, Error, Loss, LossConfig, NonNegative, Result, Target};
 
 /// A weighted sum of losses, such as nnU-Net's cross entropy and Dice, which is the default.
 ///
@@ -67,6 +67,15 @@ impl Loss for Sum {
     fn soft_label_ready(&self) -> bool {
         let mut counted = self.terms.iter().filter(|term| term.weight.get() > 0.0);
         counted.all(|term| term.loss.soft_label_ready())
+    }
+
+    fn suits(&self, activation: Activation) -> Result<()> {
+        let mut counted = self.terms.iter().enumerate().filter(|(_, term)| term.weight.get() > 0.0);
+        counted.try_for_each(|(at, term)| {
+            term.loss
+                .suits(activation)
+                .map_err(|error| error.within(&format!("sum.terms[{at}].loss")))
+        })
     }
 }
 

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::math::quotient;
 use crate::target::widen;
-use crate::{CrossEntropy, Loss, Percent, Result, Target};
+use crate::{Activation, CrossEntropy, Loss, Percent, Result, Target};
 
 /// The mean cross entropy of the voxels that cost most: `percent` of those in the batch.
 ///
@@ -98,6 +98,10 @@ impl Loss for TopK {
 
     fn soft_label_ready(&self) -> bool {
         false
+    }
+
+    fn suits(&self, activation: Activation) -> Result<()> {
+        self.cross_entropy.suits(activation).map_err(|error| error.within("top_k"))
     }
 }
 

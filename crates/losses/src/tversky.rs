@@ -116,6 +116,11 @@ impl Loss for Tversky {
     fn soft_label_ready(&self) -> bool {
         false
     }
+
+    fn suits(&self, activation: Activation) -> Result<()> {
+        activation.expect("tversky", self.activation)?;
+        activation.expect_all("tversky", self.include_background)
+    }
 }
 
 #[cfg(test)]

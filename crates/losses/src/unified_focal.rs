@@ -161,6 +161,10 @@ impl Loss for UnifiedFocal {
     fn soft_label_ready(&self) -> bool {
         false
     }
+
+    fn suits(&self, activation: Activation) -> Result<()> {
+        activation.expect_softmax("unified_focal")
+    }
 }
 
 #[cfg(test)]

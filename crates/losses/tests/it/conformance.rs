@@ -6,7 +6,7 @@ mod stability;
 
 use anyhow::Result;
 use candle::{DType, Tensor, Var};
-use sconce_losses::{Loss, LossConfig, Target};
+use sconce_losses::{Activation, Loss, LossConfig, Target};
 
 use batch::{Batch, agree, kinds, value};
 
@@ -80,5 +80,49 @@ fn predicting_a_soft_target_is_a_minimum_where_the_loss_says_so() -> Result<()> 
             assert!(there > least, "{}: {there} is not above {least}", loss.name());
         }
     }
+    Ok(())
+}
+
+#[test]
+fn every_kind_suits_the_activation_that_it_is_set_to_and_no_other() -> Result<()> {
+    for (name, loss) in kinds()? {
+        let text = toml::to_string(&loss)?;
+        let sigmoid = text.contains("activation = \"sigmoid\"");
+        let (own, other) = if sigmoid {
+            (Activation::Sigmoid, Activation::Softmax)
+        } else {
+            (Activation::Softmax, Activation::Sigmoid)
+        };
+        let without_background = sigmoid && text.contains("include_background = false");
+        assert_eq!(loss.suits(own).is_ok(), !without_background, "{name}");
+        let error = loss.suits(other).unwrap_err().to_string();
+        assert!(error.contains(loss.name()) && error.contains("activation"), "{name}: {error}");
+    }
+    Ok(())
+}
+
+#[test]
+fn a_sum_names_the_term_and_the_setting_that_do_not_suit() -> Result<()> {
+    let sum: LossConfig = toml::from_str(
+        "[[sum.terms]]
+         weight = 1.0
+         loss.cross_entropy = { activation = \"sigmoid\" }
+         [[sum.terms]]
+         weight = 1.0
+         loss.dice = { activation = \"sigmoid\", include_background = false }",
+    )?;
+
+    let refusal = |activation| sum.suits(activation).unwrap_err().to_string();
+
+    assert_eq!(
+        refusal(Activation::Softmax),
+        "sum.terms[0].loss.cross_entropy.activation is \"sigmoid\", but classes exclude each other; \
+         set it to \"softmax\""
+    );
+    assert_eq!(
+        refusal(Activation::Sigmoid),
+        "sum.terms[1].loss.dice.include_background is false, but the first region is no background; \
+         set it to true"
+    );
     Ok(())
 }
