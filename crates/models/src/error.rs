@@ -33,6 +33,19 @@ pub enum Error {
         /// Entries that it has.
         actual: usize,
     },
+    /// A plan has fewer stages than the network.
+    #[error(
+        "the network has {stages} stages, but the patch can be halved for {most} at most; use \
+         fewer features_per_stage, a larger patch_size, or give {setting}"
+    )]
+    Depth {
+        /// Stages of the network.
+        stages: usize,
+        /// Stages of the plan.
+        most: usize,
+        /// The setting that was left open.
+        setting: &'static str,
+    },
     /// An entry of a list does not have one number for each spatial axis.
     #[error("stage {stage} of {setting} is {value:?}, but the images have {rank} spatial axes")]
     Axes {

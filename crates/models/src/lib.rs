@@ -14,7 +14,7 @@
 //!   their [`Head`]s, each named by a [`HeadId`]: what it says.
 //! - [`Summary`], made of [`LayerSummary`]s: a table of a network's layers and parameters.
 //! - [`canonical_name`]: from the names of an nnU-Net state dict to ours, which are its own.
-//! - [`Norm`]: a setting of U-Nets.
+//! - [`Norm`]: a setting of U-Nets; [`Topology`]: what a plan says of their stages.
 //! - [`Error`]: why a network could not be built or refused its images.
 
 mod block;
@@ -47,6 +47,23 @@ pub trait Architecture: fmt::Debug + Send + Sync {
     ///
     /// Where the settings contradict each other, or a parameter is missing or of another shape.
     fn build(&self, interface: Interface, vb: VarBuilder<'_>) -> Result<Box<dyn Model>>;
+
+    /// These settings with the strides and kernels of a plan, where they leave them open: `topology`
+    /// has one entry for each stage that images can be halved for, finest first.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Depth`], where the network has more stages than that.
+    fn fitted(&self, topology: &Topology) -> std::result::Result<ModelConfig, Error>;
+}
+
+/// What a plan says of a U-Net's stages, finest first: for each, one number for each spatial axis.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Topology {
+    /// How much coarser each stage is than the one before; 1 for the first.
+    pub strides: Vec<Vec<usize>>,
+    /// Extents of each stage's kernels, odd.
+    pub kernel_sizes: Vec<Vec<usize>>,
 }
 
 /// A network that maps images to logits.
@@ -80,5 +97,9 @@ registry::registry! {
 impl Architecture for ModelConfig {
     fn build(&self, interface: Interface, vb: VarBuilder<'_>) -> Result<Box<dyn Model>> {
         self.as_dyn().build(interface, vb)
+    }
+
+    fn fitted(&self, topology: &Topology) -> std::result::Result<Self, Error> {
+        self.as_dyn().fitted(topology)
     }
 }

@@ -5,9 +5,9 @@ use candle_nn::VarBuilder;
 use serde::{Deserialize, Serialize};
 
 use crate::block::{Encoder, Layers, ResidualBlock, Window, convs};
-use crate::topology::{Settings, Style, standard_features};
+use crate::topology::{Settings, Style, fitted, standard_features};
 use crate::unet::Network;
-use crate::{Architecture, Interface, Model, Norm};
+use crate::{Architecture, Error, Interface, Model, ModelConfig, Norm, Topology};
 
 /// The residual-encoder U-Net of nnU-Net, in 2D and 3D: a deep encoder of residual blocks, and a
 /// light decoder.
@@ -134,5 +134,13 @@ impl Architecture for ResidualUnet {
             &vb,
         )?;
         Ok(Box::new(network))
+    }
+
+    fn fitted(&self, topology: &Topology) -> std::result::Result<ModelConfig, Error> {
+        let stages = self.features_per_stage.len();
+        let Topology { strides, kernel_sizes } = topology;
+        let strides = fitted("strides", &self.strides, strides, stages)?;
+        let kernel_sizes = fitted("kernel_sizes", &self.kernel_sizes, kernel_sizes, stages)?;
+        Ok(Self { strides, kernel_sizes, ..self.clone() }.into())
     }
 }

@@ -143,6 +143,23 @@ fn counts(
     Ok(given.to_vec())
 }
 
+/// A setting that lists something for each of `stages` stages: as it was `given`, or, where it was
+/// left open, as it is `planned`.
+pub(crate) fn fitted(
+    setting: &'static str,
+    given: &[Vec<usize>],
+    planned: &[Vec<usize>],
+    stages: usize,
+) -> Result<Vec<Vec<usize>>, Error> {
+    if !given.is_empty() {
+        return Ok(given.to_vec());
+    }
+    match planned.get(..stages) {
+        Some(planned) => Ok(planned.to_vec()),
+        None => Err(Error::Depth { stages, most: planned.len(), setting }),
+    }
+}
+
 /// nnU-Net's numbers of channels: 32 at first, doubled at each stage, up to 320 in 3D and 512 in
 /// 2D.
 pub(crate) fn standard_features(stages: usize, rank: usize) -> Vec<usize> {

@@ -8,8 +8,8 @@ use serde::{Deserialize, Serialize};
 
 pub(crate) use self::network::Network;
 use crate::block::{Encoder, Window, convs};
-use crate::topology::{Settings, Style, standard_features};
-use crate::{Architecture, Interface, Model, Norm};
+use crate::topology::{Settings, Style, fitted, standard_features};
+use crate::{Architecture, Error, Interface, Model, ModelConfig, Norm, Topology};
 
 /// The plain U-Net of nnU-Net, in 2D and 3D: convolutions on the way down and up, skips between.
 ///
@@ -135,5 +135,13 @@ impl Architecture for Unet {
         let encoder = Encoder { stem: Vec::new(), stages: encoder };
         let network = Network::new(interface, &stages, encoder, style, self.deep_supervision, &vb)?;
         Ok(Box::new(network))
+    }
+
+    fn fitted(&self, topology: &Topology) -> std::result::Result<ModelConfig, Error> {
+        let stages = self.features_per_stage.len();
+        let Topology { strides, kernel_sizes } = topology;
+        let strides = fitted("strides", &self.strides, strides, stages)?;
+        let kernel_sizes = fitted("kernel_sizes", &self.kernel_sizes, kernel_sizes, stages)?;
+        Ok(Self { strides, kernel_sizes, ..self.clone() }.into())
     }
 }
