@@ -140,49 +140,40 @@ impl Parabola for Site {
 }
 
 /// Turns 0 at features and infinity elsewhere into squared distances.
+///
+/// Axes are taken slowest first, so that squares are summed in the order in which numpy does it.
+/// But where two features are equally far, distances then have the very bits that scipy gives them,
+/// and what lies exactly at some tolerance for others does so here.
 fn spread<P: Parabola>(values: &mut Array3<P>, spacing: [f64; 3]) {
-    let width = values.len_of(Axis(2));
-    if let Some(flat) = values.as_slice_mut().filter(|_| width > 1) {
-        flat.par_chunks_mut(width).with_min_len(16).for_each(|line| lower_first(line, spacing[2]));
-    }
-    for axis in [1, 0] {
+    let first = (0..3).find(|&axis| values.len_of(Axis(axis)) > 1);
+    for (axis, &mm) in spacing.iter().enumerate().take(2) {
         if values.len_of(Axis(axis)) > 1 {
+            let scan = first == Some(axis);
             values
                 .axis_chunks_iter_mut(Axis(2), COLUMNS)
                 .into_par_iter()
-                .for_each(|block| spread_block(block, axis, spacing[axis]));
+                .for_each(|block| spread_block(block, axis, mm, scan));
         }
     }
-}
-
-/// The first axis, where there are only features and infinities: two scans do.
-fn lower_first<P: Parabola>(line: &mut [P], spacing: f64) {
-    let square = spacing * spacing;
-    let mut last: Option<usize> = None;
-    for at in 0..line.len() {
-        if line[at].height() == 0.0 {
-            last = Some(at);
-        } else if let Some(last) = last {
-            let steps = (at - last) as f64;
-            line[at] = line[last].at_height(square * (steps * steps));
-        }
-    }
-    let mut next: Option<usize> = None;
-    for at in (0..line.len()).rev() {
-        if line[at].height() == 0.0 {
-            next = Some(at);
-        } else if let Some(next) = next {
-            let steps = (next - at) as f64;
-            let height = square * (steps * steps);
-            if height < line[at].height() {
-                line[at] = line[next].at_height(height);
+    let width = values.len_of(Axis(2));
+    if let Some(flat) = values.as_slice_mut().filter(|_| width > 1) {
+        flat.par_chunks_mut(COLUMNS * width).for_each(|lines| {
+            let mut envelope = Envelope::new(width, spacing[2]);
+            for line in lines.chunks_mut(width) {
+                envelope.lower(line);
             }
-        }
+        });
     }
 }
 
-/// Lowers all lines of a narrow block along `axis`, 0 or 1.
-fn spread_block<P: Parabola>(mut block: ArrayViewMut3<'_, P>, axis: usize, spacing: f64) {
+/// Lowers all lines of a narrow block along `axis`, 0 or 1; with `scan`, where there are only
+/// features and infinities so far.
+fn spread_block<P: Parabola>(
+    mut block: ArrayViewMut3<'_, P>,
+    axis: usize,
+    spacing: f64,
+    scan: bool,
+) {
     let length = block.len_of(Axis(axis));
     // Not a power of two, or all lines would compete for the same few places of the cache.
     let stride = length + 9;
@@ -196,7 +187,8 @@ fn spread_block<P: Parabola>(mut block: ArrayViewMut3<'_, P>, axis: usize, spaci
             }
         }
         for line in lines.chunks_mut(stride) {
-            envelope.lower(&mut line[..length]);
+            let line = &mut line[..length];
+            if scan { lower_features(line, spacing) } else { envelope.lower(line) }
         }
         for (at, mut row) in sheet.outer_iter_mut().enumerate() {
             for (x, value) in row.iter_mut().enumerate() {
@@ -206,9 +198,38 @@ fn spread_block<P: Parabola>(mut block: ArrayViewMut3<'_, P>, axis: usize, spaci
     }
 }
 
+/// What [`Envelope::lower`] does, where there are only features and infinities: two scans do.
+fn lower_features<P: Parabola>(line: &mut [P], spacing: f64) {
+    let mut last: Option<usize> = None;
+    for at in 0..line.len() {
+        if line[at].height() == 0.0 {
+            last = Some(at);
+        } else if let Some(last) = last {
+            line[at] = line[last].at_height(square(at - last, spacing));
+        }
+    }
+    let mut next: Option<usize> = None;
+    for at in (0..line.len()).rev() {
+        if line[at].height() == 0.0 {
+            next = Some(at);
+        } else if let Some(next) = next {
+            let height = square(next - at, spacing);
+            if height < line[at].height() {
+                line[at] = line[next].at_height(height);
+            }
+        }
+    }
+}
+
+/// The square of a number of voxels in mm.
+fn square(voxels: usize, spacing: f64) -> f64 {
+    let mm = voxels as f64 * spacing;
+    mm * mm
+}
+
 /// The lower envelope of one line's parabolas, kept to save its memory.
 struct Envelope<P> {
-    square: f64,
+    spacing: f64,
     /// `1 / (2 · mm² · n)` for n voxels, what a difference of heights moves the meeting by.
     weights: Vec<f64>,
     /// The parabolas that reach the envelope: where each stands, and from where on it is lowest.
@@ -217,9 +238,8 @@ struct Envelope<P> {
 
 impl<P: Parabola> Envelope<P> {
     fn new(length: usize, spacing: f64) -> Self {
-        let square = spacing * spacing;
-        let weights = (0..length).map(|gap| 0.5 / (square * gap as f64)).collect();
-        Self { square, weights, parts: Vec::with_capacity(length) }
+        let weights = (0..length).map(|gap| 0.5 / (spacing * spacing * gap as f64)).collect();
+        Self { spacing, weights, parts: Vec::with_capacity(length) }
     }
 
     fn lower(&mut self, line: &mut [P]) {
@@ -253,8 +273,8 @@ impl<P: Parabola> Envelope<P> {
                 part += 1;
             }
             let (other, _, lowest) = self.parts[part];
-            let steps = at.abs_diff(other) as f64;
-            *value = lowest.at_height(lowest.height() + self.square * (steps * steps));
+            let height = lowest.height() + square(at.abs_diff(other), self.spacing);
+            *value = lowest.at_height(height);
         }
     }
 }
@@ -303,6 +323,15 @@ mod tests {
         Envelope::new(3, 1.0).lower(&mut line);
 
         assert_eq!(line, [4.0, 1.0, 0.0]);
+    }
+
+    #[test]
+    fn a_whole_number_of_voxels_is_exactly_that_many_spacings() {
+        // 0.4² · 5² is a little more than 2².
+        let array = arr3(&[[[1], [0], [0], [0], [0], [0]]]);
+        let distance = distance_to(&array, |&f| f == 1, [1.0, 0.4, 1.0]);
+
+        assert_eq!(distance[[0, 5, 0]], 2.0);
     }
 
     #[test]

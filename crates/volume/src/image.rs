@@ -63,3 +63,52 @@ pub(crate) fn expect_shape(grid: &Grid, actual: &[usize]) -> Result<()> {
 pub(crate) fn standard_layout<T: Clone, D: Dimension>(data: Array<T, D>) -> Array<T, D> {
     if data.is_standard_layout() { data } else { data.as_standard_layout().into_owned() }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn grid() -> Grid {
+        Grid { size: [1, 1, 2], spacing: [1.0; 3], origin: [0.0; 3], direction: crate::RAS }
+    }
+
+    #[test]
+    fn channels_follow_each_other() -> Result<()> {
+        let image = |values: [f32; 2]| {
+            Image::new(grid(), ndarray::arr1(&values).into_shape_with_order((1, 1, 1, 2)).unwrap())
+        };
+
+        let both = Image::stack(&[image([1.0, 2.0])?, image([3.0, 4.0])?])?;
+
+        assert_eq!(both.channels(), 2);
+        assert_eq!(both.data.as_slice(), Some(&[1.0, 2.0, 3.0, 4.0][..]));
+        Ok(())
+    }
+
+    #[test]
+    fn arrays_in_another_order_are_put_into_the_standard_one() -> Result<()> {
+        let turned = Array4::from_shape_fn((2, 1, 1, 1), |(x, ..)| x).permuted_axes([1, 2, 3, 0]);
+        let image = Image::new(grid(), turned.mapv(|x| f32::from(u8::try_from(x).unwrap())))?;
+
+        assert_eq!(image.data.as_slice(), Some(&[0.0, 1.0][..]));
+        Ok(())
+    }
+
+    #[test]
+    fn what_does_not_lie_on_one_grid_is_refused() -> Result<()> {
+        let error = Image::new(grid(), Array4::zeros((1, 1, 2, 2))).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "the array has shape [1, 2, 2], but its grid has size [1, 1, 2]",
+        );
+
+        let near = Image::new(grid(), Array4::zeros((1, 1, 1, 2)))?;
+        let far = Image::new(Grid { origin: [9.0; 3], ..grid() }, near.data.clone())?;
+        assert_eq!(
+            Image::stack(&[near, far]).unwrap_err().to_string(),
+            "grids differ: origin [0.0, 0.0, 0.0] and [9.0, 9.0, 9.0] mm",
+        );
+        assert!(Image::stack(&[]).is_err());
+        Ok(())
+    }
+}

@@ -114,3 +114,49 @@ impl Label {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use ndarray::arr3;
+
+    use super::*;
+
+    fn grid() -> Grid {
+        Grid { size: [1, 1, 2], spacing: [1.0; 3], origin: [0.0; 3], direction: crate::RAS }
+    }
+
+    fn soft(values: [[f32; 2]; 2]) -> Result<SoftLabelMap> {
+        let data = Array4::from_shape_fn((2, 1, 1, 2), |(class, _, _, x)| values[class][x]);
+        SoftLabelMap::new(grid(), data)
+    }
+
+    #[test]
+    fn labels_that_occur_are_listed_once() -> Result<()> {
+        let labels = LabelMap::new(grid(), arr3(&[[[65_535, 2]]]))?;
+
+        assert_eq!(labels.values(), [2, 65_535]);
+        Ok(())
+    }
+
+    #[test]
+    fn probabilities_sum_to_one_and_are_not_negative() {
+        assert!(soft([[0.25, 1.0], [0.75, 0.0]]).is_ok());
+        assert_eq!(
+            soft([[0.5, 0.5], [0.5, 0.25]]).unwrap_err().to_string(),
+            "class probabilities at voxel [0, 0, 1] sum to 0.75, not to 1",
+        );
+        assert!(soft([[1.5, 1.0], [-0.5, 0.0]]).is_err());
+        assert!(soft([[f32::NAN, 1.0], [0.5, 0.0]]).is_err());
+    }
+
+    #[test]
+    fn raters_share_a_grid() -> Result<()> {
+        let one = LabelMap::new(grid(), arr3(&[[[0, 1]]]))?;
+        let other = LabelMap { grid: Grid { spacing: [2.0; 3], ..grid() }, ..one.clone() };
+
+        assert_eq!(Label::raters(vec![]).unwrap_err(), Error::NoRaters);
+        assert!(matches!(Label::raters(vec![one.clone(), other]), Err(Error::GridMismatch(_))));
+        assert_eq!(Label::raters(vec![one])?.grid(), &grid());
+        Ok(())
+    }
+}
