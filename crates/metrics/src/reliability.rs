@@ -14,7 +14,7 @@ use crate::{Error, ProbabilityPair, Result, Voxel};
 ///
 /// Guo, Pleiss, Sun, Weinberger: *On Calibration of Modern Neural Networks*, ICML 2017,
 /// [arXiv:1706.04599](https://arxiv.org/abs/1706.04599).
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Reliability {
     binning: Binning,
     bins: Vec<Bin>,
