@@ -96,6 +96,44 @@ impl Restore {
         Ok(SoftLabelMap::new(self.grid.clone(), data)?)
     }
 
+    /// Brings any values `(C, D, H, W)` of the network's grid, such as logits, back to the file's,
+    /// `(C, D', H', W')`; what was cropped away gets `fill`, one value for each channel.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Shape`], where the array has another size; [`Error::Settings`], where there is not
+    /// one value for each channel.
+    pub fn array(&self, values: &Array4<f32>, fill: &[f32]) -> Result<Array4<f32>> {
+        let back = self.back(values)?;
+        let channels = values.shape()[0];
+        if fill.len() != channels {
+            let text = format!("{channels} channels, but {} values to fill them with", fill.len());
+            return Err(Error::Settings(text));
+        }
+        let [d, h, w] = self.grid.size;
+        let mut data = Array4::zeros((channels, d, h, w));
+        if self.region.size != self.grid.size {
+            for (mut channel, &fill) in data.axis_iter_mut(Axis(0)).zip(fill) {
+                channel.fill(fill);
+            }
+        }
+        let turned = self.orientation.view_channels_mut(data.view_mut());
+        let mut kept = cut_channels_mut(turned, self.region);
+        kept.axis_iter_mut(Axis(1)).into_par_iter().enumerate().for_each_init(
+            Buffers::default,
+            |buffers, (z, mut slice)| {
+                for (channel, mut target) in slice.axis_iter_mut(Axis(0)).enumerate() {
+                    back.slice(channel, z, buffers, |y, row| {
+                        for (target, &value) in target.row_mut(y).iter_mut().zip(row) {
+                            *target = value;
+                        }
+                    });
+                }
+            },
+        );
+        Ok(data)
+    }
+
     /// The most probable class at each voxel of the file, from probabilities or logits
     /// `(C, D, H, W)` of the network's grid; of equally probable ones, the first. What was cropped
     /// away is background, class 0.

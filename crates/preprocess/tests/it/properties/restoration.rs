@@ -81,6 +81,16 @@ proptest! {
             prop_assert!(near_zero || usize::from(painted[[z, y, x]]) == last);
         }
 
+        // Brought back as they are, logits choose the same labels; what was cut off is filled.
+        let whole = restore.array(&logits, &[9.0, -9.0, -9.0, -9.0]).unwrap();
+        for ((z, y, x), &label) in labels.data.indexed_iter() {
+            let chosen = whole[[usize::from(label), z, y, x]];
+            prop_assert!((0..4).all(|class| whole[[class, z, y, x]] <= chosen));
+        }
+        let cut_off = whole.index_axis(Axis(0), 0).iter().filter(|&&value| value > 8.0).count();
+        let count = |size: [usize; 3]| size.iter().product::<usize>();
+        prop_assert_eq!(cut_off, count(grid.size) - count(restore.region().size));
+
         // Probabilities agree with them, and sum to 1 everywhere.
         logits.mapv_inplace(f32::exp);
         let sums = logits.sum_axis(Axis(0));
@@ -108,4 +118,6 @@ fn arrays_of_another_size_are_refused() {
     assert!(error.to_string().contains("sum to 2"), "{error}");
     let error = case.restore.regions(&Array4::ones((2, 3, 5, 6)), 0.0, &[1]).unwrap_err();
     assert_eq!(error.to_string(), "2 regions, but 1 labels for them");
+    let error = case.restore.array(&Array4::ones((2, 3, 5, 6)), &[0.0]).unwrap_err();
+    assert_eq!(error.to_string(), "2 channels, but 1 values to fill them with");
 }
