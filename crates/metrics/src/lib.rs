@@ -38,8 +38,8 @@
 //!
 //! – is undefined. ¹ [`Empty`] chooses another rule.
 //!
-//! A mask that touches the edge of the image has its surface there. A single slice
-//! ([`volume::Grid::is_planar`]) is scored in its plane.
+//! A mask that touches the edge of the image has its surface there. A single slice is scored in its
+//! plane.
 //!
 //! # Metrics of probabilities
 //!

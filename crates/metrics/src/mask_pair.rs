@@ -27,6 +27,8 @@ pub struct MaskPair {
 impl MaskPair {
     /// Pairs two masks of one shape, `(H, W)` or `(D, H, W)`, with `spacing` mm along each axis.
     ///
+    /// Masks of three axes are measured in space, even a single slice: all its voxels are border.
+    ///
     /// # Errors
     ///
     /// [`Error::Shape`], [`Error::Rank`] and [`Error::Spacing`].
@@ -61,7 +63,7 @@ impl MaskPair {
 
     /// The voxels of `class` in a reference and in a prediction on the same grid.
     ///
-    /// A single slice ([`volume::Grid::is_planar`]) is scored in its plane.
+    /// A single slice is scored in its plane, whichever axis runs across it.
     ///
     /// # Errors
     ///
@@ -79,22 +81,29 @@ impl MaskPair {
         if let Some(difference) = reference.grid.difference(&prediction.grid) {
             return Err(Error::Grid(difference));
         }
-        let (grid, mut spacing) = (&reference.grid, reference.grid.spacing);
-        if grid.is_planar() {
+        let grid = &reference.grid;
+        // The axis across the slice first, where there is only one slice.
+        let slice = grid.size.iter().position(|&voxels| voxels == 1);
+        let mut order = [0, 1, 2];
+        order[..=slice.unwrap_or(0)].rotate_right(1);
+        let mut spacing = order.map(|axis| grid.spacing[axis]);
+        if slice.is_some() {
             spacing[0] = 1.0;
         }
-        let (r, p) = (reference.data.view(), prediction.data.view());
+        let rank = if slice.is_some() { 2 } else { 3 };
+        let r = reference.data.view().permuted_axes(order);
+        let p = prediction.data.view().permuted_axes(order);
         let (counts, masks) = if let [class] = *region.labels {
             // The usual case, for which comparing is faster than looking up.
-            scan(grid.rank(), &r, &p, region.member(|label| label == class))
+            scan(rank, &r, &p, region.member(|label| label == class))
         } else {
             let mut table = vec![false; 1 << 16];
             for &label in &region.labels {
                 table[usize::from(label)] = true;
             }
-            scan(grid.rank(), &r, &p, region.member(|label| table[usize::from(label)]))
+            scan(rank, &r, &p, region.member(|label| table[usize::from(label)]))
         };
-        Ok(Self { rank: grid.rank(), spacing, counts, masks, surfaces: Default::default() })
+        Ok(Self { rank, spacing, counts, masks, surfaces: Default::default() })
     }
 
     /// Two masks `(D, H, W)` of one shape that are parts of this pair's.

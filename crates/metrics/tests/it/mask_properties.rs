@@ -188,11 +188,14 @@ proptest! {
             LabelMap::new(grid.clone(), mask.mapv(|inside| if inside { 3 } else { 1 })).unwrap()
         };
         let maps = MaskPair::of(&map(&masks[0]), &map(&masks[1]), 3).unwrap();
-        let plane = masks.clone().map(|mask| mask.index_axis_move(Axis(0), 0));
-        let masks = if depth == 1 {
-            MaskPair::new(&plane[0], &plane[1], &spacing[1..]).unwrap()
-        } else {
-            pair(&masks, spacing)
+        let masks = match [depth, height, width].iter().position(|&voxels| voxels == 1) {
+            None => pair(&masks, spacing),
+            Some(axis) => {
+                let plane = masks.clone().map(|mask| mask.index_axis_move(Axis(axis), 0));
+                let mut spacing = spacing.to_vec();
+                spacing.remove(axis);
+                MaskPair::new(&plane[0], &plane[1], &spacing).unwrap()
+            }
         };
 
         for metric in MetricConfig::defaults() {
