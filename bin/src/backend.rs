@@ -1,20 +1,14 @@
 //! Which kernels compute, for tests: `SCONCE_BACKEND`.
 
-use sconce::nn::{self, Backend};
+use sconce::nn;
 
 use crate::output::Usage;
 
 /// Chooses the kernels that the environment asks for.
 pub(crate) fn choose() -> anyhow::Result<()> {
-    let backend = match std::env::var("SCONCE_BACKEND").as_deref() {
-        Err(_) | Ok("" | "auto") => Backend::Auto,
-        Ok("reference") => Backend::Reference,
-        Ok("native") => Backend::Native,
-        Ok(other) => {
-            let message = format!("SCONCE_BACKEND is {other}; use auto, reference or native");
-            return Err(Usage(message).into());
-        }
-    };
-    nn::set_backend(backend);
+    if let Some(name) = std::env::var_os("SCONCE_BACKEND").filter(|name| !name.is_empty()) {
+        let backend = name.to_string_lossy().parse();
+        nn::set_backend(backend.map_err(|reason| Usage(format!("SCONCE_BACKEND: {reason}")))?);
+    }
     Ok(())
 }

@@ -4,15 +4,18 @@ mod backend;
 mod commands;
 mod output;
 mod progress;
+mod resolve;
 mod threads;
 
 use std::io::{self, Write as _};
 use std::process::ExitCode;
 
 use clap::Parser;
+use clap::error::ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand;
 
 use crate::commands::Command;
 use crate::output::Format;
+use crate::progress::note;
 
 // Training allocates and frees a hundred large tensors a step; the system's allocator gives their
 // pages back each time.
@@ -25,12 +28,14 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 #[derive(Debug, Parser)]
 #[command(name = "sconce", version, max_term_width = 100)]
 struct Cli {
-    /// How to print the result
+    /// How to print the result: for people, or for programs
     #[arg(long, global = true, value_enum, default_value_t, value_name = "FORMAT")]
+    #[arg(display_order = 900)]
     format: Format,
 
     /// Threads for everything; default: one for each core
     #[arg(long, global = true, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
+    #[arg(display_order = 901)]
     threads: Option<u16>,
 
     #[command(subcommand)]
@@ -39,7 +44,16 @@ struct Cli {
 
 /// 0: done. 1: the command failed. 2: the command line itself is wrong.
 fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        // Help and version are no errors.
+        Err(error) if !error.use_stderr() => error.exit(),
+        Err(error) if error.kind() == DisplayHelpOnMissingArgumentOrSubcommand => error.exit(),
+        Err(error) => {
+            note(&output::usage_line(&error));
+            return ExitCode::from(2);
+        }
+    };
     let outcome = threads::bind(cli.threads.map(usize::from))
         .and_then(|()| backend::choose())
         .and_then(|()| cli.command.run())
@@ -49,11 +63,14 @@ fn main() -> ExitCode {
             Ok(()) => code,
             // Whoever reads has seen enough.
             Err(error) if error.kind() == io::ErrorKind::BrokenPipe => code,
-            Err(_) => ExitCode::FAILURE,
+            Err(error) => {
+                let error = anyhow::Error::from(error).context("cannot write the result");
+                note(&format!("error: {}", output::one_line(&error)));
+                ExitCode::FAILURE
+            }
         },
         Err(error) => {
-            // Nothing is left to do where even this cannot be written.
-            _ = writeln!(io::stderr(), "error: {}", output::one_line(&error));
+            note(&format!("error: {}", output::one_line(&error)));
             output::exit_code(&error)
         }
     }

@@ -1,18 +1,20 @@
 //! What commands return, and how it is printed.
 
 use std::fmt;
+use std::io::{self, ErrorKind};
 use std::process::ExitCode;
 
 use clap::ValueEnum;
 use serde::Serialize;
 
+// Doc comments here would spread the help of `--format` over seven lines of every command.
 /// How to print the result.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Format {
-    /// For people
+    // For people.
     #[default]
     Text,
-    /// For programs
+    // For programs.
     Json,
 }
 
@@ -58,12 +60,14 @@ pub(crate) fn exit_code(error: &anyhow::Error) -> ExitCode {
     if error.is::<Usage>() { ExitCode::from(2) } else { ExitCode::FAILURE }
 }
 
-/// An error and its causes on one line, a cause that repeats its effect left out.
+/// An error and its causes on one line, a cause that repeats its effect left out, with what to do
+/// about it where the error itself does not say.
 pub(crate) fn one_line(error: &anyhow::Error) -> String {
     let mut line = String::new();
+    let mut remedy = None;
     for cause in error.chain() {
-        let text = cause.to_string();
-        let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
+        remedy = remedy.or(cause.downcast_ref().and_then(what_helps));
+        let text = flat(&cause.to_string());
         if line.contains(&text) {
             continue;
         }
@@ -72,7 +76,45 @@ pub(crate) fn one_line(error: &anyhow::Error) -> String {
         }
         line.push_str(&text);
     }
-    line
+    match remedy {
+        Some(remedy) if !line.contains("; ") => format!("{line}; {remedy}"),
+        _ => line,
+    }
+}
+
+/// Text on one line, without the backtrace that candle's errors end with where the environment asks
+/// for it, and without the numbers of the operating system's errors.
+fn flat(text: &str) -> String {
+    let lines = text.lines().take_while(|line| !line.trim_start().starts_with("0: "));
+    let words = lines.flat_map(str::split_whitespace).collect::<Vec<_>>().join(" ");
+    match words.rsplit_once(" (os error ") {
+        Some((before, number)) if number.trim_end_matches(')').parse::<u32>().is_ok() => {
+            before.to_owned()
+        }
+        _ => words,
+    }
+}
+
+fn what_helps(error: &io::Error) -> Option<&'static str> {
+    match error.kind() {
+        ErrorKind::NotFound => Some("check the path"),
+        ErrorKind::PermissionDenied => Some("check its permissions"),
+        ErrorKind::NotADirectory | ErrorKind::IsADirectory | ErrorKind::AlreadyExists => {
+            Some("check whether the path should name a file or a folder")
+        }
+        ErrorKind::StorageFull | ErrorKind::QuotaExceeded | ErrorKind::FileTooLarge => {
+            Some("make room, or write elsewhere")
+        }
+        ErrorKind::ReadOnlyFilesystem => Some("write elsewhere"),
+        _ => None,
+    }
+}
+
+/// A complaint of clap on one line: what is wrong, what could be meant, and how to call it.
+pub(crate) fn usage_line(error: &clap::Error) -> String {
+    let text = error.to_string();
+    let paragraphs = text.split("\n\n").map(flat).filter(|paragraph| !paragraph.is_empty());
+    paragraphs.collect::<Vec<_>>().join("; ").replace("; Usage: ", "; usage: ")
 }
 
 #[cfg(test)]
@@ -86,7 +128,21 @@ mod tests {
         let error = anyhow!("no such file\n  or folder").context("cannot open a.nii");
 
         assert_eq!(one_line(&error), "cannot open a.nii: no such file or folder");
+        let traced = anyhow!("shapes differ\n   0: candle::Error::bt\n   1: main");
+        assert_eq!(one_line(&traced), "shapes differ");
         let repeated: anyhow::Result<()> = Err(anyhow!("a is 3")).context("wrong: a is 3");
         assert_eq!(one_line(&repeated.unwrap_err()), "wrong: a is 3");
+    }
+
+    #[test]
+    fn errors_of_the_system_say_what_helps() {
+        let full = || anyhow::Error::from(io::Error::from_raw_os_error(28));
+
+        assert_eq!(
+            one_line(&full().context("cannot access a.nii")),
+            "cannot access a.nii: No space left on device; make room, or write elsewhere"
+        );
+        let helped = full().context("cannot write a.nii: disk full; delete something");
+        assert!(!one_line(&helped).contains("make room"));
     }
 }

@@ -2,7 +2,7 @@
 
 use std::io::{IsTerminal as _, Write as _};
 use std::ops::ControlFlow;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressStyle};
 use sconce::engine::{self, Event, Observer};
@@ -14,10 +14,15 @@ pub(crate) struct Progress {
     bar: Option<ProgressBar>,
     stage: Stage,
     terminal: bool,
+    /// When the last line about the stage was written, where there is no bar.
+    told: Instant,
     /// The mean loss of the epoch so far.
     loss: f64,
     steps: usize,
 }
+
+/// How often to say how far a stage has come, where there is no bar.
+const BETWEEN_LINES: Duration = Duration::from_secs(10);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Stage {
@@ -35,6 +40,7 @@ impl Progress {
             bar: None,
             stage: Stage::None,
             terminal: std::io::stderr().is_terminal(),
+            told: Instant::now(),
             loss: 0.0,
             steps: 0,
         }
@@ -58,7 +64,7 @@ impl Progress {
             self.finish();
             self.stage = stage;
             if self.terminal {
-                let bar = ProgressBar::new(total as u64);
+                let bar = ProgressBar::new(total as u64).with_position(done as u64);
                 let style = ProgressStyle::with_template(
                     "{prefix} {bar:30} {pos}/{len} {msg} [{elapsed} elapsed, {eta} left]",
                 );
@@ -66,11 +72,17 @@ impl Progress {
                     bar.set_style(style.progress_chars("━╸─"));
                 }
                 bar.set_prefix(format!("{} {what}", self.label));
+                // What was done before says nothing about what is left.
+                bar.reset_eta();
                 bar.enable_steady_tick(Duration::from_millis(500));
                 self.bar = Some(bar);
             } else {
-                note(&format!("{} {what}: {total} to do", self.label));
+                note(&format!("{} {what}: {} to do", self.label, total - done.min(total)));
+                self.told = Instant::now();
             }
+        } else if !self.terminal && done < total && self.told.elapsed() >= BETWEEN_LINES {
+            note(&format!("{} {what}: {done} of {total}", self.label));
+            self.told = Instant::now();
         }
         if let Some(bar) = &self.bar {
             bar.set_length(total as u64);

@@ -4,6 +4,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use anyhow::bail;
 use sconce::data::{self, Dataset, ImageInfo, Layout as _, LayoutConfig, Phantom, PhantomConfig};
 use sconce::engine::RunConfig;
 use serde::Serialize;
@@ -29,16 +30,16 @@ pub(crate) enum Command {
         /// The folder to make
         output: PathBuf,
         /// The number of cases
-        #[arg(long, default_value_t = 12)]
-        cases: usize,
+        #[arg(long, default_value_t = 12, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
+        cases: u16,
         /// The number of raters
-        #[arg(long, default_value_t = 4)]
-        raters: usize,
+        #[arg(long, default_value_t = 4, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
+        raters: u16,
         /// 2: slices; 3: volumes
-        #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u8).range(2..=3))]
+        #[arg(long, default_value_t = 3, value_name = "2|3", value_parser = clap::value_parser!(u8).range(2..=3))]
         rank: u8,
         /// Where all randomness comes from
-        #[arg(long, default_value_t = 0)]
+        #[arg(long, default_value_t = 0, value_name = "N")]
         seed: u64,
     },
 }
@@ -99,7 +100,7 @@ pub(crate) fn run(command: &Command) -> anyhow::Result<Output> {
         Command::Phantom { output, cases, raters, rank, seed } => {
             let planar = |size: [usize; 3]| if *rank == 2 { [1, size[1], size[2]] } else { size };
             let default = PhantomConfig::default();
-            let (cases, raters, seed) = (*cases, *raters, *seed);
+            let (cases, raters, seed) = (usize::from(*cases), usize::from(*raters), *seed);
             let config =
                 PhantomConfig { cases, raters, seed, size: planar(default.size), ..default };
             make(config, output)
@@ -114,7 +115,7 @@ fn shared(progress: &Mutex<Progress>) -> MutexGuard<'_, Progress> {
 
 fn make(config: PhantomConfig, output: &Path) -> anyhow::Result<Output> {
     if output.read_dir().is_ok_and(|mut entries| entries.next().is_some()) {
-        return Err(Usage(format!("{} is not empty; name another folder", output.display())).into());
+        bail!("{} is not empty; remove it, or name another folder", output.display());
     }
     let report = Made { output: output.to_owned(), cases: config.cases, raters: config.raters };
     let mut progress = Progress::new("phantom");

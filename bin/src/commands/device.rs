@@ -3,7 +3,7 @@
 use std::fmt;
 
 use anyhow::Context as _;
-use sconce::engine::{DeviceChoice, device};
+use sconce::engine::{DeviceChoice, Error, device};
 use sconce::nn;
 use serde::Serialize;
 
@@ -59,7 +59,10 @@ fn row(choice: DeviceChoice, named: bool) -> anyhow::Result<Row> {
             return Ok(Row {
                 name: choice.to_string(),
                 available: false,
-                detail: error.to_string(),
+                detail: match error {
+                    Error::Device { reason, .. } => reason,
+                    other => other.to_string(),
+                },
                 max_difference: None,
                 passed: None,
             });
@@ -84,11 +87,9 @@ impl fmt::Display for Report {
             match (row.passed, row.max_difference) {
                 (Some(passed), Some(difference)) => {
                     let verdict = if passed { "self-test passed" } else { "SELF-TEST FAILED" };
-                    writeln!(
-                        f,
-                        "{:<8} {verdict} (largest difference {difference:.1e})  {}",
-                        row.name, row.detail
-                    )?;
+                    write!(f, "{:<8} {verdict} (largest difference {difference:.1e}", row.name)?;
+                    let at = if row.detail.is_empty() { "" } else { ", in " };
+                    writeln!(f, "{at}{})", row.detail)?;
                 }
                 _ => writeln!(f, "{:<8} not available: {}", row.name, row.detail)?,
             }

@@ -3,15 +3,17 @@
 use std::fmt;
 use std::path::{Path, PathBuf};
 
+use anyhow::bail;
 use sconce::data::{self, Dataset, Fold, Layout as _};
 use sconce::engine::evaluate::{self, Evaluation, Evaluator, Reference};
 use sconce::engine::{DeviceChoice, PredictConfig, Predictor, RunConfig, RunFolder, file};
 use sconce::{volume, zoo};
 use serde::Serialize;
 
-use super::train::write_scores;
+use super::train::{title, write_scores};
 use crate::output::{Output, Usage};
 use crate::progress::Progress;
+use crate::resolve::resolve;
 
 /// Score a trained network on a data set, or label files against reference files
 ///
@@ -69,9 +71,16 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<Output> {
 }
 
 fn of_model(args: &Args, model: &str, data: &Path) -> anyhow::Result<Evaluation> {
-    let folder = zoo::resolve(model)?;
+    let folder = resolve(model)?;
     let trained = zoo::load(&folder)?;
-    let settings = args.run.clone().unwrap_or_else(|| folder.join("run.toml"));
+    let settings = args.run.clone().unwrap_or_else(|| RunFolder::at(&folder).settings());
+    if args.run.is_none() && !settings.is_file() {
+        bail!(
+            "there is no {}, which would say how the data folder is laid out; give a run file with \
+             --run",
+            settings.display()
+        );
+    }
     let config = RunConfig::read(&settings)?;
     let dataset = config.data.open(data)?;
     let ids = cases(args, &folder, dataset.as_ref())?;
@@ -82,7 +91,7 @@ fn of_model(args: &Args, model: &str, data: &Path) -> anyhow::Result<Evaluation>
         &predictor,
         dataset.as_ref(),
         &ids,
-        &super::train::title(&folder),
+        &title(&folder),
         &mut [&mut progress],
     )?;
     progress.finish();
@@ -97,12 +106,11 @@ fn cases(args: &Args, folder: &Path, dataset: &dyn Dataset) -> anyhow::Result<Ve
     }
     let split: Fold = file::read_json(&split)?;
     if let Some(missing) = split.val.iter().find(|id| !dataset.ids().contains(id)) {
-        let reason = format!(
+        bail!(
             "case {missing}, held out when {} was trained, is not in the data folder; give the \
              folder that it was trained on, or --all",
             folder.display()
         );
-        return Err(Usage(reason).into());
     }
     Ok(split.val)
 }
@@ -128,8 +136,7 @@ fn of_files(args: &Args, predictions: &Path, references: &Path) -> anyhow::Resul
         names =
             values.into_iter().filter(|&it| it > 0).map(|it| (it, format!("label {it}"))).collect();
     }
-    let name = predictions.file_name().unwrap_or_default().to_string_lossy().into_owned();
-    let dataset = references.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    let (name, dataset) = (title(predictions), title(references));
     let mut evaluator = Evaluator::of_values(&name, &dataset, &names);
     let mut progress = Progress::new("evaluate");
     for (done, (pair, reference)) in pairs.iter().zip(read).enumerate() {

@@ -23,6 +23,12 @@ struct Row {
     snippet: String,
 }
 
+/// The part of a run file that names the loss.
+#[derive(Serialize)]
+struct RunFile<'a> {
+    loss: &'a LossConfig,
+}
+
 #[derive(Debug, Serialize)]
 #[serde(transparent)]
 struct Report {
@@ -40,9 +46,9 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<Output> {
         }
         let json = serde_json::to_value(&config)?;
         let defaults = json.get(name).cloned().unwrap_or_default();
-        let table = toml::to_string(&serde_json::json!({ "loss": json }))?;
+        let snippet = toml::to_string(&RunFile { loss: &config })?;
         let soft_label_ready = config.soft_label_ready();
-        rows.push(Row { name, soft_label_ready, defaults, snippet: table });
+        rows.push(Row { name, soft_label_ready, defaults, snippet });
     }
     if rows.is_empty() {
         let name = args.name.as_deref().unwrap_or_default();
@@ -77,6 +83,7 @@ impl fmt::Display for Report {
 pub(super) fn one_line(value: &serde_json::Value) -> String {
     let Some(object) = value.as_object() else { return String::new() };
     let scalar = |(key, value): (&String, &serde_json::Value)| match value {
+        serde_json::Value::Null => format!("{key}=none"),
         serde_json::Value::Array(_) | serde_json::Value::Object(_) => format!("{key}=…"),
         serde_json::Value::String(text) => format!("{key}={text}"),
         other => format!("{key}={other}"),

@@ -15,11 +15,11 @@ pub(crate) struct Args {
     /// One network, as run files name it
     name: Option<String>,
     /// Image channels
-    #[arg(long, default_value_t = 1, value_name = "N")]
-    channels: usize,
+    #[arg(long, default_value_t = 1, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
+    channels: u16,
     /// Classes, background included
-    #[arg(long, default_value_t = 2, value_name = "N")]
-    classes: usize,
+    #[arg(long, default_value_t = 2, value_name = "N", value_parser = clap::value_parser!(u16).range(2..))]
+    classes: u16,
     /// Spatial axes
     #[arg(long, default_value_t = 3, value_name = "2|3", value_parser = clap::value_parser!(u8).range(2..=3))]
     rank: u8,
@@ -34,13 +34,22 @@ struct Row {
     detail: Option<String>,
 }
 
+/// The part of a run file that names the network.
+#[derive(Serialize)]
+struct RunFile<'a> {
+    model: &'a ModelConfig,
+}
+
 #[derive(Debug, Serialize)]
 #[serde(transparent)]
 struct Report(Vec<Row>);
 
 pub(crate) fn run(args: &Args) -> anyhow::Result<Output> {
-    let interface =
-        Interface { channels: args.channels, classes: args.classes, rank: usize::from(args.rank) };
+    let interface = Interface {
+        channels: usize::from(args.channels),
+        classes: usize::from(args.classes),
+        rank: usize::from(args.rank),
+    };
     let mut rows = Vec::new();
     for config in ModelConfig::defaults() {
         let name = config.name();
@@ -50,10 +59,12 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<Output> {
         let summary = Summary::of(config.as_dyn(), interface)
             .with_context(|| format!("cannot build {name}"))?;
         let json = serde_json::to_value(&config)?;
-        let detail = args.name.is_some().then(|| {
-            let table = toml::to_string(&serde_json::json!({ "model": json })).unwrap_or_default();
-            format!("{summary}\nin a run file, with its defaults:\n\n{table}")
-        });
+        let detail = if args.name.is_some() {
+            let snippet = toml::to_string(&RunFile { model: &config })?;
+            Some(format!("{summary}\n\nin a run file, with its defaults:\n\n{snippet}"))
+        } else {
+            None
+        };
         let defaults = json.get(name).cloned().unwrap_or_default();
         rows.push(Row { name, parameters: summary.parameters, defaults, detail });
     }

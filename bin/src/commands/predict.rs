@@ -1,15 +1,17 @@
 //! `sconce predict`: images → label maps, with any trained network.
 
-use std::fmt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
+use std::{fmt, iter};
 
 use anyhow::Context as _;
-use sconce::engine::{DeviceChoice, PredictConfig, Prediction, Predictor};
-use sconce::{data, zoo};
+use sconce::data::{self, ImageFiles};
+use sconce::engine::{DeviceChoice, PredictConfig, Predictor};
+use sconce::zoo;
 use serde::Serialize;
 
 use crate::output::{Output, Usage};
-use crate::progress::{Progress, note};
+use crate::progress::Progress;
+use crate::resolve::resolve;
 
 /// Predict images with a trained network
 #[derive(Debug, clap::Args)]
@@ -44,7 +46,8 @@ pub(crate) struct Args {
 struct Report {
     output: PathBuf,
     written: Vec<PathBuf>,
-    skipped: Vec<PathBuf>,
+    /// What was there already.
+    kept: Vec<PathBuf>,
     failed: Vec<Failure>,
 }
 
@@ -62,8 +65,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<Output> {
         ))
         .into());
     }
-    let folder = zoo::resolve(&args.model)?;
-    let trained = zoo::load(&folder)?;
+    let trained = zoo::load(&resolve(&args.model)?)?;
     let device = super::train::open(args.device)?;
     let settings = PredictConfig {
         step_size: args.step_size,
@@ -79,21 +81,23 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<Output> {
     let mut report = Report {
         output: args.output.clone(),
         written: Vec::new(),
-        skipped: Vec::new(),
+        kept: Vec::new(),
         failed: Vec::new(),
     };
     let mut progress = Progress::new("predict");
     let total = cases.len();
     for (done, case) in cases.iter().enumerate() {
         progress.count("images", done, total);
-        let path = args.output.join(format!("{}{}", case.id, case.extension()));
-        if path.exists() && !args.overwrite {
-            report.skipped.push(path);
+        let files = Files::of(case, args);
+        let (kept, wanted): (Vec<_>, Vec<_>) =
+            files.all().cloned().partition(|path| path.exists() && !args.overwrite);
+        report.kept.extend(kept);
+        if wanted.is_empty() {
             continue;
         }
         // One bad image must not cost the others.
-        match predict(&predictor, case, &path, args.probabilities) {
-            Ok(written) => report.written.extend(written),
+        match predict(&predictor, case, &files, &wanted) {
+            Ok(()) => report.written.extend(wanted),
             Err(error) => {
                 let reason = crate::output::one_line(&error);
                 progress.say(&format!("{}: {reason}", case.id));
@@ -102,43 +106,56 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<Output> {
         }
     }
     progress.finish();
-    if !report.skipped.is_empty() {
-        note(&format!(
-            "{} predictions were there already; --overwrite replaces them",
-            report.skipped.len()
-        ));
-    }
     let failed = !report.failed.is_empty();
     Ok(Output::of(&report).failing_if(failed))
 }
 
+/// Where the predictions of one image go.
+struct Files {
+    labels: PathBuf,
+    probabilities: Option<PathBuf>,
+}
+
+impl Files {
+    fn of(case: &ImageFiles, args: &Args) -> Self {
+        let named = |ending: &str| args.output.join(format!("{}{ending}", case.id));
+        Self {
+            labels: named(case.extension()),
+            probabilities: args.probabilities.then(|| named("_probabilities.nii.gz")),
+        }
+    }
+
+    fn all(&self) -> impl Iterator<Item = &PathBuf> {
+        iter::once(&self.labels).chain(&self.probabilities)
+    }
+}
+
 fn predict(
     predictor: &Predictor,
-    case: &data::ImageFiles,
-    path: &Path,
-    probabilities: bool,
-) -> anyhow::Result<Vec<PathBuf>> {
-    let prediction: Prediction = predictor.predict(&case.read()?)?;
-    let labels = prediction.labels()?;
-    let mut written = vec![path.to_owned()];
-    data::write_label_map(path, &labels)?;
-    if probabilities {
-        let path = path.with_file_name(format!("{}_probabilities.nii.gz", case.id));
-        data::write_soft_labels(&path, &prediction.probabilities()?)?;
-        written.push(path);
+    case: &ImageFiles,
+    files: &Files,
+    wanted: &[PathBuf],
+) -> anyhow::Result<()> {
+    let prediction = predictor.predict(&case.read()?)?;
+    if wanted.contains(&files.labels) {
+        data::write_label_map(&files.labels, &prediction.labels()?)?;
     }
-    Ok(written)
+    if let Some(path) = files.probabilities.as_ref().filter(|path| wanted.contains(path)) {
+        data::write_soft_labels(path, &prediction.probabilities()?)?;
+    }
+    Ok(())
 }
 
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "{} files written to {}, {} kept, {} images failed",
-            self.written.len(),
-            self.output.display(),
-            self.skipped.len(),
-            self.failed.len()
-        )
+        let (written, kept, failed) = (self.written.len(), self.kept.len(), self.failed.len());
+        write!(f, "written to {}: {written}", self.output.display())?;
+        if kept > 0 {
+            write!(f, "\nthere already: {kept}; --overwrite replaces them")?;
+        }
+        if failed > 0 {
+            write!(f, "\nfailed: {failed}")?;
+        }
+        Ok(())
     }
 }

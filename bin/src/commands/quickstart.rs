@@ -14,7 +14,7 @@ use sconce::engine::{
 use sconce::zoo::{self, PackOptions};
 use serde::Serialize;
 
-use crate::output::{Output, Usage};
+use crate::output::Output;
 use crate::progress::{Progress, note};
 
 /// Generate data, train a 3D and a 2D network on soft labels, score, report and pack them
@@ -62,11 +62,7 @@ struct Report {
 pub(crate) fn run(args: &Args) -> anyhow::Result<Output> {
     let root = &args.output;
     if root.read_dir().is_ok_and(|mut entries| entries.next().is_some()) {
-        let message = format!(
-            "{} is not empty; remove it, or name another folder with --output",
-            root.display()
-        );
-        return Err(Usage(message).into());
+        bail!("{} is not empty; remove it, or name another folder with --output", root.display());
     }
     let device = super::train::open(args.device)?;
     let started = Instant::now();

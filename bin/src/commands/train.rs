@@ -5,9 +5,9 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 use sconce::data::Layout as _;
-use sconce::engine::evaluate::Evaluation;
+use sconce::engine::evaluate::{Calibration, Evaluation};
 use sconce::engine::observe::Log;
-use sconce::engine::{DeviceChoice, Observer, Run, RunConfig, RunFolder, train, validate};
+use sconce::engine::{DeviceChoice, Observer, Run, RunConfig, RunFolder, device, train, validate};
 use serde::Serialize;
 
 use crate::output::Output;
@@ -47,9 +47,9 @@ struct Report {
 pub(crate) fn run(args: &Args) -> anyhow::Result<Output> {
     let config = RunConfig::read_with(&args.run, &args.settings)?;
     let dataset = config.data.open(&args.data)?;
-    let device = open(args.device)?;
-    let name = args.output.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    let name = title(&args.output);
     let folder = RunFolder::create(&args.output, args.resume)?;
+    let device = open(args.device)?;
     let run = Run {
         config: &config,
         dataset: dataset.as_ref(),
@@ -58,6 +58,15 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<Output> {
         resume: args.resume,
     };
 
+    note(&format!(
+        "{name}: {} on {} cases of {}, loss {}, {}, {} threads",
+        config.model.name(),
+        dataset.ids().len(),
+        dataset.description().name,
+        config.loss.name(),
+        device::name(&device),
+        rayon::current_num_threads(),
+    ));
     let mut progress = Progress::new(&name);
     let mut log = Log::open(&folder.log())?;
     let mut observers: [&mut dyn Observer; 2] = [&mut progress, &mut log];
@@ -92,7 +101,7 @@ impl fmt::Display for Report {
         if self.stopped {
             return write!(
                 f,
-                "stopped after {} epochs; go on with --resume --output {output}",
+                "stopped after {} epochs; the same command with --resume goes on",
                 self.epochs
             );
         }
@@ -105,38 +114,52 @@ impl fmt::Display for Report {
     }
 }
 
-/// The scores of an evaluation as a small table.
+/// The scores of an evaluation as a small table: means over the cases.
 pub(super) fn write_scores(f: &mut fmt::Formatter<'_>, evaluation: &Evaluation) -> fmt::Result {
     let metrics: Vec<&String> = evaluation
         .definitions
         .keys()
         .filter(|name| evaluation.masks.values().any(|scores| scores.contains_key(*name)))
         .collect();
-    write!(f, "{:<16}", format!("{} cases", evaluation.cases.len()))?;
+    let number = |mean: Option<f64>| mean.map_or("–".to_owned(), |mean| format!("{mean:.4}"));
+    let cases = evaluation.cases.len();
+    write!(f, "{:<16}", format!("{cases} case{}", if cases == 1 { "" } else { "s" }))?;
     for metric in &metrics {
-        write!(f, " {metric:>10}")?;
+        let unit = evaluation.definitions.get(*metric).map_or("", |definition| &definition.unit);
+        write!(f, " {:>10}", format!("{metric} {unit}").trim_end())?;
     }
     writeln!(f)?;
-    for (class, scores) in &evaluation.masks {
+    // The mean of the classes comes last, and says nothing where there is one class alone.
+    let mean = (evaluation.classes.len() > 1).then(|| MEAN.to_owned());
+    let mut undefined = Vec::new();
+    for class in evaluation.classes.iter().chain(&mean) {
+        let Some(scores) = evaluation.masks.get(class) else { continue };
         write!(f, "{class:<16}")?;
         for metric in &metrics {
-            let mean = scores.get(*metric).and_then(|aggregate| aggregate.mean);
-            write!(f, " {:>10}", mean.map_or("–".to_owned(), |mean| format!("{mean:.4}")))?;
+            let aggregate = scores.get(*metric);
+            write!(f, " {:>10}", number(aggregate.and_then(|aggregate| aggregate.mean)))?;
+            if let Some(aggregate) = aggregate.filter(|it| it.undefined > 0 && class != MEAN) {
+                undefined.push(format!("{metric} of {class} in {}", aggregate.undefined));
+            }
         }
         writeln!(f)?;
     }
-    if !evaluation.probabilities.is_empty() {
-        let each = evaluation.probabilities.iter().map(|(name, aggregate)| {
-            let mean = aggregate.mean.map_or("–".to_owned(), |mean| format!("{mean:.4}"));
-            format!("{name} {mean}")
-        });
-        writeln!(f, "{}", each.collect::<Vec<_>>().join("  "))?;
+    if !undefined.is_empty() {
+        writeln!(f, "undefined, and left out: {}", undefined.join(", "))?;
     }
-    if let Some(calibration) = &evaluation.calibration {
-        writeln!(f, "calibration ({}): ECE {:.4}", calibration.voxels, calibration.ece)?;
+    if !evaluation.probabilities.is_empty() {
+        let each = evaluation.probabilities.iter();
+        let each = each.map(|(name, aggregate)| format!("{name} {}", number(aggregate.mean)));
+        writeln!(f, "{:<16} {}", "probabilities", each.collect::<Vec<_>>().join("  "))?;
+    }
+    if let Some(Calibration { ece, brier, nll, .. }) = &evaluation.calibration {
+        writeln!(f, "{:<16} brier {brier:.4}  ece {ece:.4}  nll {nll:.4}", "pooled voxels")?;
     }
     Ok(())
 }
+
+/// What the mean over classes is called in an evaluation.
+const MEAN: &str = "mean";
 
 /// The folder's own name, for titles.
 pub(super) fn title(folder: &Path) -> String {

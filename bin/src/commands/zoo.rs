@@ -3,11 +3,13 @@
 use std::fmt;
 use std::path::PathBuf;
 
+use anyhow::bail;
 use sconce::engine::DeviceChoice;
 use sconce::zoo::{self, PackOptions, Summary, Verification};
 use serde::Serialize;
 
 use crate::output::Output;
+use crate::resolve::resolve;
 
 /// List, pack, verify and show model folders
 #[derive(Debug, clap::Subcommand)]
@@ -15,7 +17,7 @@ pub(crate) enum Command {
     /// List the models below a folder
     List {
         /// Where to look
-        #[arg(default_value = "zoo/models")]
+        #[arg(default_value = "zoo/models", value_name = "DIR")]
         root: PathBuf,
     },
     /// Make a model folder of a finished run
@@ -37,24 +39,27 @@ pub(crate) enum Command {
     },
     /// Check a model's files, and that it computes here what it computed where it was made
     Verify {
-        /// Model folders
-        #[arg(required = true)]
-        models: Vec<PathBuf>,
+        /// Model folders, or hub:owner/name[@revision]
+        #[arg(required = true, value_name = "MODEL")]
+        models: Vec<String>,
         /// auto, cpu, cuda, cuda:N or metal
         #[arg(long, default_value_t, value_name = "DEVICE")]
         device: DeviceChoice,
     },
     /// Show what a model is
     Show {
-        /// The model folder
-        model: PathBuf,
+        /// A model folder, or hub:owner/name[@revision]
+        model: String,
     },
 }
 
 pub(crate) fn run(command: &Command) -> anyhow::Result<Output> {
     match command {
+        Command::List { root } if !root.is_dir() => {
+            bail!("there is no folder {}; give one with model folders in it", root.display())
+        }
         Command::List { root } => Ok(Output::of(&List(zoo::list(root)?))),
-        Command::Show { model } => Ok(Output::of(&zoo::show(model)?)),
+        Command::Show { model } => Ok(Output::of(&zoo::show(&resolve(model)?)?)),
         Command::Pack { run, output, name, license, description } => {
             let title = || super::train::title(output);
             let options = PackOptions {
@@ -66,10 +71,12 @@ pub(crate) fn run(command: &Command) -> anyhow::Result<Output> {
             Ok(Output::of(&zoo::pack(run, output, &options)?))
         }
         Command::Verify { models, device } => {
+            let folders =
+                models.iter().map(|model| resolve(model)).collect::<Result<Vec<_>, _>>()?;
             let device = super::train::open(*device)?;
             let mut rows = Vec::new();
-            for model in models {
-                rows.push(zoo::verify(model, &device)?);
+            for folder in folders {
+                rows.push(zoo::verify(&folder, &device)?);
             }
             let failed = rows.iter().any(|row| !row.ok());
             Ok(Output::of(&Verified(rows)).failing_if(failed))
