@@ -16,12 +16,19 @@ use crate::Result;
 /// How many bytes one byte of a deflate stream can stand for, at most.
 const RATIO: u64 = 1032;
 
+/// The last chunk: its name and its checksum.
+const END: &[u8] = b"IEND\xae\x42\x60\x82";
+
 pub(crate) fn meta(bytes: &[u8]) -> Result<Meta, Trouble> {
     let decoder = PngDecoder::new(Cursor::new(bytes)).map_err(Trouble::damaged)?;
     picture::meta(&decoder)
 }
 
 pub(crate) fn decode<V: Voxel>(bytes: &[u8]) -> Result<Decoded<V>, Trouble> {
+    // Decoders stop at the last pixel; only the end marker shows that nothing was lost.
+    if !bytes.windows(END.len()).rev().any(|window| window == END) {
+        return Err(Trouble::damaged("it has no end marker: the file is cut short"));
+    }
     if V::LABEL {
         return decode_labels(bytes);
     }

@@ -2,7 +2,19 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
+mod checks;
+mod config;
+mod damage;
+mod folder;
 mod golden;
+mod nnunet;
+mod pairs;
+#[cfg(feature = "parquet")]
+mod parquet;
+mod phantom;
+mod raters;
+mod round_trip;
+mod samples;
 
 use peak_alloc::PeakAlloc;
 

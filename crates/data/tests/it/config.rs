@@ -1,0 +1,39 @@
+use sconce_data::{LayoutConfig, recognize};
+
+use crate::folder::Folder;
+
+#[test]
+fn every_layout_survives_its_own_config_file() {
+    assert_eq!(&LayoutConfig::NAMES[..4], ["nnunet_raw", "pairs", "raters", "phantom"]);
+    for layout in LayoutConfig::defaults() {
+        let text = toml::to_string(&layout).unwrap();
+        assert_eq!(toml::from_str::<LayoutConfig>(&text).unwrap(), layout, "{text}");
+        let empty: LayoutConfig = toml::from_str(&format!("[{}]", layout.name())).unwrap();
+        assert_eq!(empty, layout);
+    }
+}
+
+#[test]
+fn mistakes_in_a_config_file_are_pointed_at() {
+    let message = |text: &str| toml::from_str::<LayoutConfig>(text).unwrap_err().to_string();
+
+    let unknown = message("[pairs]\nimages = \"a/{id}.png\"\n");
+    assert!(unknown.contains("line 2, column 1"), "{unknown}");
+    assert!(unknown.contains("unknown field `images`"), "{unknown}");
+    let open = message("[raters]\nimage = \"a/{id.png\"\n");
+    assert!(open.contains("line 2, column 9") && open.contains("braces"), "{open}");
+    let ambiguous = message("[pairs]\nlabel = [\"{a}{b}.png\"]\n");
+    assert!(ambiguous.contains("leaves open where a {name} ends"), "{ambiguous}");
+}
+
+#[test]
+fn folders_that_say_what_they_are_are_recognized() {
+    let folder = Folder::new();
+    assert!(recognize(folder.root()).unwrap_err().to_string().contains("nothing in it says"));
+    folder.text("dataset.json", "{}");
+    assert_eq!(recognize(folder.root()).unwrap().name(), "nnunet_raw");
+    folder.text("layout.json", r#"{"raters": {"group": "{id}"}}"#);
+    assert_eq!(recognize(folder.root()).unwrap().name(), "raters");
+    folder.text("layout.json", r#"{"raters": {"groups": 1}}"#);
+    assert!(recognize(folder.root()).unwrap_err().to_string().contains("unknown field"));
+}
