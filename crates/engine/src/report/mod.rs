@@ -26,7 +26,7 @@ mod tables;
 mod text;
 
 use crate::EpochSummary;
-use crate::evaluate::{Calibration, CaseScores, Definition, Evaluation};
+use crate::evaluate::{Aggregate, Calibration, CaseScores, Definition, Evaluation};
 
 pub use self::charts::reliability_svg;
 pub use self::folders::of_folders;
@@ -127,6 +127,20 @@ fn classes(evaluations: &[Evaluation]) -> Vec<&str> {
         classes.push(MEAN);
     }
     classes
+}
+
+/// What a score of a class came to in an evaluation; [`MEAN`] of one class is that class.
+fn aggregate<'a>(evaluation: &'a Evaluation, class: &str, score: &str) -> Option<&'a Aggregate> {
+    let class = match evaluation.classes.as_slice() {
+        [one] if class == MEAN => one,
+        _ => class,
+    };
+    evaluation.masks.get(class)?.get(score)
+}
+
+/// Whether an evaluation is of a class at all: where it is not, nothing is undefined either.
+fn covers(evaluation: &Evaluation, class: &str) -> bool {
+    class == MEAN || evaluation.classes.iter().any(|own| own == class)
 }
 
 /// A finite score of a case; for the class [`MEAN`], if the case does not list it, the mean over

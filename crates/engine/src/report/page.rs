@@ -2,7 +2,8 @@
 
 use super::text::{count, escape, label, number, number_like, plural, put};
 use super::{
-    MEAN, ReportInput, SERIES, charts, definition, mask_scores, primary, probability_scores, tables,
+    MEAN, ReportInput, SERIES, aggregate, charts, definition, mask_scores, primary,
+    probability_scores, tables,
 };
 use crate::evaluate::{Aggregate, Calibration, Evaluation};
 
@@ -101,7 +102,7 @@ fn cards(evaluations: &[Evaluation]) -> String {
         let name = if several { format!("{}, mean", label(score)) } else { label(score) };
         let values: Vec<_> = evaluations
             .iter()
-            .map(|evaluation| headline(overall(evaluation, score), unit(score)))
+            .map(|evaluation| headline(aggregate(evaluation, MEAN, score), unit(score)))
             .collect();
         cards += &tables::card(evaluations, &name, tip(score), &values);
     }
@@ -134,17 +135,8 @@ fn cards(evaluations: &[Evaluation]) -> String {
     )
 }
 
-/// A score over the mean of classes, or over the one class that there is.
-fn overall<'a>(evaluation: &'a Evaluation, score: &str) -> Option<&'a Aggregate> {
-    let class = match evaluation.classes.as_slice() {
-        [one] if !evaluation.masks.contains_key(MEAN) => one.as_str(),
-        _ => MEAN,
-    };
-    evaluation.masks.get(class)?.get(score)
-}
-
-fn headline<'a>(aggregate: Option<&Aggregate>, unit: &'a str) -> (Option<f64>, &'a str, String) {
-    let Some(aggregate) = aggregate else {
+fn headline<'a>(found: Option<&Aggregate>, unit: &'a str) -> (Option<f64>, &'a str, String) {
+    let Some(aggregate) = found else {
         return (None, unit, "not evaluated".to_owned());
     };
     let cases = aggregate.defined + aggregate.undefined;

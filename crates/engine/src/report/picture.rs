@@ -231,7 +231,7 @@ impl Picture {
     }
 
     fn legend(&self, contour: &Contour) -> String {
-        let absent = if contour.mask.iter().any(|set| *set) { "" } else { " (not in this slice)" };
+        let absent = if contour.mask.iter().any(|set| *set) { "" } else { " (none here)" };
         format!(
             "<li><svg class=\"swatch\" viewBox=\"0 0 24 10\" aria-hidden=\"true\"><path class=\"{}\" \
              d=\"M1 5H23\"/></svg>{}{absent}</li>",
@@ -362,7 +362,7 @@ mod tests {
 
         let figure = picture.with_contour(contour).unwrap().figure(0);
 
-        assert!(figure.contains("rater 1 (not in this slice)") && !figure.contains("<use"));
+        assert!(figure.contains("rater 1 (none here)") && !figure.contains("<use"));
     }
 
     #[test]

@@ -6,7 +6,8 @@ use volume::{Grid, Image, Label, LabelMap, Orientation, SoftLabelMap};
 
 use super::{Contour, Exemplar, MEAN, Picture, Role, exemplars, primary, text, value, window};
 use crate::evaluate::{Evaluation, Reference};
-use crate::{Predictor, Result};
+use crate::label_space::foreground_labels;
+use crate::{LabelSpace, Predictor, Result};
 
 /// A case with what is known of it and what was predicted, all on one grid.
 #[derive(Clone, Copy, Debug)]
@@ -27,6 +28,9 @@ pub struct Snapshot<'a> {
     pub channels: &'a [String],
     /// The classes, background first.
     pub classes: &'a [Class],
+    /// Whether classes may overlap, so that labels are those of their
+    /// [values](data::Class::values).
+    pub regions: bool,
     /// The names of the raters, where there are several.
     pub raters: &'a [String],
 }
@@ -81,7 +85,9 @@ impl Snapshot<'_> {
         let mut picture = Picture::new(self.title, caption, gray, [spacing[0], spacing[1]])?;
 
         let several = self.classes.len() > 2;
-        for (index, class) in (1u16..).zip(self.classes.iter().skip(1)) {
+        let foreground = foreground_labels(self.classes, self.regions);
+        let named = foreground.iter().zip(self.classes.iter().skip(1));
+        for (at, (members, class)) in named.enumerate() {
             let lines = raters
                 .iter()
                 .enumerate()
@@ -92,9 +98,8 @@ impl Snapshot<'_> {
                 ]);
             for (name, role, mask) in lines {
                 let name = if several { format!("{}, {name}", class.name) } else { name };
-                let mask = mask.slice(cut).mapv(|label| label == index);
-                let class = usize::from(index) - 1;
-                picture = picture.with_contour(Contour { name, role, class, mask })?;
+                let mask = mask.slice(cut).mapv(|label| members.contains(&label));
+                picture = picture.with_contour(Contour { name, role, class: at, mask })?;
             }
         }
         let Some(probabilities) = self.probabilities else { return Ok(picture) };
@@ -108,8 +113,11 @@ impl Snapshot<'_> {
     }
 
     fn rater(&self, index: usize) -> String {
-        let number = || format!("rater {}", index + 1);
-        self.raters.get(index).cloned().unwrap_or_else(number)
+        match self.raters.get(index) {
+            Some(name) if name.to_lowercase().contains("rater") => name.clone(),
+            Some(name) => format!("rater {name}"),
+            None => format!("rater {}", index + 1),
+        }
     }
 }
 
@@ -124,11 +132,12 @@ pub fn pictures(
     evaluation: &Evaluation,
 ) -> Result<Vec<Picture>> {
     let (config, description) = (predictor.config(), dataset.description());
+    let space = LabelSpace::of(description)?;
     let mut pictures = Vec::new();
     for (exemplar, id) in exemplars(evaluation) {
         let case = dataset.read(id)?;
         let Some(label) = &case.label else { continue };
-        let reference = Reference::of(label, config.classes.len(), description.ignore)
+        let reference = Reference::of(label, space.labels(), description.ignore)
             .map_err(|error| error.in_case(id))?;
         let prediction = predictor.predict_case(&case)?;
         let (labels, probabilities) = (prediction.labels()?, prediction.probabilities().ok());
@@ -146,6 +155,7 @@ pub fn pictures(
             probabilities: probabilities.as_ref(),
             channels: &config.channels,
             classes: &config.classes,
+            regions: config.has_regions(),
             raters: &description.raters,
         };
         pictures.push(snapshot.picture().map_err(|error| error.in_case(id))?);
@@ -217,10 +227,10 @@ fn gray(image: &ArrayView4<'_, f32>, channels: &[String], view: View) -> Array2<
     channel(0)
 }
 
-/// Where the foreground of all masks lies, with as much again around it, at least 96 pixels along
+/// Where the foreground of all masks lies, with as much again around it, at least 64 pixels along
 /// each axis; the whole slice where that is most of it, or where there is no foreground.
 fn neighborhood(masks: impl Iterator<Item = Array2<bool>>) -> [(usize, usize); 2] {
-    const LEAST: usize = 96;
+    const LEAST: usize = 64;
     let (mut low, mut high, mut size) = ([usize::MAX; 2], [0; 2], [0; 2]);
     for mask in masks {
         size = [mask.dim().0, mask.dim().1];
@@ -272,6 +282,7 @@ mod tests {
             reference: &reference,
             labels,
             probabilities: None,
+            regions: false,
             channels: &["CT".to_owned()],
             classes: &classes,
             raters: &[],
@@ -346,9 +357,9 @@ mod tests {
         };
 
         let cut = |masks: Vec<Array2<bool>>| neighborhood(masks.into_iter());
-        assert_eq!(cut(vec![mask(512, 256)]), [(208, 304); 2]);
-        assert_eq!(cut(vec![mask(512, 0)]), [(0, 96); 2]);
-        assert_eq!(cut(vec![mask(512, 511)]), [(416, 512); 2]);
+        assert_eq!(cut(vec![mask(512, 256)]), [(224, 288); 2]);
+        assert_eq!(cut(vec![mask(512, 0)]), [(0, 64); 2]);
+        assert_eq!(cut(vec![mask(512, 511)]), [(448, 512); 2]);
         assert_eq!(cut(vec![mask(512, 10), mask(512, 300)]), [(0, 512); 2]);
         assert_eq!(cut(vec![mask(64, 3)]), [(0, 64); 2]);
         assert_eq!(cut(vec![Array2::from_elem((512, 512), false)]), [(0, 512); 2]);

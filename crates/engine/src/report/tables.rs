@@ -1,7 +1,9 @@
 //! The tables of a report.
 
 use super::text::{UNDEFINED, count, escape, label, number, number_like, put, quantity};
-use super::{MEAN, classes, definition, mask_scores, primary, probability_scores, value};
+use super::{
+    MEAN, aggregate, classes, covers, definition, mask_scores, primary, probability_scores, value,
+};
 use crate::evaluate::{Aggregate, CaseScores, Evaluation};
 
 /// A table with a caption; `head` is a row of `th`, `body` rows.
@@ -37,8 +39,8 @@ fn cell(value: Option<f64>) -> String {
 }
 
 /// A score over all cases: mean ± sd, and beneath median and counts.
-fn aggregate(aggregate: Option<&Aggregate>) -> String {
-    let Some(aggregate) = aggregate else {
+fn summed_up(found: Option<&Aggregate>) -> String {
+    let Some(aggregate) = found else {
         return format!("<td>{UNDEFINED}</td>");
     };
     let spread = aggregate
@@ -75,9 +77,11 @@ pub(super) fn by_class(evaluations: &[Evaluation]) -> String {
     }
     let mut body = String::new();
     for class in classes(evaluations) {
-        for (index, evaluation) in evaluations.iter().enumerate() {
+        let models = || evaluations.iter().enumerate().filter(|(_, one)| covers(one, class));
+        let first = models().next().map(|(index, _)| index);
+        for (index, evaluation) in models() {
             let shown = if class == MEAN { "mean over classes" } else { class };
-            let group = if index == 0 { "first" } else { "next" };
+            let group = if Some(index) == first { "first" } else { "next" };
             let mean = if class == MEAN { " mean" } else { "" };
             put!(body, "<tr class=\"{group}{mean}\">");
             put!(body, "<th scope=\"row\" class=\"text\">{}</th>", escape(shown));
@@ -85,8 +89,7 @@ pub(super) fn by_class(evaluations: &[Evaluation]) -> String {
                 body += &name_cell(evaluation, index);
             }
             for score in &scores {
-                let found = evaluation.masks.get(class).and_then(|class| class.get(*score));
-                body += &aggregate(found);
+                body += &summed_up(aggregate(evaluation, class, score));
             }
             body += "</tr>\n";
         }
@@ -122,7 +125,7 @@ pub(super) fn probabilities(evaluations: &[Evaluation]) -> String {
             put!(body, "<td>{voxels}</td>");
         }
         for score in &scores {
-            body += &aggregate(evaluation.probabilities.get(*score));
+            body += &summed_up(evaluation.probabilities.get(*score));
         }
         body += "</tr>\n";
     }

@@ -165,3 +165,19 @@ fn exemplars_are_best_median_and_worst_without_repetition() {
     assert_eq!(of(&[0.5, 0.4]), ["Best case_000", "Worst case_001"]);
     assert_eq!(of(&[0.5, 0.4, 0.9, 0.8]), ["Best case_002", "Median case_000", "Worst case_001"]);
 }
+
+#[test]
+fn models_of_other_classes_leave_no_rows_of_undefined_values() {
+    let mut other = example::evaluation("other", &[Some(0.5)]);
+    other.classes = vec!["lesion".to_owned()];
+    other.cases[0].masks = [("lesion".to_owned(), other.cases[0].masks["organ"].clone())].into();
+    other.masks = [("lesion".to_owned(), other.masks["organ"].clone())].into();
+    let evaluations = vec![example::evaluation("model", &[Some(0.25)]), other];
+
+    let page = html(&ReportInput { evaluations, ..ReportInput::default() });
+
+    // One row for each class, and both models in that of the mean.
+    assert_eq!(page.matches("<tr class=\"first").count(), 3);
+    assert_eq!(page.matches("<tr class=\"next").count(), 1);
+    assert!(!page.contains("<br>n&nbsp;0") && !page.contains(">n 0"), "{page}");
+}

@@ -6,7 +6,7 @@ use super::{Axis, frame};
 use crate::evaluate::Evaluation;
 use crate::report::svg::{Anchor, Svg};
 use crate::report::text::{UNDEFINED, label, number};
-use crate::report::{MEAN, SERIES};
+use crate::report::{MEAN, SERIES, covers};
 
 const WIDTH: f64 = 440.0;
 const LEFT: f64 = 8.0;
@@ -33,14 +33,14 @@ pub(in crate::report) fn strips(evaluations: &[Evaluation], score: &str) -> Opti
     } else {
         x
     };
-    let headings = rows.iter().filter(|row| row.series == 0).count();
+    let headings = rows.iter().filter(|row| row.heads).count();
     let height = HEADING * headings as f64 + ROW * rows.len() as f64;
     let y = Axis { values: [0.0, 1.0], places: [height + 8.0, 4.0] };
     let mut svg = Svg::new(WIDTH, height + 46.0);
     frame(&mut svg, &x, &y, [&label(score), ""], [&x.ticks(5), &[]]);
     let mut top = 4.0;
     for row in &rows {
-        if row.series == 0 {
+        if row.heads {
             svg.text("class", [LEFT + 6.0, top + 14.0], Anchor::Start, row.class);
             top += HEADING;
         }
@@ -54,6 +54,8 @@ struct Row<'a> {
     class: &'a str,
     model: &'a str,
     series: usize,
+    /// Whether it is the first row of its class.
+    heads: bool,
     /// Sorted; each with the case that it is of.
     values: Vec<(f64, &'a str)>,
     undefined: usize,
@@ -62,7 +64,11 @@ struct Row<'a> {
 fn rows<'a>(evaluations: &'a [Evaluation], score: &str) -> Vec<Row<'a>> {
     let mut rows = Vec::new();
     for class in crate::report::classes(evaluations) {
+        let mut heads = true;
         for (series, evaluation) in evaluations.iter().enumerate() {
+            if !covers(evaluation, class) {
+                continue;
+            }
             let mut values = Vec::new();
             for case in &evaluation.cases {
                 let value = crate::report::value(case, class, score);
@@ -71,7 +77,9 @@ fn rows<'a>(evaluations: &'a [Evaluation], score: &str) -> Vec<Row<'a>> {
             values.sort_by(|a, b| a.0.total_cmp(&b.0));
             let undefined = evaluation.cases.len() - values.len();
             let class = if class == MEAN { "mean over classes" } else { class };
-            rows.push(Row { class, model: &evaluation.name, series, values, undefined });
+            let model = &evaluation.name;
+            rows.push(Row { class, model, series, heads, values, undefined });
+            heads = false;
         }
     }
     rows
