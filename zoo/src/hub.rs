@@ -13,6 +13,7 @@ const FILES: &[&str] = &[
     "README.md",
     "calibration.json",
     "config.json",
+    "eval/raw.json",
     "eval/summary.json",
     "golden.safetensors",
     "model.safetensors",

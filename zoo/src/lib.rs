@@ -9,6 +9,7 @@
 //! ├── run.toml              the settings that it was trained with, where they are known
 //! ├── calibration.json      how its temperature was found, where one was fitted
 //! ├── eval/summary.json     the evaluation behind the card, where there is one
+//! ├── eval/raw.json         the same before a temperature was fitted, where it is known
 //! ├── golden.safetensors    a small input, and the logits that it gave where it was packed
 //! ├── LICENSE
 //! └── SHA256SUMS            the hash of every other file; `sha256sum -c` reads it

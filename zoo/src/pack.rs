@@ -59,7 +59,8 @@ pub struct Packed {
 /// Makes a model folder of a finished run, or of another folder that holds a network.
 ///
 /// The folder appears whole or not at all: it is written under another name beside `output`,
-/// verified, and renamed. Packing the same run twice makes byte-identical folders.
+/// verified, and renamed. Packing the same run twice makes byte-identical folders. Pictures of cases
+/// stay in the run: they show patients.
 ///
 /// # Errors
 ///
@@ -107,6 +108,10 @@ fn write_all(run: &Path, folder: &Path, options: &PackOptions, license: License)
         let path = folder.join("eval");
         fs::create_dir(&path).map_err(Error::io(&path))?;
         write_json(&path.join("summary.json"), evaluation)?;
+        let raw = run.validation().join("raw.json");
+        if options.evaluation.is_none() && raw.exists() {
+            write_json(&path.join("raw.json"), &read_json::<Evaluation>(&raw)?)?;
+        }
     }
     let path = folder.join("LICENSE");
     match &options.license_text {

@@ -11,11 +11,13 @@ use serde_json::json;
 /// A run folder with a 2D U-Net whose weights the seed determines.
 pub(crate) fn run(folder: &Path, seed: u64) -> anyhow::Result<PathBuf> {
     let run = folder.join(format!("run-{seed}"));
-    trained(seed)?.save_into(&run)?;
+    network(&run, seed, 2)?;
     fs::write(run.join("run.toml"), "schema = 1\n")?;
     fs::write(run.join("calibration.json"), "{\"temperature\": 1.5}\n")?;
     fs::create_dir(run.join("validation"))?;
-    engine::file::write_json(&run.join("validation").join("summary.json"), &evaluation())?;
+    for name in ["summary.json", "raw.json"] {
+        engine::file::write_json(&run.join("validation").join(name), &evaluation())?;
+    }
     Ok(run)
 }
 
@@ -36,21 +38,13 @@ pub(crate) fn packed(folder: &Path, seed: u64, name: &str) -> anyhow::Result<Pat
     Ok(model)
 }
 
-struct Network(Trained);
-
-impl Network {
-    fn save_into(&self, run: &Path) -> anyhow::Result<()> {
-        fs::create_dir_all(run)?;
-        Ok(self.0.save(run)?)
-    }
-}
-
-fn trained(seed: u64) -> anyhow::Result<Network> {
+/// A folder with a U-Net of that rank and nothing else.
+pub(crate) fn network(folder: &Path, seed: u64, rank: usize) -> anyhow::Result<()> {
     let config: NetworkConfig = serde_json::from_value(json!({
         "schema": 1,
         "dataset": "Task 01",
         "architecture": { "unet": { "features_per_stage": [4, 8] } },
-        "interface": { "channels": 2, "classes": 3, "rank": 2 },
+        "interface": { "channels": 2, "classes": 3, "rank": rank },
         "activation": "softmax",
         "channels": ["CT", "PET"],
         "classes": [
@@ -62,7 +56,7 @@ fn trained(seed: u64) -> anyhow::Result<Network> {
     }))?;
     let plan = serde_json::from_value(json!({
         "schema": 1,
-        "rank": 2,
+        "rank": rank,
         "canonical": true,
         "transpose": [0, 1, 2],
         "crop_to_nonzero": false,
@@ -71,12 +65,13 @@ fn trained(seed: u64) -> anyhow::Result<Network> {
         "spacing": [5.0, 0.5, 0.75],
         "interpolation": "cubic",
         "median_size": [1.0, 32.0, 32.0],
-        "patch_size": [1, 32, 48],
+        "patch_size": [if rank == 3 { 16 } else { 1 }, 32, 48],
         "batch_size": 2,
     }))?;
     let parameters = nn::Parameters::new(seed, &Device::Cpu);
     config.architecture.build(config.interface, parameters.builder())?;
-    Ok(Network(Trained { config, plan, parameters: parameters.tensors()? }))
+    fs::create_dir_all(folder)?;
+    Ok(Trained { config, plan, parameters: parameters.tensors()? }.save(folder)?)
 }
 
 fn evaluation() -> Evaluation {

@@ -104,7 +104,10 @@ fn files(folder: &Path) -> anyhow::Result<Vec<String>> {
     let mut names = Vec::new();
     for entry in fs::read_dir(folder)? {
         let name = entry?.file_name().to_string_lossy().into_owned();
-        if name == "eval" { names.push("eval/summary.json".to_owned()) } else { names.push(name) }
+        match name.as_str() {
+            "eval" => names.extend(["raw", "summary"].map(|name| format!("eval/{name}.json"))),
+            _ => names.push(name),
+        }
     }
     names.sort();
     Ok(names)

@@ -4,7 +4,7 @@ use std::path::Path;
 use candle::Device;
 use sconce_zoo::{self as zoo, PackOptions};
 
-use crate::fixture::{options, packed, run};
+use crate::fixture::{self, options, packed, run};
 
 #[test]
 fn a_packed_run_verifies_and_loads() -> anyhow::Result<()> {
@@ -20,6 +20,7 @@ fn a_packed_run_verifies_and_loads() -> anyhow::Result<()> {
             "README.md",
             "calibration.json",
             "config.json",
+            "eval/raw.json",
             "eval/summary.json",
             "golden.safetensors",
             "model.safetensors",
@@ -37,6 +38,24 @@ fn a_packed_run_verifies_and_loads() -> anyhow::Result<()> {
         let (one, two) = (tensor.flatten_all()?, after.parameters[name].flatten_all()?);
         assert_eq!(one.to_vec1::<f32>()?, two.to_vec1::<f32>()?, "{name}");
     }
+    Ok(())
+}
+
+#[test]
+fn volumes_are_as_good_as_slices() -> anyhow::Result<()> {
+    let folder = tempfile::tempdir()?;
+    let (run, model) = (folder.path().join("run"), folder.path().join("model"));
+    fixture::network(&run, 1, 3)?;
+
+    zoo::pack(&run, &model, &options())?;
+
+    let verification = zoo::verify(&model, &Device::Cpu)?;
+    assert!(verification.ok(), "{verification}");
+    let golden = engine::weights::load_tensors(&model.join("golden.safetensors"))?;
+    assert_eq!(golden["input"].dims(), [2, 8, 8, 8]);
+    assert_eq!(golden["logits"].dims(), [3, 8, 8, 8]);
+    let card = fs::read_to_string(model.join("README.md"))?;
+    assert!(card.contains("| patch | 16 × 32 × 48 voxels |"), "{card}");
     Ok(())
 }
 
