@@ -228,14 +228,14 @@ fn scores_text(evaluation: &Evaluation) -> String {
 
 /// What a card says of itself: the name and the license.
 pub(crate) fn name_and_license(card: &str) -> (Option<String>, Option<String>) {
-    let name = card.lines().find_map(|line| line.strip_prefix("# ")).map(|name| name.trim());
+    let name = card.lines().find_map(|line| line.strip_prefix("# ")).map(as_written);
     let front = card.strip_prefix("---\n").and_then(|rest| rest.split_once("\n---"));
     let license = front.and_then(|(yaml, _)| {
         yaml.lines()
             .find_map(|line| line.strip_prefix("license:"))
             .map(|value| value.trim().trim_matches(['"', '\'']).to_owned())
     });
-    (name.filter(|name| !name.is_empty()).map(str::to_owned), license)
+    (name.filter(|name| !name.is_empty()), license)
 }
 
 fn line(yaml: &mut String, key: &str, value: &str) {
@@ -302,6 +302,16 @@ fn plain(text: &str) -> String {
     plain
 }
 
+/// The text that [`plain`] was made from.
+fn as_written(plain: &str) -> String {
+    let mut text = String::with_capacity(plain.len());
+    let mut characters = plain.trim().chars();
+    while let Some(character) = characters.next() {
+        text.extend(if character == '\\' { characters.next() } else { Some(character) });
+    }
+    text.replace("&lt;", "<")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -312,6 +322,7 @@ mod tests {
         assert_eq!(quoted("a: \"b\"\n"), "\"a: \\\"b\\\"\\n\"");
         assert_eq!(slug("MSD Task04_Hippocampus!"), "msd-task04-hippocampus");
         assert_eq!(slug("…"), "unnamed");
+        assert_eq!(as_written(&plain("a|b_<c>\\#1")), "a|b_<c>\\#1");
     }
 
     #[test]

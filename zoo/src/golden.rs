@@ -121,7 +121,7 @@ fn input(model: &dyn Model) -> Result<Tensor> {
     Ok(Tensor::from_vec(values, (channels, size[0], size[1], size[2]), &Device::Cpu)?)
 }
 
-/// The `index`-th of numbers in `[-1, 1)` that look random: the output function of SplitMix64
+/// The `index`-th of numbers in `[-1, 1)` that look random: the output function of `SplitMix64`
 /// (Steele, Lea, Flood: *Fast Splittable Pseudorandom Number Generators*, OOPSLA 2014), of which
 /// the upper 24 bits are exact in `f32`.
 fn symmetric(index: u64) -> f32 {
