@@ -23,12 +23,10 @@ use crate::progress::note;
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 /// Medical image segmentation: train, predict, evaluate, publish
-///
-/// Research software, not a medical device.
 #[derive(Debug, Parser)]
-#[command(name = "sconce", version, max_term_width = 100)]
+#[command(name = "sconce", version, after_help = "Research software, not a medical device.")]
 struct Cli {
-    /// How to print the result: for people, or for programs
+    /// Print for people or for programs
     #[arg(long, global = true, value_enum, default_value_t, value_name = "FORMAT")]
     #[arg(display_order = 900)]
     format: Format,

@@ -67,8 +67,11 @@ pub(crate) fn one_line(error: &anyhow::Error) -> String {
     let mut remedy = None;
     for cause in error.chain() {
         remedy = remedy.or(cause.downcast_ref().and_then(what_helps));
-        let text = flat(&cause.to_string());
-        if line.contains(&text) {
+        let text = cause.to_string();
+        // The last line of an error of several is its message.
+        let said = text.lines().last().is_some_and(|last| line.contains(&flat(last)));
+        let text = flat(&text);
+        if said || line.contains(&text) {
             continue;
         }
         if !line.is_empty() {
@@ -87,12 +90,15 @@ pub(crate) fn one_line(error: &anyhow::Error) -> String {
 fn flat(text: &str) -> String {
     let lines = text.lines().take_while(|line| !line.trim_start().starts_with("0: "));
     let words = lines.flat_map(str::split_whitespace).collect::<Vec<_>>().join(" ");
-    match words.rsplit_once(" (os error ") {
-        Some((before, number)) if number.trim_end_matches(')').parse::<u32>().is_ok() => {
-            before.to_owned()
+    let mut parts = words.split(" (os error ");
+    let mut flat = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        match part.split_once(')') {
+            Some((number, rest)) if number.parse::<u32>().is_ok() => flat.push_str(rest),
+            _ => flat.extend([" (os error ", part]),
         }
-        _ => words,
     }
+    flat
 }
 
 fn what_helps(error: &io::Error) -> Option<&'static str> {
@@ -113,8 +119,12 @@ fn what_helps(error: &io::Error) -> Option<&'static str> {
 /// A complaint of clap on one line: what is wrong, what could be meant, and how to call it.
 pub(crate) fn usage_line(error: &clap::Error) -> String {
     let text = error.to_string();
-    let paragraphs = text.split("\n\n").map(flat).filter(|paragraph| !paragraph.is_empty());
-    paragraphs.collect::<Vec<_>>().join("; ").replace("; Usage: ", "; usage: ")
+    let mut paragraphs: Vec<String> = text.split("\n\n").map(flat).collect();
+    paragraphs.retain(|paragraph| !paragraph.is_empty() && !paragraph.starts_with("For more"));
+    if paragraphs.len() == 1 {
+        paragraphs.push("see --help".to_owned());
+    }
+    paragraphs.join("; ").replace("; Usage: ", "; usage: ")
 }
 
 #[cfg(test)]
@@ -128,6 +138,8 @@ mod tests {
         let error = anyhow!("no such file\n  or folder").context("cannot open a.nii");
 
         assert_eq!(one_line(&error), "cannot open a.nii: no such file or folder");
+        let repeated = anyhow!("line 1\n  |\nwrong key").context("line 1: wrong key");
+        assert_eq!(one_line(&repeated), "line 1: wrong key");
         let traced = anyhow!("shapes differ\n   0: candle::Error::bt\n   1: main");
         assert_eq!(one_line(&traced), "shapes differ");
         let repeated: anyhow::Result<()> = Err(anyhow!("a is 3")).context("wrong: a is 3");
@@ -142,6 +154,8 @@ mod tests {
             one_line(&full().context("cannot access a.nii")),
             "cannot access a.nii: No space left on device; make room, or write elsewhere"
         );
+        let inside = anyhow!("cannot read a: gone (os error 2); check the path");
+        assert_eq!(one_line(&inside), "cannot read a: gone; check the path");
         let helped = full().context("cannot write a.nii: disk full; delete something");
         assert!(!one_line(&helped).contains("make room"));
     }

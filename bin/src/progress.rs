@@ -76,8 +76,9 @@ impl Progress {
                 bar.reset_eta();
                 bar.enable_steady_tick(Duration::from_millis(500));
                 self.bar = Some(bar);
-            } else {
-                note(&format!("{} {what}: {} to do", self.label, total - done.min(total)));
+            } else if stage != Stage::Train {
+                // Of training there is a line an epoch.
+                note(&format!("{} {what}: {total} to do", self.label));
                 self.told = Instant::now();
             }
         } else if !self.terminal && done < total && self.told.elapsed() >= BETWEEN_LINES {
@@ -115,16 +116,16 @@ impl Observer for Progress {
             }
             Event::Started { epoch, epochs, iterations, parameters } => {
                 self.say(&format!(
-                    "{}: {parameters} parameters, {} epochs of {iterations} steps{}",
+                    "{}: {parameters} parameters, {epochs} {} of {iterations} steps{}",
                     self.label,
-                    epochs,
+                    if epochs == 1 { "epoch" } else { "epochs" },
                     if epoch > 0 {
                         format!(", going on at epoch {}", epoch + 1)
                     } else {
                         String::new()
                     }
                 ));
-                self.show(Stage::Train, "training", epoch * iterations, epochs * iterations);
+                self.show(Stage::Train, "steps", epoch * iterations, epochs * iterations);
             }
             Event::Step { step, loss, .. } => {
                 self.loss += loss;
@@ -152,7 +153,7 @@ impl Observer for Progress {
                 }
             }
             Event::Predicted { done, total, .. } => {
-                self.show(Stage::Predict, "scoring held-out cases", done, total);
+                self.show(Stage::Predict, "scoring cases", done, total);
             }
             _ => {}
         }

@@ -58,6 +58,9 @@ pub(crate) struct Source {
 
 impl Source {
     fn open(&self) -> anyhow::Result<Box<dyn Dataset>> {
+        if self.path.is_file() {
+            bail!("{} is a file; give a data folder", self.path.display());
+        }
         let layout = match (&self.run, &self.layout) {
             (Some(run), _) => RunConfig::read(run)?.data,
             (None, Some(name)) => LayoutConfig::defaults()

@@ -16,9 +16,8 @@ use crate::progress::Progress;
 use crate::resolve::resolve;
 
 /// Score a trained network on a data set, or label files against reference files
-///
-/// Either --model and --data, or --predictions and --references.
 #[derive(Debug, clap::Args)]
+#[command(after_help = "Give either --model and --data, or --predictions and --references.")]
 pub(crate) struct Args {
     /// A run folder, a model folder, or hub:owner/name[@revision]
     #[arg(long, short, value_name = "MODEL", requires = "data")]
