@@ -3,7 +3,8 @@
 use std::fs::File;
 use std::path::{Path, PathBuf};
 
-use crate::file::create_folder;
+use crate::file::{create_folder, remove_partial};
+use crate::trained::weights_path;
 use crate::{Error, Result};
 
 /// The folder of one run.
@@ -31,10 +32,17 @@ impl RunFolder {
     /// # Errors
     ///
     /// [`Error::Io`]; and [`Error::Settings`], where `resume` is not asked for and the folder
-    /// holds a checkpoint, which would be lost, or where it is asked for and there is none.
+    /// holds a checkpoint or a network, which would be lost, or where it is asked for and there is
+    /// no checkpoint.
     pub fn create(root: &Path, resume: bool) -> Result<Self> {
         let folder = Self { root: root.to_owned() };
         let holds = folder.checkpoint().exists();
+        if !holds && !resume && weights_path(root).exists() {
+            return Err(Error::Settings(format!(
+                "{} holds a trained network already; choose another folder",
+                root.display()
+            )));
+        }
         if holds && !resume {
             return Err(Error::Settings(format!(
                 "{} holds a run already; continue it with --resume, or choose another folder",
@@ -56,16 +64,21 @@ impl RunFolder {
         Self { root: root.to_owned() }
     }
 
-    /// Keeps every other process from training into this folder while the guard lives.
+    /// Keeps every other process from training into this folder while the guard lives, and removes
+    /// what a process that was killed left half-written.
     ///
     /// # Errors
     ///
-    /// [`Error::Settings`], where another process does.
+    /// [`Error::Settings`], where another process trains in it.
     pub fn lock(&self) -> Result<File> {
         let path = self.root.join(".lock");
         let file = File::create(&path).map_err(Error::io(&path))?;
         match file.try_lock() {
-            Ok(()) => Ok(file),
+            Ok(()) => {
+                remove_partial(&self.root)?;
+                remove_partial(&self.validation())?;
+                Ok(file)
+            }
             Err(std::fs::TryLockError::WouldBlock) => Err(Error::Settings(format!(
                 "another process is training in {}; wait for it, or choose another folder",
                 self.root.display()
