@@ -54,7 +54,8 @@ struct Trained {
 #[derive(Debug, Serialize)]
 struct Report {
     output: PathBuf,
-    report: PathBuf,
+    #[serde(rename = "report")]
+    page: PathBuf,
     models: Vec<Trained>,
     seconds: f64,
 }
@@ -71,10 +72,10 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<Output> {
         models.push(one(&part, root, &device).with_context(|| format!("{} failed", part.recipe))?);
     }
     let runs: Vec<PathBuf> = models.iter().map(|model| model.run.clone()).collect();
-    let report = root.join("report.html");
-    file::write_atomic(&report, report::html(&report::of_folders(&runs)?).as_bytes())?;
+    let page = root.join("report.html");
+    file::write_atomic(&page, report::html(&report::of_folders(&runs)?).as_bytes())?;
     let seconds = started.elapsed().as_secs_f64();
-    let output = Report { output: root.clone(), report, models, seconds };
+    let output = Report { output: root.clone(), page, models, seconds };
     let good = |model: &Trained| {
         model.verified && model.organ_dice.is_some_and(|dice| dice >= TARGET_DICE)
     };
@@ -170,7 +171,7 @@ impl fmt::Display for Report {
             "  {root}/runs      settings, plan, log, checkpoint and scores of each training"
         )?;
         writeln!(f, "  {root}/models    the two networks, packed and verified")?;
-        writeln!(f, "  {}   open it in a browser", self.report.display())?;
+        writeln!(f, "  {}   open it in a browser", self.page.display())?;
         writeln!(f, "\nnext:")?;
         writeln!(f, "  sconce zoo show {root}/models/phantom-3d")?;
         writeln!(
