@@ -4,7 +4,7 @@ use candle::{Device, Tensor};
 use losses::Target;
 use preprocess::{Patch, Truth};
 
-use crate::Result;
+use crate::{LabelSpace, Result};
 
 /// Patches of several cases, on the device.
 #[derive(Clone, Debug)]
@@ -17,9 +17,20 @@ pub struct Batch {
     pub ids: Vec<String>,
 }
 
+/// The labels of all patches, one after the other.
+#[derive(Default)]
+struct Labels {
+    /// Class indices.
+    hard: Vec<u32>,
+    /// Masks of regions.
+    masks: Vec<u8>,
+    /// Probabilities of classes or regions.
+    soft: Vec<f32>,
+}
+
 impl Batch {
-    /// Puts patches of one shape together. With `rank` 2, their only slice loses its axis. A
-    /// class index of `classes` or more is ignored: its voxel has weight 0.
+    /// Puts patches of one shape together. With `rank` 2, their only slice loses its axis. An
+    /// ignored voxel, whose label is beyond those of `space`, has weight 0.
     ///
     /// # Errors
     ///
@@ -27,42 +38,36 @@ impl Batch {
     pub fn new(
         patches: Vec<(String, Patch)>,
         rank: usize,
-        classes: usize,
+        space: &LabelSpace,
         device: &Device,
     ) -> Result<Self> {
         let count = patches.len();
-        let mut ids = Vec::with_capacity(count);
-        let (mut images, mut hard, mut soft) = (Vec::new(), Vec::new(), Vec::new());
-        let (mut weights, mut ignores) = (Vec::new(), false);
+        let (mut ids, mut images) = (Vec::with_capacity(count), Vec::new());
+        let (mut labels, mut weights, mut ignores) = (Labels::default(), Vec::new(), false);
         let (mut channels, mut size) = (0, [0; 3]);
         for (id, patch) in patches {
             (channels, size) = (patch.image.shape()[0], patch.size());
             images.extend(patch.image.iter().copied());
-            match patch.truth.weight(classes) {
+            match patch.truth.weight(space.labels()) {
                 Some(weight) => {
                     ignores = true;
                     weights.extend(weight.iter().copied());
                 }
                 None => weights.extend(std::iter::repeat_n(1.0, size.iter().product())),
             }
-            match patch.truth {
-                // An ignored index is no class; its voxel has weight 0, so any class will do.
-                Truth::Hard(indices) => {
-                    hard.extend(indices.iter().map(|&index| {
-                        if usize::from(index) < classes { u32::from(index) } else { 0 }
-                    }))
-                }
-                Truth::Soft(probabilities) => soft.extend(probabilities.iter().copied()),
-            }
+            labels.add(&patch.truth, space);
             ids.push(id);
         }
-        let space = if rank == 2 { &size[1..] } else { &size[..] };
-        let shape = |lead: &[usize]| [lead, space].concat();
+        let own = if rank == 2 { &size[1..] } else { &size[..] };
+        let shape = |lead: &[usize]| [lead, own].concat();
         let images = Tensor::from_vec(images, shape(&[count, channels]), device)?;
-        let mut target = if hard.is_empty() {
-            Target::soft(Tensor::from_vec(soft, shape(&[count, classes]), device)?)
+        let each = shape(&[count, space.channels()]);
+        let mut target = if !labels.hard.is_empty() {
+            Target::hard(Tensor::from_vec(labels.hard, shape(&[count]), device)?)
+        } else if !labels.masks.is_empty() {
+            Target::regions(Tensor::from_vec(labels.masks, each, device)?)
         } else {
-            Target::hard(Tensor::from_vec(hard, shape(&[count]), device)?)
+            Target::soft(Tensor::from_vec(labels.soft, each, device)?)
         };
         if ignores {
             target = target.with_weight(Tensor::from_vec(weights, shape(&[count]), device)?);
@@ -84,31 +89,70 @@ impl Batch {
     }
 }
 
+impl Labels {
+    fn add(&mut self, truth: &Truth, space: &LabelSpace) {
+        match (truth, space) {
+            (Truth::Hard(indices), LabelSpace::Classes { count }) => {
+                // An ignored index is no class; its voxel has weight 0, so any class will do.
+                let class = |&index| if usize::from(index) < *count { u32::from(index) } else { 0 };
+                self.hard.extend(indices.iter().map(class));
+            }
+            (Truth::Hard(_), LabelSpace::Regions { .. }) => {
+                self.masks.extend(space.probabilities(truth).iter().map(|&p| u8::from(p > 0.5)));
+            }
+            (Truth::Soft(_), _) => self.soft.extend(space.probabilities(truth)),
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use ndarray::{Array3, Array4};
 
     use super::*;
 
-    #[test]
-    fn an_index_beyond_the_classes_gets_weight_zero() -> anyhow::Result<()> {
-        let truth = Array3::from_shape_vec((1, 1, 4), vec![0, 1, 2, 1])?;
+    fn batch(labels: Vec<u16>, space: &LabelSpace) -> anyhow::Result<Batch> {
+        let width = labels.len();
         let patch = Patch {
-            image: Array4::zeros((1, 1, 1, 4)),
-            truth: Truth::Hard(truth),
+            image: Array4::zeros((1, 1, 1, width)),
+            truth: Truth::Hard(Array3::from_shape_vec((1, 1, width), labels)?),
             outside: None,
             corner: [0; 3],
         };
+        Ok(Batch::new(vec![("case".to_owned(), patch)], 2, space, &Device::Cpu)?)
+    }
 
-        let batch = Batch::new(vec![("case".to_owned(), patch)], 2, 2, &Device::Cpu)?;
+    fn weights(batch: &Batch) -> anyhow::Result<Option<Vec<f32>>> {
+        let weight = batch.target.weight().map(|weight| weight.flatten_all()?.to_vec1::<f32>());
+        Ok(weight.transpose()?)
+    }
+
+    #[test]
+    fn an_index_beyond_the_classes_gets_weight_zero() -> anyhow::Result<()> {
+        let batch = batch(vec![0, 1, 2, 1], &LabelSpace::Classes { count: 2 })?;
 
         assert_eq!(batch.images.dims(), [1, 1, 1, 4]);
-        let weight = batch.target.weight().map(|weight| weight.flatten_all()?.to_vec1::<f32>());
-        assert_eq!(weight.transpose()?, Some(vec![1.0, 1.0, 0.0, 1.0]));
+        assert_eq!(weights(&batch)?, Some(vec![1.0, 1.0, 0.0, 1.0]));
         let losses::Labels::Hard(labels) = batch.target.labels() else {
             anyhow::bail!("the labels are hard")
         };
         assert_eq!(labels.flatten_all()?.to_vec1::<u32>()?, [0, 1, 0, 1]);
+        Ok(())
+    }
+
+    #[test]
+    fn regions_get_a_mask_each_and_ignored_voxels_none() -> anyhow::Result<()> {
+        let members = vec![vec![1, 2], vec![2]];
+        let space = LabelSpace::Regions { members, paint: vec![1, 2], labels: 3 };
+
+        let batch = batch(vec![0, 1, 2, 3], &space)?;
+
+        assert_eq!(weights(&batch)?, Some(vec![1.0, 1.0, 1.0, 0.0]));
+        let losses::Labels::Regions(masks) = batch.target.labels() else {
+            anyhow::bail!("the labels are masks")
+        };
+        assert_eq!(masks.dims(), [1, 2, 1, 4]);
+        assert_eq!(masks.flatten_all()?.to_vec1::<u8>()?, [0, 1, 1, 0, 0, 0, 1, 0]);
         Ok(())
     }
 }

@@ -5,7 +5,8 @@ use serde::{Deserialize, Serialize};
 /// Logits of some voxels, and what they should have been.
 ///
 /// Both are `K` values for each voxel, voxel after voxel: logits, and class probabilities that sum
-/// to 1 (one-hot where the label is hard).
+/// to 1 (one-hot where the label is hard). A sigmoid is a softmax of two classes, whose logits are
+/// 0 and its own: each region that may overlap with others is a voxel with `K` = 2.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Sample {
     classes: usize,
@@ -26,7 +27,7 @@ pub struct TemperatureFit {
     /// The same at the temperature of the *other* half of the cases: an honest figure, since no
     /// voxel helped to choose the temperature that it is scored with.
     pub nll_after: f64,
-    /// Voxels that were looked at.
+    /// Voxels that were looked at; where regions may overlap, once for each region.
     pub voxels: usize,
     /// Cases that they are from.
     pub cases: usize,

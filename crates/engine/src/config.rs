@@ -228,6 +228,7 @@ impl RunConfig {
             ("train.epochs", train.epochs),
             ("train.iterations_per_epoch", train.iterations_per_epoch),
             ("train.batch_size", train.batch_size),
+            ("train.validation_iterations", train.validation_iterations),
             ("train.checkpoint_every", train.checkpoint_every),
         ] {
             if value == 0 {

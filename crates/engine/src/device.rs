@@ -44,26 +44,21 @@ impl DeviceChoice {
             Self::Cpu => Ok(opened(Device::Cpu)),
             Self::Cuda(ordinal) => cuda(ordinal).map(opened),
             Self::Metal => metal().map(opened),
-            Self::Auto => {
-                Ok(cuda(0).or_else(|cuda| metal().map_err(|metal| (cuda, metal))).map_or_else(
-                    |(cuda, metal)| Opened {
-                        device: Device::Cpu,
-                        fallback: Some(format!(
-                            "computing on the CPU: {}; {}",
-                            reason(&cuda),
-                            reason(&metal)
-                        )),
-                    },
-                    opened,
-                ))
-            }
+            Self::Auto => Ok(match (cuda(0), metal()) {
+                (Ok(device), _) | (_, Ok(device)) => opened(device),
+                (Err(cuda), Err(metal)) => {
+                    let why = format!("{}, {}", reason(&cuda), reason(&metal));
+                    let fallback = Some(format!("computing on the CPU: {why}"));
+                    Opened { device: Device::Cpu, fallback }
+                }
+            }),
         }
     }
 }
 
 fn reason(error: &Error) -> String {
     match error {
-        Error::Device { name, reason } => format!("{name}: {reason}"),
+        Error::Device { reason, .. } => reason.clone(),
         other => other.to_string(),
     }
 }
@@ -71,28 +66,30 @@ fn reason(error: &Error) -> String {
 fn cuda(ordinal: usize) -> Result<Device> {
     let name = format!("cuda:{ordinal}");
     if !candle::utils::cuda_is_available() {
-        let reason = "this program was built without CUDA (build it with --features cuda)";
+        let reason = "no CUDA in this build (--features cuda)";
         return Err(Error::Device { name, reason: reason.to_owned() });
     }
     // One stream for the whole process: tensors may cross threads.
-    Device::new_cuda_with_stream(ordinal)
-        .map_err(|error| Error::Device { name, reason: first_line(&error) })
+    Device::new_cuda_with_stream(ordinal).map_err(|error| unavailable(name, "CUDA", &error))
 }
 
 fn metal() -> Result<Device> {
     let name = "metal".to_owned();
     if !candle::utils::metal_is_available() {
-        let reason = "this program was built without Metal (build it with --features metal)";
+        let reason = "no Metal in this build (--features metal)";
         return Err(Error::Device { name, reason: reason.to_owned() });
     }
     // candle panics where the system lists no device.
     std::panic::catch_unwind(|| Device::new_metal(0))
         .unwrap_or_else(|_| Err(candle::Error::msg("the system has no Metal device")))
-        .map_err(|error| Error::Device { name, reason: first_line(&error) })
+        .map_err(|error| unavailable(name, "Metal", &error))
 }
 
-fn first_line(error: &candle::Error) -> String {
-    error.to_string().lines().next().unwrap_or_default().to_owned()
+fn unavailable(name: String, kind: &str, error: &candle::Error) -> Error {
+    // The lines after the first are a backtrace.
+    let text = error.to_string();
+    let first = text.lines().next().unwrap_or_default();
+    Error::Device { name, reason: format!("no {kind} device can be opened ({first})") }
 }
 
 /// The name of a device, as `--device` takes it.

@@ -22,7 +22,7 @@ pub enum Error {
         reason: String,
     },
     /// A run file is wrong.
-    #[error("{} is not a run file: {source}", path.display())]
+    #[error("{} is not a run file: {}", path.display(), located(source))]
     Config {
         /// The file.
         path: PathBuf,
@@ -42,8 +42,8 @@ pub enum Error {
     },
     /// The loss is no longer a number; the parameters are those before this step.
     #[error(
-        "the loss is {loss} in step {step} (cases {}); the largest gradient before clipping was {gradient_norm}; lower the \
-         learning rate or look at these cases",
+        "the loss is {loss} in step {step} (cases {}); the norm of all gradients before clipping \
+         was {gradient_norm}; lower the learning rate or look at these cases",
         cases.join(", ")
     )]
     NotFinite {
@@ -64,6 +64,12 @@ pub enum Error {
         /// Why.
         source: Box<Error>,
     },
+    /// Something panicked that should not.
+    #[error("this program has a defect ({reason}); report it, and leave the case out for now")]
+    Panicked {
+        /// What it said.
+        reason: String,
+    },
     /// Reading data failed.
     #[error(transparent)]
     Data(#[from] data::Error),
@@ -73,6 +79,9 @@ pub enum Error {
     /// A grid or label map is wrong.
     #[error(transparent)]
     Volume(#[from] volume::Error),
+    /// A network could not be fitted to a plan.
+    #[error(transparent)]
+    Model(#[from] models::Error),
     /// A loss could not be computed.
     #[error(transparent)]
     Loss(#[from] losses::Error),
@@ -94,6 +103,16 @@ impl Error {
     /// Says which case an error speaks of.
     pub(crate) fn in_case(self, id: &str) -> Self {
         Self::Case { id: id.to_owned(), source: Box::new(self) }
+    }
+}
+
+/// Where in a TOML file what is wrong, on one line: what the line itself says can be read there.
+fn located(error: &toml::de::Error) -> String {
+    let text = error.to_string();
+    let place = text.lines().next().and_then(|line| line.split_once(" at "));
+    match place {
+        Some((_, place)) => format!("{place}: {}", error.message()),
+        None => error.message().to_owned(),
     }
 }
 

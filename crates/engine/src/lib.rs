@@ -3,8 +3,9 @@
 //! | to do | use |
 //! |---|---|
 //! | read a run file | [`RunConfig::read`] |
-//! | train a network | [`train`], [`train_with`] a [`Supervision`] of one's own |
+//! | train a network | [`fn@train`], [`train_with`] a [`Supervision`] of one's own |
 //! | go on after an interruption | [`Run::resume`](train::Run), [`checkpoint`] |
+//! | look into what a run sees | [`Loader`] by a [`Recipe`], [`Batch`], [`LabelSpace`], [`fn@step`] |
 //! | watch a run | [`Observer`], [`Event`], [`observe`] |
 //! | read or write a trained network | [`Trained`] |
 //! | predict an image | [`Predictor`] |
@@ -23,9 +24,14 @@ mod error;
 pub mod evaluate;
 mod event;
 pub mod file;
+mod guard;
+mod held_out;
+mod label_space;
 mod loader;
+mod network;
 pub mod observe;
 pub mod predict;
+mod producer;
 pub mod report;
 mod run_folder;
 mod step;
@@ -40,7 +46,8 @@ pub use crate::config::{PredictConfig, RunConfig};
 pub use crate::device::DeviceChoice;
 pub use crate::error::{Error, Result};
 pub use crate::event::{EpochSummary, Event, Observer};
-pub use crate::loader::Loader;
+pub use crate::label_space::LabelSpace;
+pub use crate::loader::{Loader, Recipe};
 pub use crate::predict::{Prediction, Predictor};
 pub use crate::run_folder::RunFolder;
 pub use crate::step::{StepOutcome, step};

@@ -2,29 +2,46 @@
 
 use candle::Device;
 use data::{Case, Dataset};
-use preprocess::{Augmentation, Fusion, PatchSampler, Plan, Prepared};
+use ndarray::Axis;
+use preprocess::{
+    Augmentation, Fusion, Locations, Patch, PatchSampler, Plan, Prepared, Truth, rng,
+};
 use rand::Rng as _;
 use rayon::prelude::*;
 
 use crate::config::{LabelConfig, TrainConfig};
-use crate::{Batch, Error, Result};
+use crate::guard::guarded;
+use crate::{Batch, Error, LabelSpace, Result};
+
+/// How cases become batches.
+#[derive(Clone, Copy, Debug)]
+pub struct Recipe<'a> {
+    /// How images are made ready.
+    pub plan: &'a Plan,
+    /// What labels mean.
+    pub space: &'a LabelSpace,
+    /// How raters are fused.
+    pub labels: &'a LabelConfig,
+    /// How patches are varied.
+    pub augment: &'a Augmentation,
+    /// How large batches are, and how often they must contain foreground.
+    pub train: &'a TrainConfig,
+    /// Where all randomness comes from.
+    pub seed: u64,
+}
 
 /// Makes every batch of a run, each from nothing but the seed, the epoch and its number.
 #[derive(Debug)]
 pub struct Loader<'a> {
-    cases: Vec<Source<'a>>,
-    plan: &'a Plan,
-    augment: &'a Augmentation,
-    train: &'a TrainConfig,
-    classes: usize,
-    seed: u64,
+    cases: Vec<Source>,
+    recipe: Recipe<'a>,
 }
 
 /// A case, ready to be sampled; or, where its label is drawn anew in each epoch, to be prepared.
 #[derive(Debug)]
-enum Source<'a> {
+enum Source {
     Ready(String, Box<Prepared>),
-    PerEpoch(Case, &'a Fusion),
+    PerEpoch(Box<Case>),
 }
 
 impl<'a> Loader<'a> {
@@ -36,27 +53,22 @@ impl<'a> Loader<'a> {
     pub fn new(
         dataset: &dyn Dataset,
         ids: &[String],
-        plan: &'a Plan,
-        labels: &'a LabelConfig,
-        augment: &'a Augmentation,
-        train: &'a TrainConfig,
-        seed: u64,
+        recipe: Recipe<'a>,
         mut progress: impl FnMut(usize) -> Result<()>,
     ) -> Result<Self> {
-        let classes = dataset.description().classes.len();
         let mut cases = Vec::with_capacity(ids.len());
         // In portions, so that all threads work and progress is told in order.
         for portion in ids.chunks(2 * rayon::current_num_threads()) {
-            let prepared: Vec<Result<Source<'a>>> = portion
+            let prepared: Vec<Result<Source>> = portion
                 .par_iter()
-                .map(|id| source(dataset, id, plan, &labels.fusion, classes, seed))
+                .map(|id| guarded(id, || recipe.source(dataset.read(id)?)))
                 .collect();
             for source in prepared {
                 cases.push(source?);
             }
             progress(cases.len())?;
         }
-        Ok(Self { cases, plan, augment, train, classes, seed })
+        Ok(Self { cases, recipe })
     }
 
     /// The number of cases.
@@ -73,27 +85,22 @@ impl<'a> Loader<'a> {
     ///
     /// # Errors
     ///
-    /// Where a tensor cannot be made.
+    /// Where there are no cases, or a case cannot be prepared; or where a tensor cannot be made.
     pub fn training(&self, epoch: usize, iteration: usize, device: &Device) -> Result<Batch> {
-        let size = self.train.batch_size;
+        let Recipe { plan, augment, train, seed, .. } = self.recipe;
         // nnU-Net's rule: at a batch of 2 and a third, the second patch is forced.
-        let free = (size as f64 * (1.0 - self.train.oversample_foreground)).round_ties_even();
-        let patches = (0..size)
-            .into_par_iter()
-            .map(|sample| {
-                let key = format!("train/{iteration}/{sample}");
-                let mut rng = preprocess::rng(self.seed, epoch as u64, &key);
-                let case = rng.random_range(0..self.cases.len());
-                let (id, prepared) = self.prepared(case, epoch)?;
-                let input = self.augment.input_size(self.plan.patch_size, self.plan.rank);
-                let sampler = PatchSampler::new(input).for_output(self.plan.patch_size);
-                let patch = sampler.sample(&prepared, sample as f64 >= free, &mut rng);
-                let patch =
-                    self.augment.apply(patch, self.plan.patch_size, self.plan.rank, &mut rng);
-                Ok((id.to_owned(), patch))
+        let free =
+            (train.batch_size as f64 * (1.0 - train.oversample_foreground)).round_ties_even();
+        let input = augment.input_size(plan.patch_size, plan.rank);
+        let sampler = PatchSampler::new(input).for_output(plan.patch_size);
+        self.batch(device, |sample| {
+            let mut rng = rng(seed, epoch as u64, &format!("train/{iteration}/{sample}"));
+            let case = rng.random_range(0..self.cases.len());
+            self.patch(case, epoch, |prepared| {
+                let patch = sampler.sample(prepared, sample as f64 >= free, &mut rng);
+                augment.apply(patch, plan.patch_size, plan.rank, &mut rng)
             })
-            .collect::<Result<Vec<_>>>()?;
-        Batch::new(patches, self.plan.rank, self.classes, device)
+        })
     }
 
     /// The validation batch of that number: patches that are the same in every epoch, not varied,
@@ -101,80 +108,81 @@ impl<'a> Loader<'a> {
     ///
     /// # Errors
     ///
-    /// Where a tensor cannot be made.
+    /// As [`Loader::training`].
     pub fn validation(&self, iteration: usize, device: &Device) -> Result<Batch> {
-        let size = self.train.batch_size;
-        let patches = (0..size)
-            .into_par_iter()
-            .map(|sample| {
-                let number = iteration * size + sample;
-                let mut rng = preprocess::rng(self.seed, 0, &format!("validation/{number}"));
-                let (id, prepared) = self.prepared(number % self.cases.len(), 0)?;
-                let sampler = PatchSampler::new(self.plan.patch_size);
-                let patch = sampler.sample(&prepared, number % 2 == 1, &mut rng);
-                Ok((id.to_owned(), patch))
+        let Recipe { plan, train, seed, .. } = self.recipe;
+        let sampler = PatchSampler::new(plan.patch_size);
+        self.batch(device, |sample| {
+            let number = iteration * train.batch_size + sample;
+            let mut rng = rng(seed, 0, &format!("validation/{number}"));
+            self.patch(number % self.cases.len(), 0, |prepared| {
+                sampler.sample(prepared, number % 2 == 1, &mut rng)
             })
-            .collect::<Result<Vec<_>>>()?;
-        Batch::new(patches, self.plan.rank, self.classes, device)
+        })
     }
 
-    fn prepared(&self, index: usize, epoch: usize) -> Result<(&str, Cached<'_>)> {
-        match &self.cases[index] {
-            Source::Ready(id, prepared) => Ok((id, Cached::Kept(prepared))),
-            Source::PerEpoch(case, fusion) => {
-                let fresh = prepare(case, self.plan, fusion, self.classes, self.seed, epoch)?;
-                Ok((&case.id, Cached::Fresh(Box::new(fresh))))
+    fn batch(
+        &self,
+        device: &Device,
+        patch: impl Fn(usize) -> Result<(String, Patch)> + Send + Sync,
+    ) -> Result<Batch> {
+        if self.is_empty() {
+            return Err(Error::Settings("there is no case to take patches from".to_owned()));
+        }
+        let Recipe { plan, space, train, .. } = self.recipe;
+        let patches = (0..train.batch_size).into_par_iter().map(patch);
+        Batch::new(patches.collect::<Result<_>>()?, plan.rank, space, device)
+    }
+
+    /// What `take` makes of a case, with its id.
+    fn patch(
+        &self,
+        index: usize,
+        epoch: usize,
+        take: impl FnOnce(&Prepared) -> Patch,
+    ) -> Result<(String, Patch)> {
+        let (id, patch) = match &self.cases[index] {
+            Source::Ready(id, prepared) => (id, guarded(id, || Ok(take(prepared)))?),
+            Source::PerEpoch(case) => {
+                let fresh = || Ok(take(&self.recipe.prepare(case, epoch)?));
+                (&case.id, guarded(&case.id, fresh)?)
             }
+        };
+        Ok((id.clone(), patch))
+    }
+}
+
+impl Recipe<'_> {
+    fn source(self, case: Case) -> Result<Source> {
+        let several = matches!(case.label, Some(volume::Label::Raters(_)));
+        if several && matches!(self.labels.fusion, Fusion::RandomRater) {
+            return Ok(Source::PerEpoch(Box::new(case)));
         }
+        let prepared = self.prepare(&case, 0)?;
+        Ok(Source::Ready(case.id, Box::new(prepared)))
     }
-}
 
-enum Cached<'a> {
-    Kept(&'a Prepared),
-    Fresh(Box<Prepared>),
-}
-
-impl std::ops::Deref for Cached<'_> {
-    type Target = Prepared;
-
-    fn deref(&self) -> &Prepared {
-        match self {
-            Self::Kept(prepared) => prepared,
-            Self::Fresh(prepared) => prepared,
+    fn prepare(self, case: &Case, epoch: usize) -> Result<Prepared> {
+        let Some(label) = &case.label else {
+            let missing = "it has no label, so nothing can be learned from it; remove or label it";
+            return Err(Error::Settings(missing.to_owned()).in_case(&case.id));
+        };
+        let mut rng = rng(self.seed, epoch as u64, &format!("label/{}", case.id));
+        let annotation = (label, self.space.labels(), &self.labels.fusion, &mut rng);
+        let mut prepared = self
+            .plan
+            .prepare(&case.image, Some(annotation))
+            .map_err(|error| Error::from(error).in_case(&case.id))?;
+        if let (LabelSpace::Regions { .. }, Some(truth)) = (self.space, &prepared.truth) {
+            // Patches are forced onto regions, not onto the labels that they are unions of.
+            let regions = self.space.probabilities(truth);
+            let found = regions.outer_iter().map(|region| {
+                // Its place as if it were the one class beside the background.
+                let alone = ndarray::stack![Axis(0), region, region];
+                Locations::find(&Truth::Soft(alone), 2).classes.pop().unwrap_or_default()
+            });
+            prepared.locations.classes = found.collect();
         }
+        Ok(prepared)
     }
-}
-
-fn source<'a>(
-    dataset: &dyn Dataset,
-    id: &str,
-    plan: &Plan,
-    fusion: &'a Fusion,
-    classes: usize,
-    seed: u64,
-) -> Result<Source<'a>> {
-    let case = dataset.read(id)?;
-    if matches!(fusion, Fusion::RandomRater) && matches!(case.label, Some(volume::Label::Raters(_)))
-    {
-        return Ok(Source::PerEpoch(case, fusion));
-    }
-    let prepared = prepare(&case, plan, fusion, classes, seed, 0)?;
-    Ok(Source::Ready(case.id, Box::new(prepared)))
-}
-
-fn prepare(
-    case: &Case,
-    plan: &Plan,
-    fusion: &Fusion,
-    classes: usize,
-    seed: u64,
-    epoch: usize,
-) -> Result<Prepared> {
-    let Some(label) = &case.label else {
-        let missing = "it has no label, so nothing can be learned from it; remove or label it";
-        return Err(Error::Settings(missing.to_owned()).in_case(&case.id));
-    };
-    let mut rng = preprocess::rng(seed, epoch as u64, &format!("label/{}", case.id));
-    plan.prepare(&case.image, Some((label, classes, fusion, &mut rng)))
-        .map_err(|error| Error::from(error).in_case(&case.id))
 }

@@ -30,13 +30,30 @@ pub struct NetworkConfig {
     pub channels: Vec<String>,
     /// The classes, background first.
     pub classes: Vec<data::Class>,
+    /// Where regions overlap: the label that each class but the background is painted with, in the
+    /// order of painting, so that a later one covers an earlier one; else empty.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub regions_class_order: Vec<u16>,
+    /// Along which axes, `(z, y, x)`, it saw mirrored images in training: the others cannot be
+    /// mirrored in prediction, where left may not be right.
+    #[serde(default = "all_axes")]
+    pub mirror_axes: [bool; 3],
     /// What logits are divided by before they become probabilities: 1 where nothing was fitted.
     pub temperature: f64,
+}
+
+fn all_axes() -> [bool; 3] {
+    [true; 3]
 }
 
 impl NetworkConfig {
     /// The version of the format that this program writes.
     pub const SCHEMA: u32 = 1;
+
+    /// Whether classes may overlap, so that each is a probability of its own.
+    pub fn has_regions(&self) -> bool {
+        self.activation == Activation::Sigmoid
+    }
 }
 
 /// What `model.safetensors` says of itself.

@@ -1,15 +1,20 @@
 //! What a trained network is worth on the cases that it never saw.
 
+use std::ops::Range;
+
+use data::Case;
 use ndarray::Array4;
-use preprocess::Truth;
-use volume::Label;
+use preprocess::Fusion;
 
 use crate::calibrate::{self, Sample, TemperatureFit};
 use crate::evaluate::{Evaluation, Evaluator, Reference};
 use crate::file::{create_folder, write_json};
+use crate::guard::guarded;
 use crate::train::tell;
 use crate::trained::config_path;
-use crate::{Error, Event, Observer, Outcome, Prediction, Predictor, Result, Run, report};
+use crate::{
+    Error, Event, LabelSpace, Observer, Outcome, Prediction, Predictor, Result, Run, report,
+};
 
 /// Logits that are kept rather than computed twice, bytes.
 const KEPT_LOGITS: usize = 1 << 30;
@@ -45,15 +50,17 @@ pub fn validate(
 ) -> Result<Validation> {
     let predictor = Predictor::new(&outcome.trained, run.config.predict.clone(), run.device)?;
     let name = run.folder.root().file_name().unwrap_or_default().to_string_lossy().into_owned();
-    let classes = outcome.trained.config.classes.len();
-    let ignore = run.dataset.description().ignore;
+    let space = LabelSpace::of(run.dataset.description())?;
+    let held_out = HeldOut { run, predictor: &predictor, space: &space };
     let total = outcome.held_out.len();
     let mut raw = Evaluator::of_network(&name, predictor.config());
     let (mut samples, mut kept, mut budget) = (Vec::new(), Vec::new(), KEPT_LOGITS);
     for (done, id) in outcome.held_out.iter().enumerate() {
-        let (prediction, reference) = one(run, &predictor, id, classes, ignore)?;
-        score(&mut raw, id, &prediction, &reference)?;
-        samples.push(sample(run, &predictor, id, &prediction)?);
+        let (case, reference) = held_out.case(id)?;
+        let prediction = predictor.predict_case(&case)?;
+        raw.add_prediction(id, &prediction, &reference).map_err(|error| error.in_case(id))?;
+        let sample = || held_out.sample(&case, &prediction).map_err(|error| error.in_case(id));
+        samples.push(guarded(id, sample)?);
         let bytes = 4 * prediction.logits().len();
         if bytes <= budget {
             budget -= bytes;
@@ -71,14 +78,15 @@ pub fn validate(
     let of_the_other_half = [calibrate::temperature(&half(1)), calibrate::temperature(&half(0))];
     let mut calibrated = Evaluator::of_network(&name, predictor.config());
     for (at, (id, prediction)) in outcome.held_out.iter().zip(kept).enumerate() {
-        let case = run.dataset.read(id)?;
+        let (case, reference) = held_out.case(id)?;
         let prediction = match prediction {
             Some(prediction) => prediction,
             None => predictor.predict_case(&case)?,
         };
-        let reference = reference(id, case.label.as_ref(), classes, ignore)?;
         let prediction = prediction.at_temperature(of_the_other_half[at % 2]);
-        score(&mut calibrated, id, &prediction, &reference)?;
+        calibrated
+            .add_prediction(id, &prediction, &reference)
+            .map_err(|error| error.in_case(id))?;
         tell(observers, &Event::Predicted { id, done: total + at + 1, total: 2 * total })?;
     }
 
@@ -96,84 +104,74 @@ pub fn validate(
     Ok(validation)
 }
 
-fn one(
-    run: &Run<'_>,
-    predictor: &Predictor,
-    id: &str,
-    classes: usize,
-    ignore: Option<u16>,
-) -> Result<(Prediction, Reference)> {
-    let case = run.dataset.read(id)?;
-    let reference = reference(id, case.label.as_ref(), classes, ignore)?;
-    Ok((predictor.predict_case(&case)?, reference))
+/// The held-out cases of a run.
+struct HeldOut<'a> {
+    run: &'a Run<'a>,
+    predictor: &'a Predictor,
+    space: &'a LabelSpace,
 }
 
-fn reference(
-    id: &str,
-    label: Option<&Label>,
-    classes: usize,
-    ignore: Option<u16>,
-) -> Result<Reference> {
-    let label = label.ok_or_else(|| {
-        Error::Settings("it has no label to be scored against".to_owned()).in_case(id)
-    })?;
-    Reference::of(label, classes, ignore).map_err(|error| error.in_case(id))
-}
-
-fn score(
-    evaluator: &mut Evaluator,
-    id: &str,
-    prediction: &Prediction,
-    reference: &Reference,
-) -> Result<()> {
-    let probabilities = prediction.probabilities()?;
-    evaluator
-        .add(id, &prediction.labels()?, Some(&probabilities), reference)
-        .map_err(|error| error.in_case(id))
-}
-
-/// Some voxels of a case on the network's grid, evenly spread over the neighbourhood of its
-/// foreground, where confidence is not a foregone conclusion.
-fn sample(
-    run: &Run<'_>,
-    predictor: &Predictor,
-    id: &str,
-    prediction: &Prediction,
-) -> Result<Sample> {
-    let classes = predictor.config().interface.classes;
-    let case = run.dataset.read(id)?;
-    let mut sample = Sample::new(classes);
-    let Some(label) = &case.label else { return Ok(sample) };
-    let mut rng = preprocess::rng(run.config.seed, 0, &format!("calibrate/{id}"));
-    let fusion = preprocess::Fusion::Mean;
-    let annotation = Some((label, classes, &fusion, &mut rng));
-    let truth = predictor.plan().prepare(&case.image, annotation)?.truth;
-    let Some(truth) = truth else { return Ok(sample) };
-    let (weight, truth) = (truth.weight(classes), Truth::to_soft(&truth, classes));
-    let voxels = neighbourhood(&truth);
-    let stride = (voxels.len() / VOXELS_OF_A_CASE).max(1);
-    let (mut logits, mut targets) = (vec![0.0; classes], vec![0.0; classes]);
-    for &[z, y, x] in voxels.iter().step_by(stride) {
-        if weight.as_ref().is_some_and(|weight| weight[[z, y, x]] <= 0.0) {
-            continue;
-        }
-        for class in 0..classes {
-            logits[class] = prediction.logits()[[class, z, y, x]];
-            targets[class] = truth[[class, z, y, x]];
-        }
-        sample.push(&logits, &targets);
+impl HeldOut<'_> {
+    fn case(&self, id: &str) -> Result<(Case, Reference)> {
+        let case = guarded(id, || Ok(self.run.dataset.read(id)?))?;
+        let missing = || Error::Settings("it has no label to be scored against".to_owned());
+        let label = case.label.as_ref().ok_or_else(|| missing().in_case(id))?;
+        let ignore = self.run.dataset.description().ignore;
+        let reference =
+            Reference::of(label, self.space.labels(), ignore).map_err(|error| error.in_case(id))?;
+        Ok((case, reference))
     }
-    Ok(sample)
+
+    /// Some voxels of a case on the network's grid, evenly spread over the neighborhood of its
+    /// foreground, where confidence is not a foregone conclusion.
+    ///
+    /// Of regions, each is a choice of its own: in it or not, whose logits are the region's and 0.
+    fn sample(&self, case: &Case, prediction: &Prediction) -> Result<Sample> {
+        let space = self.space;
+        let choices = match space {
+            LabelSpace::Classes { count } => *count,
+            LabelSpace::Regions { .. } => 2,
+        };
+        let mut sample = Sample::new(choices);
+        let Some(label) = &case.label else { return Ok(sample) };
+        let mut rng = preprocess::rng(self.run.config.seed, 0, &format!("calibrate/{}", case.id));
+        let annotation = Some((label, space.labels(), &Fusion::Mean, &mut rng));
+        let truth = self.predictor.plan().prepare(&case.image, annotation)?.truth;
+        let Some(truth) = truth else { return Ok(sample) };
+        let (weight, truth) = (truth.weight(space.labels()), space.probabilities(&truth));
+        let voxels = neighborhood(&truth, space.foreground());
+        let stride = (voxels.len() / VOXELS_OF_A_CASE).max(1);
+        let channels = space.channels();
+        let (mut logits, mut targets) = (vec![0.0; channels], vec![0.0; channels]);
+        for &[z, y, x] in voxels.iter().step_by(stride) {
+            if weight.as_ref().is_some_and(|weight| weight[[z, y, x]] <= 0.0) {
+                continue;
+            }
+            for channel in 0..channels {
+                logits[channel] = prediction.logits()[[channel, z, y, x]];
+                targets[channel] = truth[[channel, z, y, x]];
+            }
+            match space {
+                LabelSpace::Classes { .. } => sample.push(&logits, &targets),
+                LabelSpace::Regions { .. } => {
+                    for (&logit, &target) in logits.iter().zip(&targets) {
+                        sample.push(&[0.0, logit], &[1.0 - target, target]);
+                    }
+                }
+            }
+        }
+        Ok(sample)
+    }
 }
 
 /// The voxels within ten of the foreground's bounding box; all where there is no foreground.
-fn neighbourhood(truth: &Array4<f32>) -> Vec<[usize; 3]> {
+fn neighborhood(truth: &Array4<f32>, foreground: Range<usize>) -> Vec<[usize; 3]> {
     const MARGIN: usize = 10;
     let (_, d, h, w) = truth.dim();
     let size = [d, h, w];
     let (mut low, mut high) = (size, [0; 3]);
-    for ((class, z, y, x), &probability) in truth.indexed_iter() {
-        if class > 0 && probability > 0.0 {
+    for ((channel, z, y, x), &probability) in truth.indexed_iter() {
+        if foreground.contains(&channel) && probability > 0.0 {
             for (axis, at) in [z, y, x].into_iter().enumerate() {
                 low[axis] = low[axis].min(at);
                 high[axis] = high[axis].max(at + 1);

@@ -6,7 +6,7 @@ use metrics::{Binning, Confidence, ProbabilityPair, Reliability, Voxels};
 use ndarray::{Array3, s};
 use volume::{Label, SoftLabelMap};
 
-use super::{Calibration, Reference, ReliabilityBin};
+use super::{Calibration, ReliabilityBin};
 use crate::Result;
 
 const BINS: NonZeroUsize = NonZeroUsize::MIN.saturating_add(14);
@@ -32,11 +32,11 @@ impl Accumulator {
     pub(super) fn add(
         &mut self,
         probabilities: &SoftLabelMap,
-        reference: &Reference,
+        label: &Label,
+        ignore: Option<u16>,
     ) -> Result<()> {
-        let near = neighbourhood(&reference.label);
-        let pair = ProbabilityPair::of(probabilities, &reference.label, reference.ignore)?
-            .counting(&near)?;
+        let near = neighbourhood(label, ignore);
+        let pair = ProbabilityPair::of(probabilities, label, ignore)?.counting(&near)?;
         let table =
             Reliability::of(&pair, BINS, Binning::LeftClosed, Confidence::TopLabel, Voxels::All)?;
         self.table.merge(&table)?;
@@ -64,7 +64,8 @@ impl Accumulator {
         Ok(())
     }
 
-    pub(super) fn finish(self) -> Option<Calibration> {
+    pub(super) fn finish(self, regions: bool) -> Option<Calibration> {
+        let each = if regions { ", counted once for each region" } else { "" };
         let count = self.voxels as f64;
         let bins = self.table.bins();
         let width = 1.0 / bins.len() as f64;
@@ -81,8 +82,8 @@ impl Accumulator {
             brier: self.brier / count,
             nll: self.nll / count,
             voxels: format!(
-                "voxels of all cases within {MARGIN} of the reference foreground's bounding box; \
-                 {BINS} bins of the predicted class"
+                "voxels of all cases within {MARGIN} of the reference foreground's bounding box\
+                 {each}; {BINS} bins of the predicted class"
             ),
             bins: bins.iter().enumerate().map(row).collect(),
         })
@@ -94,7 +95,8 @@ impl Accumulator {
 const SMALLEST: f64 = 1e-7;
 
 /// Whether each voxel lies near the foreground of any rater; all do where there is none.
-fn neighbourhood(label: &Label) -> Array3<bool> {
+fn neighbourhood(label: &Label, ignore: Option<u16>) -> Array3<bool> {
+    let foreground = |label: u16| label > 0 && Some(label) != ignore;
     let size = label.grid().size;
     let (mut low, mut high) = (size, [0; 3]);
     let mut include = |(z, y, x): (usize, usize, usize)| {
@@ -105,12 +107,11 @@ fn neighbourhood(label: &Label) -> Array3<bool> {
     };
     match label {
         Label::Hard(map) => {
-            map.data.indexed_iter().filter(|it| *it.1 > 0).for_each(|(at, _)| include(at));
+            map.data.indexed_iter().filter(|it| foreground(*it.1)).for_each(|it| include(it.0));
         }
         Label::Raters(maps) => {
-            for map in maps {
-                map.data.indexed_iter().filter(|it| *it.1 > 0).for_each(|(at, _)| include(at));
-            }
+            let voxels = maps.iter().flat_map(|map| map.data.indexed_iter());
+            voxels.filter(|it| foreground(*it.1)).for_each(|it| include(it.0));
         }
         Label::Soft(map) => {
             for ((class, z, y, x), &probability) in map.data.indexed_iter() {

@@ -28,8 +28,8 @@ pub(super) fn of_masks(metric: &MetricConfig) -> Definition {
     definition(text, metric.as_dyn().scale())
 }
 
-/// What a score of probabilities is.
-pub(super) fn of_probabilities(metric: &ProbabilityMetricConfig) -> Definition {
+/// What a score of probabilities is; of `regions`, each of which is scored by itself.
+pub(super) fn of_probabilities(metric: &ProbabilityMetricConfig, regions: bool) -> Definition {
     let text = match metric.name() {
         "ece" => {
             "expected calibration error of the predicted class over all voxels of a case, ten \
@@ -43,7 +43,9 @@ pub(super) fn of_probabilities(metric: &ProbabilityMetricConfig) -> Definition {
         }
         other => other,
     };
-    definition(text, metric.as_dyn().scale())
+    let each =
+        if regions { "; mean over the regions, each against all that is not in it" } else { "" };
+    definition(&format!("{text}{each}"), metric.as_dyn().scale())
 }
 
 fn definition(text: &str, scale: Scale) -> Definition {

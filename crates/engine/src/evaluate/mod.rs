@@ -3,6 +3,7 @@
 mod calibration;
 mod definition;
 mod reference;
+mod regions;
 mod score;
 mod table;
 

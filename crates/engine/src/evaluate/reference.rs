@@ -23,7 +23,8 @@ impl Reference {
         Self { label: Label::Hard(hard.clone()), hard, ignore: None }
     }
 
-    /// Of what a data set knows of a case with `classes` classes.
+    /// Of what a data set knows of a case with `classes` classes; where regions overlap, of as many
+    /// labels as [`LabelSpace::labels`](crate::LabelSpace::labels) says.
     ///
     /// # Errors
     ///

@@ -2,13 +2,16 @@ use std::collections::BTreeMap;
 
 use data::Dataset;
 use metrics::{MaskPair, MetricConfig, ProbabilityMetricConfig, ProbabilityPair, Region};
-use volume::{LabelMap, SoftLabelMap};
+use volume::{Label, LabelMap, SoftLabelMap};
 
 use super::calibration::Accumulator;
+use super::regions::Alone;
 use super::{Aggregate, CaseScores, Evaluation, Reference, definition};
+use crate::guard::guarded;
+use crate::label_space::foreground_labels;
 use crate::train::tell;
 use crate::trained::NetworkConfig;
-use crate::{Error, Event, Observer, Predictor, Result};
+use crate::{Error, Event, LabelSpace, Observer, Prediction, Predictor, Result};
 
 /// The scores of masks that are reported unless others are asked for.
 const MASK_METRICS: &[&str] = &["dice", "iou", "precision", "recall", "hd95", "assd", "nsd"];
@@ -26,6 +29,8 @@ pub struct Evaluator {
     dataset: String,
     /// The label values of each class that is scored, and its name.
     classes: Vec<(Vec<u16>, String)>,
+    /// Whether classes may overlap, so that each has probabilities of its own.
+    regions: bool,
     metrics: Vec<MetricConfig>,
     probability_metrics: Vec<ProbabilityMetricConfig>,
     cases: Vec<CaseScores>,
@@ -35,24 +40,25 @@ pub struct Evaluator {
 impl Evaluator {
     /// For predictions of a network: of every class but the background.
     pub fn of_network(name: &str, config: &NetworkConfig) -> Self {
-        let foreground = config.classes.iter().enumerate().skip(1);
-        #[expect(clippy::cast_possible_truncation, reason = "classes are few")]
-        let classes = foreground.map(|(index, class)| (vec![index as u16], class.name.clone()));
-        Self::new(name, &config.dataset, classes.collect())
+        let regions = config.has_regions();
+        let names = config.classes.iter().skip(1).map(|class| class.name.clone());
+        let classes = foreground_labels(&config.classes, regions).into_iter().zip(names);
+        Self::new(name, &config.dataset, classes.collect(), regions)
     }
 
     /// For label files: of the values that are given, each with its name.
     pub fn of_values(name: &str, dataset: &str, values: &[(u16, String)]) -> Self {
         let classes = values.iter().map(|(value, name)| (vec![*value], name.clone())).collect();
-        Self::new(name, dataset, classes)
+        Self::new(name, dataset, classes, false)
     }
 
-    fn new(name: &str, dataset: &str, classes: Vec<(Vec<u16>, String)>) -> Self {
+    fn new(name: &str, dataset: &str, classes: Vec<(Vec<u16>, String)>, regions: bool) -> Self {
         let wanted = |metric: &MetricConfig| MASK_METRICS.contains(&metric.name());
         Self {
             name: name.to_owned(),
             dataset: dataset.to_owned(),
             classes,
+            regions,
             metrics: MetricConfig::defaults().into_iter().filter(wanted).collect(),
             probability_metrics: ProbabilityMetricConfig::defaults()
                 .into_iter()
@@ -63,7 +69,42 @@ impl Evaluator {
         }
     }
 
-    /// Scores a case.
+    /// Scores what a network predicted for a case.
+    ///
+    /// Of regions that may overlap, each has probabilities of its own: they are scored one by one,
+    /// and their scores averaged.
+    ///
+    /// # Errors
+    ///
+    /// Where prediction and reference do not lie on one grid.
+    pub fn add_prediction(
+        &mut self,
+        id: &str,
+        prediction: &Prediction,
+        reference: &Reference,
+    ) -> Result<()> {
+        let labels = prediction.labels()?;
+        if !self.regions {
+            let probabilities = prediction.probabilities()?;
+            return self.add(id, &labels, Some(&probabilities), reference);
+        }
+        let masks = self.masks(&labels, reference)?;
+        let image = prediction.probability_image()?;
+        let mut scores: BTreeMap<String, Vec<Option<f64>>> = BTreeMap::new();
+        for (channel, (values, _)) in image.data.outer_iter().zip(self.classes.clone()) {
+            let region = Alone::new(&image.grid, &channel, &values, reference)?;
+            let alone = self.probabilities(&region.probabilities, &region.label, region.ignore)?;
+            for (metric, score) in alone {
+                scores.entry(metric).or_default().push(score);
+            }
+        }
+        let probabilities = scores.into_iter().map(|(name, all)| (name, Aggregate::of(&all).mean));
+        let probabilities = probabilities.collect();
+        self.cases.push(CaseScores { id: id.to_owned(), masks, probabilities });
+        Ok(())
+    }
+
+    /// Scores a case whose classes exclude each other, or of which there are labels alone.
     ///
     /// # Errors
     ///
@@ -75,6 +116,20 @@ impl Evaluator {
         probabilities: Option<&SoftLabelMap>,
         reference: &Reference,
     ) -> Result<()> {
+        let masks = self.masks(labels, reference)?;
+        let probabilities = match probabilities {
+            Some(predicted) => self.probabilities(predicted, &reference.label, reference.ignore)?,
+            None => BTreeMap::new(),
+        };
+        self.cases.push(CaseScores { id: id.to_owned(), masks, probabilities });
+        Ok(())
+    }
+
+    fn masks(
+        &self,
+        labels: &LabelMap,
+        reference: &Reference,
+    ) -> Result<BTreeMap<String, BTreeMap<String, Option<f64>>>> {
         let mut masks = BTreeMap::new();
         for (values, name) in &self.classes {
             let region = Region::union(values).ignoring(reference.ignore);
@@ -88,16 +143,19 @@ impl Evaluator {
         if self.classes.len() > 1 {
             masks.insert(MEAN.to_owned(), mean_of_classes(&masks));
         }
-        let mut scores = BTreeMap::new();
-        if let Some(probabilities) = probabilities {
-            let pair = ProbabilityPair::of(probabilities, &reference.label, reference.ignore)?;
-            for metric in &self.probability_metrics {
-                scores.insert(metric.as_dyn().label(), metric.as_dyn().measure(&pair));
-            }
-            self.calibration.add(probabilities, reference)?;
-        }
-        self.cases.push(CaseScores { id: id.to_owned(), masks, probabilities: scores });
-        Ok(())
+        Ok(masks)
+    }
+
+    fn probabilities(
+        &mut self,
+        predicted: &SoftLabelMap,
+        label: &Label,
+        ignore: Option<u16>,
+    ) -> Result<BTreeMap<String, Option<f64>>> {
+        let pair = ProbabilityPair::of(predicted, label, ignore)?;
+        self.calibration.add(predicted, label, ignore)?;
+        let metrics = self.probability_metrics.iter().map(ProbabilityMetricConfig::as_dyn);
+        Ok(metrics.map(|metric| (metric.label(), metric.measure(&pair))).collect())
     }
 
     /// What all cases came to.
@@ -133,7 +191,7 @@ impl Evaluator {
         for metric in &self.probability_metrics {
             let label = metric.as_dyn().label();
             if probabilities.contains_key(&label) {
-                definitions.insert(label, definition::of_probabilities(metric));
+                definitions.insert(label, definition::of_probabilities(metric, self.regions));
             }
         }
         Evaluation {
@@ -145,7 +203,7 @@ impl Evaluator {
             cases: self.cases,
             masks,
             probabilities,
-            calibration: self.calibration.finish(),
+            calibration: self.calibration.finish(self.regions),
         }
     }
 }
@@ -167,7 +225,8 @@ fn mean_of_classes(
 ///
 /// # Errors
 ///
-/// Where a case cannot be read, predicted or scored; the error names it.
+/// [`Error::Settings`], where the data set has other classes than the network; else where a case
+/// cannot be read, predicted or scored; the error names it.
 pub fn on_dataset(
     predictor: &Predictor,
     dataset: &dyn Dataset,
@@ -175,19 +234,29 @@ pub fn on_dataset(
     name: &str,
     observers: &mut [&mut dyn Observer],
 ) -> Result<Evaluation> {
-    let config = predictor.config();
+    let (config, description) = (predictor.config(), dataset.description());
+    let space = LabelSpace::of(description)?;
+    if space.channels() != config.interface.classes || space.activation() != config.activation {
+        let names = |classes: &[data::Class]| {
+            classes.iter().map(|class| class.name.as_str()).collect::<Vec<_>>().join(", ")
+        };
+        return Err(Error::Settings(format!(
+            "the network tells apart {}, but the data set {} has {}; evaluate it on data with the \
+             same classes",
+            names(&config.classes),
+            description.name,
+            names(&description.classes)
+        )));
+    }
     let mut evaluator = Evaluator::of_network(name, config);
     for (done, id) in ids.iter().enumerate() {
-        let case = dataset.read(id)?;
+        let case = guarded(id, || Ok(dataset.read(id)?))?;
         let unlabelled = || Error::Settings("it has no label to be scored against".to_owned());
         let label = case.label.as_ref().ok_or_else(|| unlabelled().in_case(id))?;
-        let reference = Reference::of(label, config.classes.len(), dataset.description().ignore)
+        let reference = Reference::of(label, space.labels(), description.ignore)
             .map_err(|error| error.in_case(id))?;
         let prediction = predictor.predict_case(&case)?;
-        let probabilities = prediction.probabilities()?;
-        evaluator
-            .add(id, &prediction.labels()?, Some(&probabilities), &reference)
-            .map_err(|error| error.in_case(id))?;
+        evaluator.add_prediction(id, &prediction, &reference).map_err(|error| error.in_case(id))?;
         tell(observers, &Event::Predicted { id, done: done + 1, total: ids.len() })?;
     }
     Ok(evaluator.finish())

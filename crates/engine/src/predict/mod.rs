@@ -1,34 +1,35 @@
 //! From an image to probabilities, tile by tile.
 
+mod prediction;
 pub mod tiles;
 
 use candle::{Device, Tensor};
 use data::Case;
 use models::{Input, Model};
-use ndarray::{Array3, Array4, Axis, s};
-use volume::{Image, LabelMap, SoftLabelMap};
+use ndarray::{Array3, Array4, ArrayView4, Zip, s};
+use preprocess::Plan;
+use volume::Image;
 
+pub use self::prediction::Prediction;
 use crate::config::PredictConfig;
 use crate::trained::{NetworkConfig, Trained};
 use crate::{Error, Result};
-use preprocess::{Plan, Restore};
 
-/// Predicts images with one trained network.
+/// Predicts images with one trained network, or with several that are averaged.
 #[derive(Debug)]
 pub struct Predictor {
-    model: Box<dyn Model>,
+    models: Vec<Member>,
     config: NetworkConfig,
     plan: Plan,
     settings: PredictConfig,
     device: Device,
 }
 
-/// What was predicted for an image.
+/// One of the networks that are averaged.
 #[derive(Debug)]
-pub struct Prediction {
-    logits: Array4<f32>,
-    restore: Restore,
-    activation: losses::Activation,
+struct Member {
+    model: Box<dyn Model>,
+    temperature: f64,
 }
 
 impl Predictor {
@@ -38,17 +39,41 @@ impl Predictor {
     ///
     /// Where its parameters do not fit its architecture.
     pub fn new(trained: &Trained, settings: PredictConfig, device: &Device) -> Result<Self> {
-        let model = trained.build(device)?;
+        Self::ensemble(std::slice::from_ref(trained), settings, device)
+    }
+
+    /// For inference with several networks, such as the folds of a cross-validation: the mean of
+    /// their logits, each divided by its own temperature.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Settings`], where there is none, or one sees images in another way or tells apart
+    /// other classes than the first; else as [`Predictor::new`].
+    pub fn ensemble(trained: &[Trained], settings: PredictConfig, device: &Device) -> Result<Self> {
+        let [first, others @ ..] = trained else {
+            return Err(Error::Settings("an ensemble needs at least one network".to_owned()));
+        };
+        if let Some(at) = others.iter().position(|other| !averages_with(first, other)) {
+            return Err(Error::Settings(format!(
+                "network {} of the ensemble has another plan, other channels or other classes \
+                 than the first; only networks that differ in nothing but their weights and \
+                 architecture can be averaged",
+                at + 2
+            )));
+        }
+        let member = |trained: &Trained| -> Result<Member> {
+            Ok(Member { model: trained.build(device)?, temperature: trained.config.temperature })
+        };
         Ok(Self {
-            model,
-            config: trained.config.clone(),
-            plan: trained.plan.clone(),
+            models: trained.iter().map(member).collect::<Result<_>>()?,
+            config: first.config.clone(),
+            plan: first.plan.clone(),
             settings,
             device: device.clone(),
         })
     }
 
-    /// What the network is.
+    /// What the network is; of several, the first.
     pub fn config(&self) -> &NetworkConfig {
         &self.config
     }
@@ -74,13 +99,9 @@ impl Predictor {
             )));
         }
         let prepared = self.plan.prepare(image, None)?;
-        let mut logits = self.logits(&prepared.image)?;
-        #[expect(clippy::cast_possible_truncation, reason = "a temperature near 1")]
-        let scale = (1.0 / self.config.temperature) as f32;
-        if scale.to_bits() != 1f32.to_bits() {
-            logits.mapv_inplace(|logit| logit * scale);
-        }
-        Ok(Prediction { logits, restore: prepared.restore, activation: self.config.activation })
+        let logits = self.logits(&prepared.image)?;
+        let paint = self.config.has_regions().then(|| self.config.regions_class_order.clone());
+        Ok(Prediction { logits, restore: prepared.restore, paint })
     }
 
     /// Predicts the image of a case; an error names it.
@@ -93,7 +114,11 @@ impl Predictor {
     }
 
     /// The logits `(C, D, H, W)` of an image `(C_in, D, H, W)` that is on the network's grid,
-    /// averaged over tiles and, where asked for, over mirrored versions of each.
+    /// averaged over tiles, over networks and, where asked for, over mirrored versions of each
+    /// tile; divided by the temperature.
+    ///
+    /// An image smaller than a tile is padded with zeros, so that a network for volumes can be
+    /// given a few slices; a network for slices sees each slice of a volume by itself.
     ///
     /// # Errors
     ///
@@ -102,8 +127,9 @@ impl Predictor {
         let patch = self.plan.patch_size;
         let (padded, offset) = pad(image, patch);
         let size = [padded.dim().1, padded.dim().2, padded.dim().3];
-        let along: [Vec<usize>; 3] = std::array::from_fn(|axis| {
-            tiles::positions(size[axis], patch[axis], self.settings.step_size)
+        let along: [Vec<usize>; 3] = std::array::from_fn(|axis| match axis {
+            0 if self.plan.rank == 2 => (0..size[0]).collect(),
+            _ => tiles::positions(size[axis], patch[axis], self.settings.step_size),
         });
         let importance = tiles::importance(patch, self.settings.gaussian);
         let classes = self.config.interface.classes;
@@ -114,10 +140,10 @@ impl Predictor {
                 for &x in &along[2] {
                     let (zs, ys, xs) = (z..z + patch[0], y..y + patch[1], x..x + patch[2]);
                     let tile = padded.slice(s![.., zs.clone(), ys.clone(), xs.clone()]);
-                    let logits = self.tile(&tile.as_standard_layout().into_owned())?;
+                    let logits = self.tile(&tile)?;
                     let mut sum = sums.slice_mut(s![.., zs.clone(), ys.clone(), xs.clone()]);
                     for (mut sum, logits) in sum.outer_iter_mut().zip(logits.outer_iter()) {
-                        ndarray::Zip::from(&mut sum)
+                        Zip::from(&mut sum)
                             .and(&logits)
                             .and(&importance)
                             .for_each(|sum, logit, weight| *sum += logit * weight);
@@ -131,96 +157,57 @@ impl Predictor {
             class /= &weights;
         }
         let (_, d, h, w) = image.dim();
+        if [d, h, w] == size {
+            return Ok(sums);
+        }
         let [z, y, x] = offset;
         Ok(sums.slice(s![.., z..z + d, y..y + h, x..x + w]).to_owned())
     }
 
-    /// The logits of one tile, averaged over its mirrored versions.
-    fn tile(&self, tile: &Array4<f32>) -> Result<Array4<f32>> {
+    /// The logits of one tile, averaged over networks and over its mirrored versions.
+    fn tile(&self, tile: &ArrayView4<'_, f32>) -> Result<Array4<f32>> {
         let rank = self.config.interface.rank;
         let (c, d, h, w) = tile.dim();
         let space = [d, h, w];
         let shape = [&[1, c], &space[3 - rank..]].concat();
         let values: Vec<f32> = tile.iter().copied().collect();
         let input = Tensor::from_vec(values, shape, &self.device)?;
-        let flips = if self.settings.mirror { 1usize << rank } else { 1 };
+        let mirrored: Vec<usize> = (0..rank)
+            .filter(|axis| self.settings.mirror && self.config.mirror_axes[axis + 3 - rank])
+            .collect();
+        let versions = 1usize << mirrored.len();
         let mut total: Option<Tensor> = None;
-        for flip in 0..flips {
-            let axes: Vec<usize> = (0..rank).filter(|axis| flip >> axis & 1 == 1).collect();
-            let axes: Vec<usize> = axes.iter().map(|axis| axis + 2).collect();
-            let mirrored = mirror(&input, &axes)?;
-            let logits = self.model.forward_t(&Input::images(mirrored), false)?;
-            let logits = mirror(logits.main(), &axes)?;
-            total = Some(match total {
-                Some(total) => (total + logits)?,
-                None => logits,
-            });
+        for version in 0..versions {
+            let chosen = mirrored.iter().enumerate().filter(|(bit, _)| version >> bit & 1 == 1);
+            let axes: Vec<usize> = chosen.map(|(_, axis)| axis + 2).collect();
+            let images = Input::images(mirror(&input, &axes)?);
+            for Member { model, temperature } in &self.models {
+                let logits = model.forward_t(&images, false)?;
+                let share = temperature.recip() / (versions * self.models.len()) as f64;
+                let logits = (mirror(logits.main(), &axes)? * share)?;
+                total = Some(match total {
+                    Some(total) => (total + logits)?,
+                    None => logits,
+                });
+            }
         }
-        let mean = (total.expect("at least the unmirrored version") / flips as f64)?;
-        let classes = self.config.interface.classes;
+        let mean = total.expect("at least one network and the unmirrored version");
         let values = mean.to_dtype(candle::DType::F32)?.flatten_all()?.to_vec1::<f32>()?;
+        let classes = self.config.interface.classes;
         Ok(Array4::from_shape_vec((classes, d, h, w), values)
             .expect("the main head has the resolution of the image"))
     }
 }
 
-impl Prediction {
-    /// On the network's grid, before the way back: logits `(C, D, H, W)`, divided by the
-    /// network's temperature.
-    pub fn logits(&self) -> &Array4<f32> {
-        &self.logits
-    }
-
-    /// The same with logits divided once more.
-    #[must_use]
-    pub fn at_temperature(mut self, temperature: f64) -> Self {
-        #[expect(clippy::cast_possible_truncation, reason = "a temperature near 1")]
-        let scale = (1.0 / temperature) as f32;
-        self.logits.mapv_inplace(|logit| logit * scale);
-        self
-    }
-
-    /// The most probable class of each voxel, on the image's own grid.
-    ///
-    /// # Errors
-    ///
-    /// Where the way back fails.
-    pub fn labels(&self) -> Result<LabelMap> {
-        Ok(self.restore.labels(&self.logits)?)
-    }
-
-    /// The probability of each class, on the image's own grid.
-    ///
-    /// # Errors
-    ///
-    /// Where the way back fails.
-    pub fn probabilities(&self) -> Result<SoftLabelMap> {
-        let losses::Activation::Softmax = self.activation else {
-            return Err(Error::Settings(
-                "classes of a sigmoid network may overlap: they are no class probabilities"
-                    .to_owned(),
-            ));
-        };
-        Ok(self.restore.probabilities(&softmax(&self.logits))?)
-    }
-}
-
-/// Softmax over the first axis.
-fn softmax(logits: &Array4<f32>) -> Array4<f32> {
-    let mut probabilities = logits.clone();
-    let mut greatest = probabilities.index_axis(Axis(0), 0).to_owned();
-    for class in logits.outer_iter() {
-        greatest.zip_mut_with(&class, |greatest, &logit| *greatest = greatest.max(logit));
-    }
-    let mut total = Array3::<f32>::zeros(greatest.dim());
-    for mut class in probabilities.outer_iter_mut() {
-        class.zip_mut_with(&greatest, |logit, &greatest| *logit = (*logit - greatest).exp());
-        total += &class;
-    }
-    for mut class in probabilities.outer_iter_mut() {
-        class /= &total;
-    }
-    probabilities
+/// Whether the logits of two networks mean the same.
+fn averages_with(one: &Trained, other: &Trained) -> bool {
+    let meaning = |trained: &Trained| {
+        let NetworkConfig { interface, activation, regions_class_order, classes, .. } =
+            trained.config.clone();
+        let values: Vec<_> = classes.into_iter().map(|class| class.values).collect();
+        (interface, activation, regions_class_order, values)
+    };
+    one.plan == other.plan && meaning(one) == meaning(other)
 }
 
 /// Pads an image with zeros to at least `patch`, an odd voxel at the end; also where it begins.
@@ -239,9 +226,10 @@ fn pad(image: &Array4<f32>, patch: [usize; 3]) -> (Array4<f32>, [usize; 3]) {
 fn mirror(tensor: &Tensor, axes: &[usize]) -> Result<Tensor> {
     let mut tensor = tensor.clone();
     for &axis in axes {
-        let extent = i64::try_from(tensor.dim(axis)?).unwrap_or(i64::MAX);
-        let reversed: Vec<i64> = (0..extent).rev().collect();
-        let indices = Tensor::from_vec(reversed, extent as usize, tensor.device())?;
+        let extent = tensor.dim(axis)?;
+        let last = u32::try_from(extent).map_err(candle::Error::wrap)?;
+        let reversed: Vec<u32> = (0..last).rev().collect();
+        let indices = Tensor::from_vec(reversed, extent, tensor.device())?;
         tensor = tensor.contiguous()?.index_select(&indices, axis)?;
     }
     Ok(tensor)

@@ -24,6 +24,12 @@ pub fn positions(image: usize, tile: usize, step_size: f64) -> Vec<usize> {
     (0..count).map(position).collect()
 }
 
+/// Standard deviation of the Gaussian, as a share of the tile.
+const SIGMA_SCALE: f64 = 0.125;
+
+/// The weight of a tile's middle voxel.
+const SCALE: f64 = 10.0;
+
 /// How much each voxel of a tile counts: a Gaussian around its middle voxel, of an eighth of the
 /// tile along each axis, at most 10, never 0. With `gaussian` false, 1 everywhere.
 ///
@@ -34,8 +40,6 @@ pub fn importance(tile: [usize; 3], gaussian: bool) -> Array3<f32> {
     if !gaussian {
         return Array3::ones(tile);
     }
-    const SIGMA_SCALE: f64 = 0.125;
-    const SCALE: f64 = 10.0;
     let mut map = Array3::<f64>::zeros(tile);
     map[tile.map(|extent| extent / 2)] = 1.0;
     for (axis, &extent) in tile.iter().enumerate() {
@@ -52,7 +56,7 @@ pub fn importance(tile: [usize; 3], gaussian: bool) -> Array3<f32> {
     map
 }
 
-/// A Gaussian of `sigma` voxels, cut at four of them, normalised: that of SciPy.
+/// A Gaussian of `sigma` voxels, cut at four of them, normalised: that of `SciPy`.
 fn kernel(sigma: f64) -> Vec<f64> {
     #[expect(
         clippy::cast_possible_truncation,

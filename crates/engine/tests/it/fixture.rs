@@ -1,4 +1,5 @@
-//! A data set in memory: bright balls in noise, two classes.
+//! A data set in memory: bright balls in noise, two classes; or balls with a brighter core, two
+//! regions of which one contains the other.
 
 use data::{Case, Class, Dataset, Description};
 use engine::{Event, Observer, Outcome, Run, RunConfig, RunFolder};
@@ -14,6 +15,8 @@ pub(crate) struct Balls {
     pub(crate) broken: Option<String>,
     /// This case has no label.
     pub(crate) unlabeled: Option<String>,
+    /// Reading this case panics.
+    pub(crate) cursed: Option<String>,
 }
 
 impl Balls {
@@ -32,7 +35,20 @@ impl Balls {
             size,
             broken: None,
             unlabeled: None,
+            cursed: None,
         }
+    }
+
+    /// Balls with a core of 0.6 of their radius, labelled 2; the rest of the ball is labelled 1.
+    pub(crate) fn nested(cases: usize, size: [usize; 3]) -> Self {
+        let mut balls = Self::new(cases, size);
+        balls.description.classes = vec![
+            Class::new("background", [0]),
+            Class::new("whole", [1, 2]),
+            Class::new("core", [2]),
+        ];
+        balls.description.regions_class_order = vec![1, 2];
+        balls
     }
 }
 
@@ -46,18 +62,21 @@ impl Dataset for Balls {
     }
 
     fn read(&self, id: &str) -> data::Result<Case> {
+        assert!(self.cursed.as_deref() != Some(id), "a reader with a defect");
         let index = self.ids.iter().position(|it| it == id).expect("an id of this set");
         let center = |axis: usize| {
             let extent = self.size[axis] as f64;
             extent / 2.0 + (index % 3) as f64 - 1.0
         };
         let radius = 0.3 * self.size[2] as f64;
-        let inside = |(z, y, x): (usize, usize, usize)| {
+        let nested = self.description.has_regions();
+        let label = |(z, y, x): (usize, usize, usize)| {
             let offset = |axis: usize, at: usize| at as f64 - center(axis);
             let depth = if self.size[0] == 1 { 0.0 } else { offset(0, z) };
-            (depth.powi(2) + offset(1, y).powi(2) + offset(2, x).powi(2)).sqrt() < radius
+            let far = (depth.powi(2) + offset(1, y).powi(2) + offset(2, x).powi(2)).sqrt();
+            u16::from(far < radius) + u16::from(nested && far < 0.6 * radius)
         };
-        let labels = Array3::from_shape_fn(self.size, |at| u16::from(inside(at)));
+        let labels = Array3::from_shape_fn(self.size, label);
         let noise = |(z, y, x): (usize, usize, usize)| {
             ((z * 31 + y * 17 + x * 7 + index * 3) % 11) as f32 / 11.0
         };
@@ -120,6 +139,19 @@ pub(crate) fn train_into(
     let run = Run { config, dataset, folder: &folder, device: &device, resume };
     let mut stop = StopAfter(stop_after);
     engine::train(&run, &mut [&mut stop as &mut dyn Observer])
+}
+
+/// Trains into `folder`, watched by one observer.
+pub(crate) fn train_watched(
+    folder: &std::path::Path,
+    config: &RunConfig,
+    dataset: &dyn Dataset,
+    observer: &mut dyn Observer,
+) -> engine::Result<Outcome> {
+    let folder = RunFolder::create(folder, false)?;
+    let device = candle::Device::Cpu;
+    let run = Run { config, dataset, folder: &folder, device: &device, resume: false };
+    engine::train(&run, &mut [observer])
 }
 
 /// Ends a run after a number of epochs.

@@ -4,5 +4,8 @@ extern crate sconce_engine as engine;
 
 mod fixture;
 mod golden;
+mod prediction;
 mod refusals;
+mod regions;
+mod robustness;
 mod training;

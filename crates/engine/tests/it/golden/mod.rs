@@ -1,26 +1,24 @@
-//! nnU-Net's own sliding window and scores.
+//! nnU-Net's own sliding window, predictions and scores.
+
+mod model_folder;
+mod predictor;
 
 use anyhow::{Context, ensure};
 use engine::predict::tiles;
-use golden::{Case, Exempt, Group, Tolerance, close, number};
+use golden::{Case, Group, Tolerance, close, number};
 use metrics::{MaskPair, Region};
 use ndarray::Array3;
 use volume::{Grid, LabelMap};
-
-const EXEMPT: &[Exempt] = &[Exempt {
-    function: "nnUNetPredictor",
-    when: |_| true,
-    reason: "trained nnU-Net folders hold pickled checkpoints, which are not imported yet",
-}];
 
 #[test]
 fn golden_nnunet() {
     // Preprocessing is checked where it is done.
     let mine = |case: &Case| case.function != "DefaultPreprocessor.run_case";
-    Group::load("nnunet").check(mine, EXEMPT, |case| match case.function.as_str() {
+    Group::load("nnunet").check(mine, &[], |case| match case.function.as_str() {
         "compute_steps_for_sliding_window" => steps(case),
         "compute_gaussian" => gaussian(case),
         "compute_metrics" => scores(case),
+        "nnUNetPredictor" => predictor::run(case),
         other => anyhow::bail!("{other} is not supported"),
     });
 }

@@ -1,0 +1,109 @@
+use candle::{DType, Device, Tensor};
+use models::{Input, Logits, Model};
+
+use crate::step::{objective, scalar};
+use crate::supervise::{Progress, Supervision};
+use crate::{Batch, LabelSpace, Loader, Result, Run};
+
+/// The mean loss of held-out patches, and Dice of each foreground class over all of them together.
+pub(crate) fn score(
+    run: &Run<'_>,
+    model: &dyn Model,
+    supervision: &dyn Supervision,
+    loader: &Loader<'_>,
+    space: &LabelSpace,
+    epoch: usize,
+) -> Result<(f64, Vec<Option<f64>>)> {
+    let train = &run.config.train;
+    let steps = train.epochs * train.iterations_per_epoch;
+    let progress = Progress { epoch, step: (epoch + 1) * train.iterations_per_epoch, steps };
+    let (mut loss, mut overlap) = (0.0, vec![[0.0; 2]; space.channels()]);
+    for iteration in 0..train.validation_iterations {
+        let batch = loader.validation(iteration, &Device::Cpu)?.to_device(run.device)?;
+        let logits = model.forward_t(&Input::images(batch.images.clone()), false)?;
+        // Detached: a forward pass through trainable parameters has a graph.
+        let logits = Logits::new(logits.main().detach());
+        loss += scalar(&objective(&supervision.terms(&batch, &logits, progress)?, &logits)?)?;
+        count(logits.main(), &batch, space, &mut overlap)?;
+    }
+    let dice = overlap[space.foreground()].iter();
+    let dice = dice.map(|&[both, sum]| (sum > 0.0).then(|| 2.0 * both / sum));
+    Ok((loss / train.validation_iterations as f64, dice.collect()))
+}
+
+/// Adds, for each channel, the voxels that prediction and target share, and all that they have.
+/// Ignored voxels count for neither.
+fn count(
+    logits: &Tensor,
+    batch: &Batch,
+    space: &LabelSpace,
+    overlap: &mut [[f64; 2]],
+) -> Result<()> {
+    let expected = batch.target.probabilities(logits)?;
+    let weight = batch.target.weight_like(logits)?;
+    let weight = weight.map(|weight| weight.squeeze(1)).transpose()?;
+    let sum = |mask: &Tensor| -> Result<f64> {
+        let mask = mask.to_dtype(logits.dtype())?;
+        let mask = match &weight {
+            Some(weight) => (mask * weight.gt(0f64)?.to_dtype(logits.dtype())?)?,
+            None => mask,
+        };
+        scalar(&mask.to_dtype(DType::F32)?.flatten_all()?.sum(0)?)
+    };
+    let masks: Box<dyn Fn(u32) -> candle::Result<(Tensor, Tensor)>> = match space {
+        LabelSpace::Classes { .. } => {
+            let (predicted, expected) = (logits.argmax(1)?, expected.argmax(1)?);
+            Box::new(move |channel| Ok((predicted.eq(channel)?, expected.eq(channel)?)))
+        }
+        LabelSpace::Regions { .. } => {
+            let (predicted, expected) = (logits.gt(0f64)?, expected.gt(0.5f64)?);
+            Box::new(move |channel| {
+                let of = |masks: &Tensor| masks.get_on_dim(1, channel as usize);
+                Ok((of(&predicted)?, of(&expected)?))
+            })
+        }
+    };
+    for (channel, [both, all]) in (0u32..).zip(overlap) {
+        let (predicted, expected) = masks(channel)?;
+        *both += sum(&(&predicted * &expected)?)?;
+        *all += sum(&predicted)? + sum(&expected)?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use losses::Target;
+
+    use super::*;
+
+    fn overlap(target: Target, space: &LabelSpace) -> anyhow::Result<Vec<[f64; 2]>> {
+        // Channel 1 is predicted in the first and the last of four voxels, channel 0 elsewhere.
+        let logits = Tensor::new(&[[[-1f32, 1., 1., -1.], [1., -1., -1., 1.]]], &Device::Cpu)?;
+        let batch = Batch { images: logits.clone(), target, ids: vec!["case".to_owned()] };
+        let mut overlap = vec![[0.0; 2]; 2];
+        count(&logits, &batch, space, &mut overlap)?;
+        Ok(overlap)
+    }
+
+    #[test]
+    fn ignored_voxels_count_for_nothing() -> anyhow::Result<()> {
+        let space = LabelSpace::Classes { count: 2 };
+        let target = Target::hard(Tensor::new(&[[1u32, 0, 1, 0]], &Device::Cpu)?);
+
+        assert_eq!(overlap(target.clone(), &space)?, [[1.0, 4.0], [1.0, 4.0]]);
+        let weight = Tensor::new(&[[1f32, 1., 0., 0.]], &Device::Cpu)?;
+        assert_eq!(overlap(target.with_weight(weight), &space)?, [[1.0, 2.0], [1.0, 2.0]]);
+        Ok(())
+    }
+
+    #[test]
+    fn each_region_is_counted_by_itself() -> anyhow::Result<()> {
+        let members = vec![vec![1, 2], vec![2]];
+        let space = LabelSpace::Regions { members, paint: vec![1, 2], labels: 3 };
+        let target = Target::regions(Tensor::new(&[[[1u8, 1, 1, 0], [1, 0, 0, 0]]], &Device::Cpu)?);
+
+        assert_eq!(overlap(target, &space)?, [[2.0, 5.0], [1.0, 3.0]]);
+        Ok(())
+    }
+}

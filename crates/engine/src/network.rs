@@ -1,0 +1,133 @@
+use candle::Device;
+use losses::Loss as _;
+use models::{Architecture as _, Interface, Model, Topology};
+use nn::{Optimizer, Parameters};
+use preprocess::augment::TransformConfig;
+use preprocess::{Augmentation, CaseFingerprint, Fingerprint, Plan};
+use rayon::prelude::*;
+
+use crate::file::read_json;
+use crate::guard::guarded;
+use crate::trained::{NetworkConfig, config_path, plan_path};
+use crate::{Error, LabelSpace, Result, Run, RunConfig};
+
+/// A network in training.
+#[derive(Debug)]
+pub(crate) struct Learner {
+    pub(crate) parameters: Parameters,
+    pub(crate) model: Box<dyn Model>,
+    pub(crate) optimizer: Box<dyn Optimizer>,
+}
+
+impl Learner {
+    /// A fresh network of those settings.
+    pub(crate) fn new(
+        config: &RunConfig,
+        network: &NetworkConfig,
+        plan: &Plan,
+        device: &Device,
+    ) -> Result<Self> {
+        let parameters = Parameters::new(config.seed, device);
+        let model = network.architecture.build(network.interface, parameters.builder())?;
+        let patch = &plan.patch_size[3 - plan.rank..];
+        if patch.iter().zip(model.stride()).any(|(extent, &stride)| !extent.is_multiple_of(stride))
+        {
+            return Err(Error::Settings(format!(
+                "a patch of {patch:?} voxels does not divide by the network's stride {:?}; change \
+                 preprocess.patch_size, or the strides of the model",
+                model.stride()
+            )));
+        }
+        Ok(Self { parameters, model, optimizer: config.optimizer.build() })
+    }
+}
+
+/// That the loss of a run suits its labels.
+pub(crate) fn check_loss(config: &RunConfig, space: &LabelSpace) -> Result<()> {
+    config.loss.suits(space.activation()).map_err(|error| Error::Settings(format!("loss.{error}")))
+}
+
+/// Plans the network from the training cases, or reads what was planned when the run began.
+pub(crate) fn planned(
+    run: &Run<'_>,
+    space: &LabelSpace,
+    training: &[String],
+) -> Result<(Plan, NetworkConfig)> {
+    let root = run.folder.root();
+    if run.resume {
+        let network: NetworkConfig = read_json(&config_path(root))?;
+        // What was fitted to the network as it was says nothing of what it will be.
+        return Ok((read_json(&plan_path(root))?, NetworkConfig { temperature: 1.0, ..network }));
+    }
+    let description = run.dataset.description();
+    let looked_at: Vec<Result<CaseFingerprint>> = training
+        .par_iter()
+        .map(|id| {
+            guarded(id, || {
+                let case = run.dataset.read(id)?;
+                Ok(CaseFingerprint::of(&case.image, case.label.as_ref()))
+            })
+        })
+        .collect();
+    let mut fingerprint = Fingerprint::new(description.channels.len());
+    for case in looked_at {
+        fingerprint.push(case?);
+    }
+    let plan = Plan::new(&run.config.preprocess, &fingerprint, &description.channels)?;
+    let interface = Interface {
+        channels: description.channels.len(),
+        classes: space.channels(),
+        rank: plan.rank,
+    };
+    let network = NetworkConfig {
+        schema: NetworkConfig::SCHEMA,
+        dataset: description.name.clone(),
+        architecture: run.config.model.fitted(&stages(&plan))?,
+        interface,
+        activation: space.activation(),
+        channels: description.channels.clone(),
+        classes: description.classes.clone(),
+        regions_class_order: space.paint().to_vec(),
+        mirror_axes: mirrored(&run.config.augment),
+        temperature: 1.0,
+    };
+    Ok((plan, network))
+}
+
+/// The stages of a U-Net for a plan, along the axes that it has.
+fn stages(plan: &Plan) -> Topology {
+    let topology = plan.topology();
+    let axes = |stages: &[[usize; 3]]| -> Vec<Vec<usize>> {
+        stages.iter().map(|axes| axes[3 - plan.rank..].to_vec()).collect()
+    };
+    Topology { strides: axes(&topology.strides), kernel_sizes: axes(&topology.kernel_sizes) }
+}
+
+/// The axes along which patches are mirrored in training.
+fn mirrored(augment: &Augmentation) -> [bool; 3] {
+    let mut axes = [false; 3];
+    for transform in augment.transforms() {
+        if let TransformConfig::Mirror(mirror) = transform {
+            for (axis, seen) in axes.iter_mut().enumerate() {
+                *seen |= mirror.axes[axis] && mirror.probability.get() > 0.0;
+            }
+        }
+    }
+    axes
+}
+
+#[cfg(test)]
+mod tests {
+    use preprocess::augment::Mirror;
+
+    use super::*;
+
+    #[test]
+    fn only_axes_that_training_mirrors_are_mirrored_in_prediction() {
+        let mirror = Mirror { axes: [true, true, false], ..Mirror::default() };
+
+        assert_eq!(mirrored(&Augmentation::default()), [true; 3]);
+        assert_eq!(mirrored(&Augmentation::new(vec![mirror.into()])), [true, true, false]);
+        assert_eq!(mirrored(&Augmentation::none()), [false; 3]);
+    }
+}

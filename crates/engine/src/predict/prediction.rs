@@ -1,0 +1,137 @@
+use losses::Activation;
+use ndarray::{Array2, Array4, ArrayViewMut3, Axis};
+use preprocess::Restore;
+use rayon::prelude::*;
+use volume::{Image, LabelMap, SoftLabelMap};
+
+use crate::{Error, Result};
+
+/// What was predicted for an image: logits on the network's grid, and the way back to the image's.
+///
+/// On the way back it is the logits that are interpolated, as nnU-Net does it; labels and
+/// probabilities are those of the interpolated logits, and so agree. What was cropped away before
+/// the network saw the image is background, and in no region, for certain.
+#[derive(Debug)]
+pub struct Prediction {
+    pub(super) logits: Array4<f32>,
+    pub(super) restore: Restore,
+    /// Where regions may overlap, the label that each is painted with.
+    pub(super) paint: Option<Vec<u16>>,
+}
+
+impl Prediction {
+    /// On the network's grid, before the way back: logits `(C, D, H, W)`, divided by the
+    /// network's temperature.
+    pub fn logits(&self) -> &Array4<f32> {
+        &self.logits
+    }
+
+    /// The same with logits divided once more.
+    #[must_use]
+    pub fn at_temperature(mut self, temperature: f64) -> Self {
+        #[expect(clippy::cast_possible_truncation, reason = "a temperature near 1")]
+        let scale = (1.0 / temperature) as f32;
+        self.logits.mapv_inplace(|logit| logit * scale);
+        self
+    }
+
+    /// How its logits become probabilities.
+    pub fn activation(&self) -> Activation {
+        if self.paint.is_some() { Activation::Sigmoid } else { Activation::Softmax }
+    }
+
+    /// On the image's own grid: the most probable class of each voxel; or, where regions may
+    /// overlap, the labels of those that are more probable than not, painted one over the other.
+    ///
+    /// # Errors
+    ///
+    /// Where the way back fails.
+    pub fn labels(&self) -> Result<LabelMap> {
+        Ok(match &self.paint {
+            None => self.restore.labels(&self.logits)?,
+            Some(paint) => self.restore.regions(&self.logits, 0.0, paint)?,
+        })
+    }
+
+    /// The probability of each class, `(C, D, H, W)` on the image's own grid; they sum to 1.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Settings`], where regions may overlap, which [`Prediction::probability_image`] can
+    /// say; else where the way back fails.
+    pub fn probabilities(&self) -> Result<SoftLabelMap> {
+        if self.paint.is_some() {
+            return Err(Error::Settings(
+                "the regions of this network may overlap, so that their probabilities are no \
+                 class probabilities; write them as an image"
+                    .to_owned(),
+            ));
+        }
+        Ok(SoftLabelMap::new(self.restore.grid().clone(), self.activated()?)?)
+    }
+
+    /// The probability of each class or region as a channel of an image, on the image's own grid.
+    /// Those of regions need not sum to 1.
+    ///
+    /// # Errors
+    ///
+    /// Where the way back fails.
+    pub fn probability_image(&self) -> Result<Image> {
+        Ok(Image::new(self.restore.grid().clone(), self.activated()?)?)
+    }
+
+    /// The probability of each channel, on the image's own grid.
+    fn activated(&self) -> Result<Array4<f32>> {
+        // Logits of what is background, or in no region, for certain.
+        let mut outside = vec![f32::NEG_INFINITY; self.logits.dim().0];
+        let activate = match &self.paint {
+            None => {
+                outside[0] = 0.0;
+                softmax
+            }
+            Some(_) => sigmoid,
+        };
+        let mut values = self.restore.array(&self.logits, &outside)?;
+        values.axis_iter_mut(Axis(1)).into_par_iter().for_each(activate);
+        Ok(values)
+    }
+}
+
+/// Softmax over the first axis.
+fn softmax(mut slice: ArrayViewMut3<'_, f32>) {
+    let mut greatest = slice.index_axis(Axis(0), 0).to_owned();
+    for class in slice.outer_iter() {
+        greatest.zip_mut_with(&class, |greatest, &logit| *greatest = greatest.max(logit));
+    }
+    let mut total = Array2::<f32>::zeros(greatest.dim());
+    for mut class in slice.outer_iter_mut() {
+        class.zip_mut_with(&greatest, |logit, &greatest| *logit = (*logit - greatest).exp());
+        total += &class;
+    }
+    for mut class in slice.outer_iter_mut() {
+        class /= &total;
+    }
+}
+
+fn sigmoid(mut slice: ArrayViewMut3<'_, f32>) {
+    slice.mapv_inplace(|logit| (1.0 + (-logit).exp()).recip());
+}
+
+#[cfg(test)]
+mod tests {
+    use ndarray::array;
+
+    use super::*;
+
+    #[test]
+    fn what_is_certain_gets_no_other_probability_and_no_nan() {
+        let none = f32::NEG_INFINITY;
+        let mut classes = array![[[0.0, 500.0]], [[none, -500.0]], [[none, 500.0]]];
+        softmax(classes.view_mut());
+        assert_eq!(classes, array![[[1.0, 0.5]], [[0.0, 0.0]], [[0.0, 0.5]]]);
+
+        let mut regions = array![[[none, -500.0, 0.0, 500.0]]];
+        sigmoid(regions.view_mut());
+        assert_eq!(regions, array![[[0.0, 0.0, 0.5, 1.0]]]);
+    }
+}

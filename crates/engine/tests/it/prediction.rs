@@ -1,0 +1,105 @@
+//! How a network looks at images that are not what it was trained on.
+
+use engine::{PredictConfig, Predictor, Trained};
+use ndarray::{Axis, s};
+use tempfile::tempdir;
+
+use crate::fixture::{Balls, config, train_into};
+
+fn trained(rank: usize, size: [usize; 3]) -> anyhow::Result<Trained> {
+    let folder = tempdir()?;
+    train_into(folder.path(), &config(rank, 1), &Balls::new(6, size), false, None)?;
+    Ok(Trained::load(folder.path())?)
+}
+
+#[test]
+fn a_network_for_slices_sees_each_slice_of_a_volume_by_itself() -> anyhow::Result<()> {
+    let trained = trained(2, [1, 18, 20])?;
+    let predictor = Predictor::new(&trained, PredictConfig::default(), &candle::Device::Cpu)?;
+    let volume = data::Dataset::read(&Balls::new(1, [5, 18, 20]), "ball_0")?.image.data;
+
+    let whole = predictor.logits(&volume)?;
+
+    for z in 0..5 {
+        let slice = predictor.logits(&volume.slice(s![.., z..=z, .., ..]).to_owned())?;
+        for (alone, within) in slice.iter().zip(&whole.index_axis(Axis(1), z)) {
+            approx::assert_abs_diff_eq!(alone, within, epsilon = 1e-5);
+        }
+    }
+    Ok(())
+}
+
+#[test]
+fn a_network_for_volumes_takes_a_single_slice() -> anyhow::Result<()> {
+    let trained = trained(3, [8, 18, 20])?;
+    let predictor = Predictor::new(&trained, PredictConfig::default(), &candle::Device::Cpu)?;
+    let slice = data::Dataset::read(&Balls::new(1, [1, 18, 20]), "ball_0")?;
+
+    let prediction = predictor.predict_case(&slice)?;
+
+    assert_eq!(prediction.labels()?.grid, slice.image.grid);
+    let sums = prediction.probabilities()?.data.sum_axis(Axis(0));
+    assert!(sums.iter().all(|sum| (sum - 1.0).abs() < 1e-5));
+    Ok(())
+}
+
+#[test]
+fn labels_are_the_most_probable_classes_after_resampling() -> anyhow::Result<()> {
+    let mut trained = trained(3, [8, 18, 20])?;
+    trained.plan.spacing = [1.7, 1.3, 0.8];
+    let predictor = Predictor::new(&trained, PredictConfig::default(), &candle::Device::Cpu)?;
+    let case = data::Dataset::read(&Balls::new(1, [8, 18, 20]), "ball_0")?;
+
+    let prediction = predictor.predict_case(&case)?;
+    let (labels, soft) = (prediction.labels()?, prediction.probabilities()?);
+
+    for ((z, y, x), &label) in labels.data.indexed_iter() {
+        let [background, ball] = [0, 1].map(|class| soft.data[[class, z, y, x]]);
+        assert!(if label == 1 { ball >= background } else { background >= ball });
+    }
+    Ok(())
+}
+
+#[test]
+fn networks_are_averaged_where_they_mean_the_same() -> anyhow::Result<()> {
+    let one = trained(3, [8, 18, 20])?;
+    let mut sharper = one.clone();
+    sharper.config.temperature = 0.5;
+    let settings = PredictConfig { mirror: false, ..PredictConfig::default() };
+    let device = candle::Device::Cpu;
+    let image = data::Dataset::read(&Balls::new(1, [8, 18, 20]), "ball_0")?.image.data;
+    let logits = |networks: &[Trained]| -> engine::Result<_> {
+        Predictor::ensemble(networks, settings.clone(), &device)?.logits(&image)
+    };
+
+    let (alone, both) = (logits(std::slice::from_ref(&one))?, logits(&[one.clone(), sharper])?);
+
+    // The mean of z and 2 z.
+    for (both, alone) in both.iter().zip(&alone) {
+        approx::assert_relative_eq!(*both, 1.5 * alone, max_relative = 1e-4, epsilon = 1e-6);
+    }
+    let mut other = one.clone();
+    other.plan.spacing[0] *= 2.0;
+    let error = logits(&[one, other]).unwrap_err().to_string();
+    assert!(error.starts_with("network 2 of the ensemble"), "{error}");
+    assert!(logits(&[]).is_err());
+    Ok(())
+}
+
+#[test]
+fn axes_that_training_did_not_mirror_stay_as_they_are() -> anyhow::Result<()> {
+    let mut trained = trained(3, [8, 18, 20])?;
+    let device = candle::Device::Cpu;
+    let image = data::Dataset::read(&Balls::new(1, [8, 18, 20]), "ball_0")?.image.data;
+    let mut logits = |axes: [bool; 3], mirror: bool| -> engine::Result<_> {
+        trained.config.mirror_axes = axes;
+        let settings = PredictConfig { mirror, ..PredictConfig::default() };
+        Predictor::new(&trained, settings, &device)?.logits(&image)
+    };
+
+    let plain = logits([true; 3], false)?;
+
+    assert_eq!(logits([false; 3], true)?, plain);
+    assert!(logits([true, false, false], true)? != plain);
+    Ok(())
+}
