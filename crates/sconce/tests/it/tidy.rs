@@ -28,7 +28,11 @@ fn every_library_has_one_integration_target() {
         let Ok(entries) = fs::read_dir(&tests) else { continue };
         for entry in entries {
             let path = entry.expect("an entry").path();
-            assert!(path.ends_with("it"), "{}: each further target links candle again", path.display());
+            assert!(
+                path.ends_with("it"),
+                "{}: each further target links candle again",
+                path.display()
+            );
         }
     }
 }
@@ -36,7 +40,8 @@ fn every_library_has_one_integration_target() {
 #[test]
 fn nothing_is_ignored_and_nothing_is_left_to_do() {
     // Written in two halves, so that this file does not find itself.
-    let forbidden = [["#[ig", "nore]"], ["todo", "!("], ["unimpl", "emented!("]].map(|it| it.concat());
+    let forbidden =
+        [["#[ig", "nore]"], ["todo", "!("], ["unimpl", "emented!("]].map(|it| it.concat());
     for path in sources() {
         let text = fs::read_to_string(&path).expect("sources are text");
         for word in &forbidden {
