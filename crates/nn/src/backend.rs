@@ -19,7 +19,9 @@ pub enum Backend {
     Auto,
     /// Candle's own operations alone: slow, but on every device, and the oracle for the others.
     Reference,
-    /// The native kernel, and an error where there is none.
+    /// The native kernel, and an error where the type or the device has none. Layers that are
+    /// candle operations everywhere (softmax, layer norm, [`prelu`](crate::prelu()), pixel shuffle,
+    /// grid sampling) run as ever.
     Native,
 }
 

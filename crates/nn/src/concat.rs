@@ -23,5 +23,6 @@ pub fn concat(parts: &[&Tensor]) -> Result<Tensor> {
     if !is_native("concat", first)? {
         return Tensor::cat(parts, D::Minus1)?.contiguous();
     }
-    rest.iter().try_fold((*first).clone(), |joined, part| native::concat(&joined, part))
+    let first = first.contiguous()?;
+    rest.iter().try_fold(first, |joined, part| native::concat(&joined, part))
 }
