@@ -63,7 +63,13 @@ impl Format {
         if is_nifti(path) {
             return Ok(Self::Nifti);
         }
-        Err(unknown(&start))
+        match elsewhere(path) {
+            Some(format) if !start.is_empty() => Err(Trouble::unsupported(
+                format!("files of {format} are not read"),
+                "convert it to .nii.gz",
+            )),
+            _ => Err(unknown(&start)),
+        }
     }
 }
 
@@ -75,6 +81,21 @@ fn is_nifti(path: &Path) -> bool {
 #[cfg(not(feature = "nifti"))]
 fn is_nifti(_: &Path) -> bool {
     false
+}
+
+/// A format that is known by its name, but not read.
+fn elsewhere(path: &Path) -> Option<&'static str> {
+    let name = path.file_name()?.to_string_lossy().to_ascii_lowercase();
+    let ending = name.strip_suffix(".gz").unwrap_or(&name).rsplit_once('.')?.1;
+    Some(match ending {
+        "dcm" => "DICOM",
+        "mgh" | "mgz" => "FreeSurfer (MGH)",
+        "mha" | "mhd" => "MetaImage",
+        "mif" | "mih" => "MRtrix",
+        "mnc" => "MINC",
+        "nhdr" | "nrrd" => "NRRD",
+        _ => return None,
+    })
 }
 
 fn unknown(start: &[u8]) -> Trouble {

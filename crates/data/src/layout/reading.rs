@@ -158,7 +158,17 @@ impl LabelRules {
 
     /// Reads the class probabilities of a case whose image lies on `grid`.
     pub(crate) fn soft(&self, id: &str, path: &Path, grid: &Grid) -> Result<SoftLabelMap> {
-        format::soft(path, self.on_grid(id, path, decode(path)?, grid)?)
+        let labels = format::soft(path, self.on_grid(id, path, decode(path)?, grid)?)?;
+        let (found, declared) = (labels.classes(), self.values.classes());
+        if found != declared {
+            return Err(Error::Unsupported {
+                action: Action::Read,
+                path: path.to_owned(),
+                cause: format!("it has probabilities of {found} classes, not {declared}"),
+                remedy: "set `classes` to one for each".to_owned(),
+            });
+        }
+        Ok(labels)
     }
 
     /// Moves a label to the image's own grid, which it matches or does not contradict.

@@ -61,6 +61,11 @@ impl Values {
         Ok(Self { classes: classes.clone(), table, declared, wording })
     }
 
+    /// The number of classes.
+    pub(crate) fn classes(&self) -> usize {
+        self.classes.len()
+    }
+
     /// Replaces each value by its class.
     ///
     /// # Errors

@@ -214,6 +214,7 @@ fn normal(rng: &mut ChaCha8Rng) -> f64 {
 }
 
 #[cfg(test)]
+#[expect(clippy::float_cmp, reason = "a unit vector along an axis")]
 mod tests {
     use super::*;
 

@@ -6,6 +6,7 @@ mod rater;
 #[cfg(feature = "nifti")]
 mod write;
 
+use std::ops::Range;
 use std::path::Path;
 
 use ndarray::{Array3, Array4};
@@ -180,14 +181,16 @@ impl Phantom {
         Ok(self.probabilities(self.number(id)?))
     }
 
-    /// The mask of one more rater of a case, from 0: those of [`Dataset::read`] are the first.
+    /// The masks of some raters of a case, by their numbers from 0: those that [`Dataset::read`]
+    /// gives are the first of a population without end.
     ///
     /// # Errors
     ///
     /// [`Error::UnknownCase`].
-    pub fn rater_mask(&self, id: &str, rater: usize) -> Result<LabelMap> {
+    pub fn masks(&self, id: &str, raters: Range<usize>) -> Result<Vec<LabelMap>> {
         let case = self.number(id)?;
-        Ok(self.mask(case, rater, &self.anatomy(case).levels(), &self.waves(case)))
+        let (levels, waves) = (self.anatomy(case).levels(), self.waves(case));
+        Ok(raters.map(|rater| self.mask(case, rater, &levels, &waves)).collect())
     }
 
     fn number(&self, id: &str) -> Result<usize> {
@@ -273,9 +276,8 @@ impl Dataset for Phantom {
         let data = Array4::from_shape_vec((1, d, h, w), data).expect("one for each voxel");
         let image = Image::new(self.grid.clone(), data).expect("made on this grid");
 
-        let (levels, waves) = (anatomy.levels(), self.waves(case));
-        let masks = (0..self.config.raters).map(|rater| self.mask(case, rater, &levels, &waves));
-        let label = Label::raters(masks.collect()).expect("one grid, and at least one rater");
+        let masks = self.masks(id, 0..self.config.raters)?;
+        let label = Label::raters(masks).expect("one grid, and at least one rater");
         Ok(Case { id: id.to_owned(), image, label: Some(label) })
     }
 }

@@ -67,6 +67,7 @@ pub(super) fn truth(organ: f64, lesions: &mut [f64], habits: Habits) -> [f64; 3]
 }
 
 #[cfg(test)]
+#[expect(clippy::float_cmp, reason = "certainty is exact")]
 mod tests {
     use super::*;
 

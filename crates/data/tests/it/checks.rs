@@ -138,11 +138,7 @@ fn a_summary_counts_what_is_there() {
     let channel = &summary.channels[0];
     assert_eq!((channel.minimum, channel.maximum), (Some(1.0), Some(4.0)));
     approx::assert_abs_diff_eq!(channel.mean.unwrap(), 2.5, epsilon = 1e-12);
-    approx::assert_abs_diff_eq!(
-        channel.standard_deviation.unwrap().powi(2),
-        1.25,
-        epsilon = 1e-12
-    );
+    approx::assert_abs_diff_eq!(channel.standard_deviation.unwrap().powi(2), 1.25, epsilon = 1e-12);
     let foreground = &summary.classes[1];
     assert_eq!((foreground.cases, foreground.voxels), (2, 4.0));
     approx::assert_abs_diff_eq!(foreground.fraction, 4.0 / 24.0, epsilon = 1e-12);

@@ -145,6 +145,10 @@ fn soft_labels_are_probabilities() {
     assert_eq!(soft.data[[0, 1, 0, 2]], 0.875);
     let message = unreadable(&*folder.open("[pairs]"), "a");
     assert!(message.contains("soft = true"), "{message}");
+    let three = r#"[{ name = "a", values = [0] }, { name = "b", values = [1] },
+        { name = "c", values = [2] }]"#;
+    let three = folder.open(&format!("[pairs]\nsoft = true\nclasses = {three}"));
+    assert!(unreadable(&*three, "a").contains("probabilities of 2 classes, not 3"));
 }
 
 #[test]

@@ -20,8 +20,11 @@ const SCHEMA: &str = "message schema {
     optional group MASK { optional binary bytes; optional binary path (UTF8); }
 }";
 
+/// A patient, an image and a mask.
+type Row<'a> = (&'a str, &'a [u8], Option<&'a [u8]>);
+
 /// Writes rows of patient, image and mask, two to a group of rows.
-fn write(path: &Path, mask: &str, rows: &[(&str, &[u8], Option<&[u8]>)]) {
+fn write(path: &Path, mask: &str, rows: &[Row<'_>]) {
     let schema = parse_message_type(&SCHEMA.replace("MASK", mask)).unwrap();
     let properties = Arc::new(WriterProperties::builder().build());
     let file = File::create(path).unwrap();
@@ -62,7 +65,7 @@ fn set() -> Folder {
     let folder = Folder::new();
     let (image, mask) = (picture(&[9, 8, 7, 6, 5, 4]), picture(&[0, 255, 0, 0, 255, 0]));
     let other = picture(&[1, 2, 3, 4, 5, 6]);
-    let rows: [(&str, &[u8], Option<&[u8]>); 3] =
+    let rows: [Row<'_>; 3] =
         [("p1", &image, Some(&mask)), ("p1", &other, None), ("p2", &other, Some(&mask))];
     std::fs::create_dir(folder.root().join("data")).unwrap();
     write(&folder.root().join("data/train-00000-of-00001.parquet"), "annotation", &rows);

@@ -123,7 +123,6 @@ pub(crate) fn pages_tiff() -> Vec<u8> {
         let pixels: Vec<f32> = (0..30_u8).map(|at| f32::from(at) / 4.0 + f32::from(page)).collect();
         encoder.write_image::<colortype::Gray32Float>(6, 5, &pixels).unwrap();
     }
-    drop(encoder);
     bytes.into_inner()
 }
 
@@ -133,7 +132,6 @@ pub(crate) fn colour_tiff() -> Vec<u8> {
     let mut encoder = TiffEncoder::new(&mut bytes).unwrap();
     let pixels: Vec<u16> = (0..4 * 3 * 3).map(|at| at * 100).collect();
     encoder.write_image::<colortype::RGB16>(4, 3, &pixels).unwrap();
-    drop(encoder);
     bytes.into_inner()
 }
 

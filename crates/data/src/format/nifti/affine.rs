@@ -212,6 +212,7 @@ pub(super) fn quaternion(grid: &Grid) -> Option<([f64; 3], f64)> {
 }
 
 #[cfg(test)]
+#[expect(clippy::float_cmp, reason = "values that f64 holds exactly")]
 mod tests {
     use super::*;
     use nifti::{Endianness, NiftiType};
