@@ -6,6 +6,7 @@ use std::{fmt, iter};
 use anyhow::Context as _;
 use sconce::data::{self, ImageFiles};
 use sconce::engine::{DeviceChoice, PredictConfig, Predictor};
+use sconce::losses::Activation;
 use sconce::zoo;
 use serde::Serialize;
 
@@ -141,7 +142,11 @@ fn predict(
         data::write_label_map(&files.labels, &prediction.labels()?)?;
     }
     if let Some(path) = files.probabilities.as_ref().filter(|path| wanted.contains(path)) {
-        data::write_soft_labels(path, &prediction.probabilities()?)?;
+        // Probabilities of regions that overlap do not sum to 1: they are an image, not a label.
+        match prediction.activation() {
+            Activation::Sigmoid => data::write_image(path, &prediction.probability_image()?)?,
+            Activation::Softmax => data::write_soft_labels(path, &prediction.probabilities()?)?,
+        }
     }
     Ok(())
 }
