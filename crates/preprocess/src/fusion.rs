@@ -70,8 +70,9 @@ pub enum Fusion {
 /// [`Error::Classes`], where a soft label has another number of classes; [`Error::Shape`], where
 /// raters differ in shape.
 pub fn fuse(label: &Label, classes: usize, fusion: &Fusion, rng: &mut ChaCha8Rng) -> Result<Truth> {
-    if classes == 0 {
-        return Err(Error::Settings("a label needs at least one class".to_owned()));
+    if !(1..usize::from(u16::MAX)).contains(&classes) {
+        let text = format!("{classes} classes are none, or more than labels can tell apart");
+        return Err(Error::Settings(text));
     }
     match label {
         Label::Hard(labels) => {

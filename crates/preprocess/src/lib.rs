@@ -9,6 +9,50 @@
 //! Letters: `C` channels or classes; `(D, H, W)` axes of arrays, slowest first, also called z, y,
 //! x. Spacing is in mm, sizes and patches are in voxels.
 //!
+//! # Example
+//!
+//! ```
+//! use ndarray::{Array3, Array4};
+//! use sconce_preprocess::{
+//!     Augmentation, Fingerprint, Fusion, PatchSampler, Plan, PlanConfig, Truth, rng,
+//! };
+//! use volume::{Grid, Image, Label, LabelMap};
+//!
+//! // A volume of thick slices, and two raters who differ by one column.
+//! let grid = Grid::new([8, 24, 24], [4.0, 1.0, 1.0])?;
+//! let bright = |x: usize, from: usize| (from..16).contains(&x);
+//! let data = Array4::from_shape_fn((1, 8, 24, 24), |(_, z, y, x)| {
+//!     1.0 + (z + y) as f32 + if bright(x, 8) { 50.0 } else { 0.0 }
+//! });
+//! let image = Image::new(grid.clone(), data)?;
+//! let mask = |from| Array3::from_shape_fn((8, 24, 24), |(_, _, x)| u16::from(bright(x, from)));
+//! let raters = vec![LabelMap::new(grid.clone(), mask(8))?, LabelMap::new(grid.clone(), mask(9))?];
+//! let label = Label::raters(raters)?;
+//!
+//! // Plan, prepare, take a patch, and vary it.
+//! let mut fingerprint = Fingerprint::new(1);
+//! fingerprint.add(&image, Some(&label));
+//! let config = PlanConfig { patch_size: Some([8, 16, 16]), ..PlanConfig::default() };
+//! let plan = Plan::new(&config, &fingerprint, &["CT".to_owned()])?;
+//! let mut random = rng(1, 0, "case");
+//! let case = plan.prepare(&image, Some((&label, 2, &Fusion::Mean, &mut random)))?;
+//!
+//! let augmentation = Augmentation::default();
+//! let size = augmentation.input_size(plan.patch_size, plan.rank);
+//! let sampler = PatchSampler::new(size).for_output(plan.patch_size);
+//! let patch = sampler.sample(&case, true, &mut random);
+//! let patch = augmentation.apply(patch, plan.patch_size, plan.rank, &mut random);
+//! assert_eq!(patch.image.shape(), [1, 8, 16, 16]);
+//! assert!(matches!(patch.truth, Truth::Soft(_)), "raters who differ make a soft truth");
+//!
+//! // What a network says about the case goes back to the voxels of the file.
+//! let prediction = case.truth.as_ref().map(|truth| truth.to_soft(2)).unwrap_or_default();
+//! let labels = case.restore.labels(&prediction)?;
+//! assert_eq!(labels.grid, grid);
+//! assert_eq!(labels.data[[4, 12, 12]], 1);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
 //! # Planning
 //!
 //! | to do | use |

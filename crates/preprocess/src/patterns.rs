@@ -1,6 +1,6 @@
 //! Voxels at which all raters decided alike.
 
-use ndarray::{Array3, ArrayView3};
+use ndarray::{Array3, ArrayView3, Zip};
 
 use crate::real::compact;
 use crate::{Error, Result};
@@ -36,10 +36,10 @@ impl Patterns {
                 return Err(Error::Shape { expected, actual });
             }
             // (combination so far, this rater's class) → combination
-            let width = mask.iter().copied().max().map_or(1, |most| usize::from(most) + 1);
+            let width = usize::from(mask.fold(0, |most: u16, &class| most.max(class))) + 1;
             let mut known = vec![u32::MAX; decisions.len() * width];
             let mut longer: Vec<Vec<u16>> = Vec::new();
-            for (pattern, &class) in of.iter_mut().zip(mask) {
+            Zip::from(&mut of).and(mask).for_each(|pattern: &mut u32, &class| {
                 let before = *pattern as usize;
                 let entry = &mut known[before * width + usize::from(class)];
                 if *entry == u32::MAX {
@@ -49,13 +49,11 @@ impl Patterns {
                     longer.push(decision);
                 }
                 *pattern = *entry;
-            }
+            });
             decisions = longer;
         }
         let mut counts = vec![0.0; decisions.len()];
-        for &pattern in &of {
-            counts[pattern as usize] += 1.0;
-        }
+        of.for_each(|&pattern| counts[pattern as usize] += 1.0);
         Ok(Self { of, decisions, counts })
     }
 

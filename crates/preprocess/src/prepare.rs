@@ -80,6 +80,7 @@ impl Plan {
             (true, _) => self.spacing,
         };
         let resampling = Resampling::to_spacing(region.size, spacing, target);
+        check_size(resampling.to)?;
         let truth = truth.map(|truth| {
             let kept = cropped(&truth, orientation, region);
             resampled(kept, outside.as_ref(), resampling)
@@ -97,6 +98,12 @@ impl Plan {
     }
 
     fn check(&self, image: &Image) -> Result<()> {
+        if !(0..3).all(|axis| self.transpose.contains(&axis)) {
+            let text =
+                format!("the plan's transpose is {:?}; use 0, 1 and 2 once each", self.transpose);
+            return Err(Error::Settings(text));
+        }
+        check_size(image.grid.size)?;
         let (expected, actual) = (self.normalize.len(), image.channels());
         if expected != actual {
             return Err(Error::Channels { expected, actual });
@@ -133,6 +140,16 @@ impl Plan {
         let labels = resampling.labels(outside.mapv(u16::from).view());
         Some(Outside { voxels: labels.mapv(|label| label > 0), channels })
     }
+}
+
+/// Voxels are counted in four bytes.
+fn check_size(size: [usize; 3]) -> Result<()> {
+    let voxels = size.iter().try_fold(1usize, |product, &voxels| product.checked_mul(voxels));
+    if voxels.and_then(|voxels| u32::try_from(voxels).ok()).is_some() {
+        return Ok(());
+    }
+    let text = format!("{size:?} voxels are more than 2^32; use a coarser preprocess.spacing");
+    Err(Error::Settings(text))
 }
 
 fn fused(image: &Image, (label, classes, fusion, rng): Annotation<'_>) -> Result<Truth> {

@@ -8,7 +8,7 @@ use rayon::prelude::*;
 
 use super::spatial::Affine;
 use crate::patch::part;
-use crate::real::{compact, index, offset, single};
+use crate::real::{compact, offset, single};
 use crate::resample::settle_ignored;
 use crate::resample_labels::Votes;
 use crate::{Outside, Patch, Truth};
@@ -50,8 +50,26 @@ fn background(classes: usize) -> Vec<f32> {
     (0..classes).map(|class| f32::from(u8::from(class == 0))).collect()
 }
 
-/// One position: the index of the first of its neighbours in a framed array, and the weights of the
-/// last along each axis.
+/// A row of positions: for each, the index of the first of its neighbours in a framed array, and
+/// the weights of the last along each axis.
+#[derive(Default)]
+struct Row {
+    at: Vec<u32>,
+    weights: [Vec<f32>; 3],
+    exact: Vec<f64>,
+    /// 0, 1, 2, …: counting in the loop would keep it from vector units.
+    columns: Vec<f64>,
+}
+
+impl Row {
+    fn places(&self) -> impl Iterator<Item = Place> {
+        let [z, y, x] = &self.weights;
+        let places = self.at.iter().zip(z).zip(y).zip(x);
+        places.map(|(((&at, &z), &y), &x)| Place { at, weights: [z, y, x] })
+    }
+}
+
+/// One position of a row.
 #[derive(Clone, Copy)]
 struct Place {
     at: u32,
@@ -70,26 +88,41 @@ struct Places<'a> {
 impl<'a> Places<'a> {
     fn new(affine: &'a Affine, shape: &[usize]) -> Self {
         let size = [shape[0], shape[1], shape[2]];
-        Self { affine, size, strides: [(size[1] + 2) * (size[2] + 2), size[2] + 2] }
+        let strides = [(size[1] + 2) * (size[2] + 2), size[2] + 2];
+        // Indices have to fit.
+        compact(strides[0] * (size[0] + 2));
+        Self { affine, size, strides }
     }
 
-    fn row(&self, z: usize, y: usize, places: &mut Vec<Place>) {
+    /// Fills a row with the places of row `y` of slice `z`.
+    ///
+    /// Numbers become whole by adding and taking away [`ROUND`], which vector units can do, unlike
+    /// `f64::floor` where a processor's age is not known.
+    fn fill(&self, z: usize, y: usize, row: &mut Row) {
+        let width = self.affine.out_size[2];
         let start = self.affine.position([z, y, 0]);
-        let step = self.affine.matrix().map(|row| row[2]);
-        let ends = self.size.map(|voxels| voxels as f64);
-        places.clear();
-        places.extend((0..self.affine.out_size[2]).map(|x| {
-            let mut whole = [0; 3];
-            let mut weights = [0.0; 3];
-            for axis in 0..3 {
-                let position = start[axis] + x as f64 * step[axis];
-                let position = position.clamp(-1.0, ends[axis]) + 1.0;
-                whole[axis] = index(position).min(self.size[axis]);
-                weights[axis] = single(position - whole[axis] as f64);
+        row.exact.clear();
+        row.exact.resize(width, ROUND);
+        if row.columns.len() != width {
+            row.columns = (0..width).map(|x| x as f64).collect();
+        }
+        for axis in 0..3 {
+            let (start, step) = (start[axis], self.affine.matrix()[axis][2]);
+            let stride = [self.strides[0], self.strides[1], 1][axis] as f64;
+            let last = self.size[axis] as f64;
+            let weights = &mut row.weights[axis];
+            weights.resize(width, 0.0);
+            for ((exact, weight), x) in row.exact.iter_mut().zip(weights).zip(&row.columns) {
+                let position = at_most(at_least(start + x * step, -1.0), last) + 1.0;
+                let nearest = (position + ROUND) - ROUND;
+                let below = if nearest > position { nearest - 1.0 } else { nearest };
+                let whole = at_most(below, last);
+                *weight = single(position - whole);
+                *exact += whole * stride;
             }
-            let at = whole[0] * self.strides[0] + whole[1] * self.strides[1] + whole[2];
-            Place { at: compact(at), weights }
-        }));
+        }
+        row.at.clear();
+        row.at.extend(row.exact.iter().map(|&exact| low_bits(exact)));
     }
 
     /// The eight neighbours of a place: along x fastest, then y, then z.
@@ -101,6 +134,24 @@ impl<'a> Places<'a> {
         let far = &framed[at + plane..at + plane + row + 2];
         [near[0], near[1], near[row], near[row + 1], far[0], far[1], far[row], far[row + 1]]
     }
+}
+
+/// `f64::max` and `f64::min` look for NaN, for which vector units have no instruction.
+fn at_least(value: f64, low: f64) -> f64 {
+    if value < low { low } else { value }
+}
+
+fn at_most(value: f64, high: f64) -> f64 {
+    if value > high { high } else { value }
+}
+
+/// Numbers of this size have no fraction, and the whole part of what is added in their low bits.
+const ROUND: f64 = 6_755_399_441_055_744.0;
+
+/// The index that was added to [`ROUND`].
+#[expect(clippy::cast_possible_truncation, reason = "the low bits are what is asked for")]
+const fn low_bits(exact: f64) -> u32 {
+    exact.to_bits() as u32
 }
 
 fn framed<T: Copy>(array: ArrayView3<'_, T>, beyond: T) -> Vec<T> {
@@ -117,13 +168,15 @@ fn warp_channels(array: &Array4<f32>, affine: &Affine, beyond: &[f32]) -> Array4
     let [d, h, w] = affine.out_size;
     let mut output = Array4::zeros((channels.len(), d, h, w));
     let slices = output.axis_iter_mut(Axis(1)).into_par_iter().enumerate();
-    slices.for_each_init(Vec::new, |buffer, (z, mut slice)| {
+    slices.for_each_init(Row::default, |buffer, (z, mut slice)| {
         for y in 0..h {
-            places.row(z, y, buffer);
+            places.fill(z, y, buffer);
             for (framed, mut plane) in channels.iter().zip(slice.axis_iter_mut(Axis(0))) {
-                for (value, place) in plane.row_mut(y).iter_mut().zip(buffer.iter()) {
+                let mut row = plane.row_mut(y);
+                let row = row.as_slice_mut().expect("a row of an array in standard layout");
+                for (value, place) in row.iter_mut().zip(buffer.places()) {
                     let [tz, ty, tx] = place.weights;
-                    let n = places.neighbours(framed, place);
+                    let n = places.neighbours(framed, &place);
                     let mix = |low: f32, high: f32, t: f32| low + (high - low) * t;
                     let near = mix(mix(n[0], n[1], tx), mix(n[2], n[3], tx), ty);
                     let far = mix(mix(n[4], n[5], tx), mix(n[6], n[7], tx), ty);
@@ -141,10 +194,11 @@ fn warp_labels(labels: ArrayView3<'_, u16>, affine: &Affine) -> Array3<u16> {
     let places = Places::new(affine, labels.shape());
     let framed = framed(labels, 0);
     warped(affine, 0, |z, y, buffer, row| {
-        places.row(z, y, buffer);
-        for (label, place) in row.iter_mut().zip(buffer.iter()) {
-            let n = places.neighbours(&framed, place);
-            *label = if n.iter().all(|&label| label == n[0]) { n[0] } else { elected(&n, place) };
+        places.fill(z, y, buffer);
+        for (label, place) in row.iter_mut().zip(buffer.places()) {
+            let n = places.neighbours(&framed, &place);
+            let different = n.iter().fold(0, |different, label| different | (label ^ n[0]));
+            *label = if different == 0 { n[0] } else { elected(&n, &place) };
         }
     })
 }
@@ -169,9 +223,9 @@ fn warp_nearest(array: ArrayView3<'_, bool>, affine: &Affine, beyond: bool) -> A
     let places = Places::new(affine, array.shape());
     let framed = framed(array, beyond);
     warped(affine, beyond, |z, y, buffer, row| {
-        places.row(z, y, buffer);
-        for (value, place) in row.iter_mut().zip(buffer.iter()) {
-            *value = places.neighbours(&framed, place)[nearest(place)];
+        places.fill(z, y, buffer);
+        for (value, place) in row.iter_mut().zip(buffer.places()) {
+            *value = places.neighbours(&framed, &place)[nearest(&place)];
         }
     })
 }
@@ -180,11 +234,11 @@ fn warp_nearest(array: ArrayView3<'_, bool>, affine: &Affine, beyond: bool) -> A
 fn warped<T: Copy + Send + Sync>(
     affine: &Affine,
     start: T,
-    fill: impl Fn(usize, usize, &mut Vec<Place>, &mut [T]) + Sync,
+    fill: impl Fn(usize, usize, &mut Row, &mut [T]) + Sync,
 ) -> Array3<T> {
     let mut output = Array3::from_elem(affine.out_size, start);
     let slices = output.axis_iter_mut(Axis(0)).into_par_iter().enumerate();
-    slices.for_each_init(Vec::new, |buffer, (z, mut slice)| {
+    slices.for_each_init(Row::default, |buffer, (z, mut slice)| {
         for (y, mut row) in slice.axis_iter_mut(Axis(0)).enumerate() {
             let row = row.as_slice_mut().expect("a row of an array in standard layout");
             fill(z, y, buffer, row);

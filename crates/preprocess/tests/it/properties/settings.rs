@@ -180,6 +180,13 @@ fn cases_that_do_not_suit_the_plan_are_refused() -> anyhow::Result<()> {
     let error = plan.prepare(&broken, None).unwrap_err().to_string();
     assert!(error.starts_with("channel 1 is NaN at voxel [2, 3, 0]"), "{error}");
 
+    let fine = Plan { spacing: [1e-9; 3], ..plan.clone() };
+    let error = fine.prepare(&image, None).unwrap_err().to_string();
+    assert!(error.ends_with("use a coarser preprocess.spacing"), "{error}");
+    let twisted = Plan { transpose: [0, 0, 1], ..plan.clone() };
+    let error = twisted.prepare(&image, None).unwrap_err().to_string();
+    assert_eq!(error, "the plan's transpose is [0, 0, 1]; use 0, 1 and 2 once each");
+
     let one = Image::new(grid, Array4::ones((1, 4, 4, 4)))?;
     let error = plan.prepare(&one, None).err().context("refused")?;
     assert_eq!(error, Error::Channels { expected: 2, actual: 1 });
