@@ -1,11 +1,12 @@
 //! The page, section by section.
 
+use super::charts::Series;
 use super::text::{count, escape, label, number, number_like, plural, put};
 use super::{
     MEAN, ReportInput, SERIES, aggregate, charts, definition, mask_scores, primary,
     probability_scores, tables,
 };
-use crate::evaluate::{Aggregate, Calibration, Evaluation};
+use crate::evaluate::{Aggregate, Evaluation};
 
 const STYLE: &str = include_str!("page.css");
 const SCRIPT: &str = include_str!("sort.js");
@@ -54,13 +55,18 @@ fn overview(evaluations: &[Evaluation]) -> String {
     if evaluations.iter().all(|evaluation| evaluation.cases.is_empty()) {
         return "No case was evaluated.".to_owned();
     }
-    let mut datasets: Vec<&str> = Vec::new();
-    for evaluation in evaluations {
-        if !datasets.contains(&evaluation.dataset.as_str()) {
-            datasets.push(&evaluation.dataset);
+    let mut datasets: Vec<(&str, usize)> = Vec::new();
+    for Evaluation { dataset, cases, .. } in evaluations {
+        match datasets.iter_mut().find(|(known, _)| known == dataset) {
+            Some((_, most)) => *most = cases.len().max(*most),
+            None => datasets.push((dataset, cases.len())),
         }
     }
-    let most = evaluations.iter().map(|evaluation| evaluation.cases.len()).max().unwrap_or(0);
+    let datasets: Vec<String> = datasets
+        .iter()
+        .map(|(name, cases)| format!("{} ({})", escape(name), plural(*cases, "case")))
+        .collect();
+    let sets = if datasets.len() > 1 { "Data sets" } else { "Data set" };
     let names: Vec<String> = evaluations
         .iter()
         .enumerate()
@@ -69,12 +75,7 @@ fn overview(evaluations: &[Evaluation]) -> String {
         })
         .collect();
     let what = if names.len() > 1 { "Models" } else { "Model" };
-    format!(
-        "Data set: {}, {}. {what}: {}.",
-        escape(&datasets.join(", ")),
-        plural(most, "case"),
-        names.join(", ")
-    )
+    format!("{sets}: {}. {what}: {}.", datasets.join(", "), names.join(", "))
 }
 
 fn provenance(report: &ReportInput) -> String {
@@ -184,17 +185,19 @@ fn classes(evaluations: &[Evaluation]) -> String {
     format!("<div class=\"charts\">{figures}</div>\n{}", tables::by_class(evaluations))
 }
 
-/// Every calibration with its name: before a temperature was fitted, and after.
-fn calibrations(report: &ReportInput) -> Vec<(String, &Calibration)> {
+/// Every calibration: before a temperature was fitted, and after.
+fn calibrations(report: &ReportInput) -> Vec<Series<'_>> {
     let mut series = Vec::new();
-    for evaluation in &report.evaluations {
+    for (color, evaluation) in report.evaluations.iter().enumerate() {
         let before = report.before.iter().find(|(name, _)| *name == evaluation.name);
         if let Some((name, calibration)) = before {
-            series.push((format!("{name}, before"), calibration));
+            let name = format!("{name}, before");
+            series.push(Series { name, calibration, color, before: true });
         }
         if let Some(calibration) = &evaluation.calibration {
             let after = if before.is_some() { ", calibrated" } else { "" };
-            series.push((format!("{}{after}", evaluation.name), calibration));
+            let name = format!("{}{after}", evaluation.name);
+            series.push(Series { name, calibration, color, before: false });
         }
     }
     series
@@ -202,14 +205,12 @@ fn calibrations(report: &ReportInput) -> Vec<(String, &Calibration)> {
 
 fn calibration(report: &ReportInput) -> String {
     let evaluations = &report.evaluations;
-    let named = calibrations(report);
-    let series: Vec<(&str, &Calibration)> =
-        named.iter().map(|(name, calibration)| (name.as_str(), *calibration)).collect();
+    let series = calibrations(report);
     let scored = !probability_scores(evaluations).is_empty();
     let mut body = String::new();
     if !series.is_empty() {
         let mut errors = String::new();
-        for (name, calibration) in &series {
+        for Series { name, calibration, .. } in &series {
             let voxels = calibration.bins.iter().map(|bin| bin.count).sum();
             put!(
                 errors,

@@ -1,7 +1,6 @@
 //! A little SVG, by hand: shapes carry classes of the style sheet, so that one chart serves light,
 //! dark and print, which a plotting crate with baked-in colors could not.
 
-use super::SERIES;
 use super::text::{escape, put};
 
 /// Where a text is attached to its point.
@@ -57,12 +56,17 @@ impl Svg {
     }
 
     /// The mark of a series: series differ in shape, not in color alone.
-    pub(super) fn mark(&mut self, series: usize, at: [f64; 2], tip: &str) -> &mut Self {
+    pub(super) fn mark(
+        &mut self,
+        class: &str,
+        series: usize,
+        at: [f64; 2],
+        tip: &str,
+    ) -> &mut Self {
         const R: f64 = 3.4;
-        let class = format!("mark s{}", series % SERIES);
         let [x, y] = at;
         let corners: &[[f64; 2]] = match series % 4 {
-            0 => return self.disc(&class, at, R, tip),
+            0 => return self.disc(class, at, R, tip),
             1 => &[[-0.9, -0.9], [0.9, -0.9], [0.9, 0.9], [-0.9, 0.9]],
             2 => &[[0.0, -1.2], [1.15, 0.85], [-1.15, 0.85]],
             _ => &[[0.0, -1.3], [1.3, 0.0], [0.0, 1.3], [-1.3, 0.0]],
@@ -71,7 +75,7 @@ impl Svg {
             .iter()
             .map(|[dx, dy]| format!("{},{}", short(x + dx * R), short(y + dy * R)))
             .collect();
-        self.shape("polygon", &class, &format!("points=\"{}\"", points.join(" ")), tip)
+        self.shape("polygon", class, &format!("points=\"{}\"", points.join(" ")), tip)
     }
 
     /// A line through points; nothing for fewer than two.

@@ -129,7 +129,9 @@ pub(super) fn probabilities(evaluations: &[Evaluation]) -> String {
         }
         body += "</tr>\n";
     }
-    table("", "Scores of probabilities", &head, &body)
+    let caption =
+        "Scores of probabilities: over all voxels, then mean ± standard deviation over cases";
+    table("", caption, &head, &body)
 }
 
 /// The cases of an evaluation by [`primary`] score, the worst first and undefined ones last.
@@ -187,12 +189,16 @@ pub(super) fn by_case(evaluation: &Evaluation) -> String {
     table("cases", &caption, &head, &body)
 }
 
-/// The first score of every case in each of several evaluations, side by side; by how much the
-/// last differs from the first.
+/// The first score of every case in each of several evaluations of one data set, side by side; by
+/// how much the last differs from the first. Empty for several data sets: cases of one name are not
+/// the same case there.
 pub(super) fn side_by_side(evaluations: &[Evaluation]) -> String {
     let (Some(score), [first, .., last]) = (primary(evaluations), evaluations) else {
         return String::new();
     };
+    if evaluations.iter().any(|evaluation| evaluation.dataset != first.dataset) {
+        return String::new();
+    }
     let mut head = "<th scope=\"col\" class=\"text\">case</th>".to_owned();
     for evaluation in evaluations {
         put!(head, "<th scope=\"col\">{}</th>", escape(&evaluation.name));

@@ -181,3 +181,16 @@ fn models_of_other_classes_leave_no_rows_of_undefined_values() {
     assert_eq!(page.matches("<tr class=\"next").count(), 1);
     assert!(!page.contains("<br>n&nbsp;0") && !page.contains(">n 0"), "{page}");
 }
+
+#[test]
+fn cases_of_several_data_sets_are_not_set_side_by_side() {
+    let one = example::evaluation("model", &[Some(0.25)]);
+    let mut other = example::evaluation("other", &[Some(0.5), Some(0.75)]);
+    let page = |evaluations| html(&ReportInput { evaluations, ..ReportInput::default() });
+
+    assert!(page(vec![one.clone(), other.clone()]).contains("Dice of each case in each model"));
+    other.dataset = "another".to_owned();
+    let page = page(vec![one, other]);
+    assert!(!page.contains("Dice of each case in each model"));
+    assert!(page.contains("Data sets: example (1 case), another (2 cases)."));
+}

@@ -50,8 +50,12 @@ pub(super) fn number_like(value: Option<f64>, other: Option<f64>) -> String {
         _ => 4,
     };
     let text = format!("{value:.decimals$}");
-    // A true minus sign is as wide as a digit.
-    text.replace('-', "−")
+    match text.strip_prefix('-') {
+        // What rounds to zero has no sign; else a true minus sign is as wide as a digit.
+        Some(zero) if !zero.contains(|digit: char| matches!(digit, '1'..='9')) => zero.to_owned(),
+        Some(size) => format!("−{size}"),
+        None => text,
+    }
 }
 
 /// A value with its unit.
@@ -116,6 +120,14 @@ mod tests {
         assert_eq!(
             shown,
             ["0.000", "0.912", "0.0312", "3.143", "12.35", "123.5", "12346", "−0.500"]
+        );
+    }
+
+    #[test]
+    fn zero_has_no_sign() {
+        assert_eq!(
+            [-0.0, -1e-9, -0.01].map(|value| number(Some(value))),
+            ["0.000", "0.0000", "−0.0100"]
         );
     }
 

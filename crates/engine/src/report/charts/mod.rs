@@ -10,7 +10,7 @@ pub(super) use super::svg::Svg as Drawing;
 
 pub(super) use self::curves::{dice_curves, loss_curves};
 pub use self::reliability::reliability_svg;
-pub(super) use self::reliability::{describe, reliability};
+pub(super) use self::reliability::{Series, describe, reliability};
 pub(super) use self::strips::strips;
 
 /// The style of charts, for the page and for drawings that stand alone.

@@ -27,14 +27,43 @@ const HISTOGRAM: f64 = 62.0;
 /// expected calibration error of the legend as in Guo, Pleiss, Sun, Weinberger: *On Calibration of
 /// Modern Neural Networks*, ICML 2017, [arXiv:1706.04599](https://arxiv.org/abs/1706.04599).
 pub fn reliability_svg(series: &[(&str, &Calibration)]) -> String {
-    reliability(series).file(STYLE, &describe(series))
+    let series: Vec<Series<'_>> = series
+        .iter()
+        .enumerate()
+        .map(|(color, (name, calibration))| Series {
+            name: (*name).to_owned(),
+            calibration,
+            color,
+            before: false,
+        })
+        .collect();
+    reliability(&series).file(STYLE, &describe(&series))
+}
+
+/// One line of the diagram.
+#[derive(Clone, Debug)]
+pub(in crate::report) struct Series<'a> {
+    /// What the legend says.
+    pub(in crate::report) name: String,
+    pub(in crate::report) calibration: &'a Calibration,
+    /// Which model it is of.
+    pub(in crate::report) color: usize,
+    /// Whether it is drawn as what was before another one.
+    pub(in crate::report) before: bool,
+}
+
+impl Series<'_> {
+    fn class(&self, kind: &str) -> String {
+        let before = if self.before { " before" } else { "" };
+        format!("{kind}{before} s{}", self.color % SERIES)
+    }
 }
 
 /// What the diagram shows, in words.
-pub(in crate::report) fn describe(series: &[(&str, &Calibration)]) -> String {
+pub(in crate::report) fn describe(series: &[Series<'_>]) -> String {
     let parts: Vec<String> = series
         .iter()
-        .map(|(name, calibration)| {
+        .map(|Series { name, calibration, .. }| {
             format!("{name}: expected calibration error {}", number(Some(calibration.ece)))
         })
         .collect();
@@ -42,16 +71,16 @@ pub(in crate::report) fn describe(series: &[(&str, &Calibration)]) -> String {
 }
 
 /// The same for a page that has the style.
-pub(in crate::report) fn reliability(series: &[(&str, &Calibration)]) -> Svg {
+pub(in crate::report) fn reliability(series: &[Series<'_>]) -> Svg {
     let top = 14.0 + LEGEND_ROW * series.len() as f64;
     let bottom = top + (RIGHT - LEFT);
     let base = bottom + 34.0 + HISTOGRAM;
     let mut svg = Svg::new(WIDTH, base + 38.0);
-    for (index, (name, calibration)) in series.iter().enumerate() {
+    for (index, one) in series.iter().enumerate() {
         let y = 10.0 + LEGEND_ROW * index as f64;
-        svg.line(&format!("curve s{}", index % SERIES), [LEFT, y], [LEFT + 22.0, y]);
-        svg.mark(index, [LEFT + 11.0, y], "");
-        let text = format!("{name} · ECE {}", number(Some(calibration.ece)));
+        svg.line(&one.class("curve"), [LEFT, y], [LEFT + 22.0, y]);
+        svg.mark(&one.class("mark"), one.color, [LEFT + 11.0, y], "");
+        let text = format!("{} · ECE {}", one.name, number(Some(one.calibration.ece)));
         svg.text("legend", [LEFT + 29.0, y + 4.0], Anchor::Start, &text);
     }
     let x = Axis { values: [0.0, 1.0], places: [LEFT, RIGHT] };
@@ -59,33 +88,27 @@ pub(in crate::report) fn reliability(series: &[(&str, &Calibration)]) -> Svg {
     let ticks = x.ticks(5);
     frame(&mut svg, &x, &y, ["", "share that was right"], [&ticks, &ticks]);
     svg.line("diagonal", [LEFT, bottom], [RIGHT, top]);
-    for (index, (name, calibration)) in series.iter().enumerate() {
-        points(&mut svg, (&x, &y), index, (name, calibration), series.len() == 1);
+    for one in series {
+        points(&mut svg, (&x, &y), one, series.len() == 1);
     }
     histogram(&mut svg, &x, base, series);
     svg
 }
 
 /// The points of one series; with `gaps`, also how far each is from the diagonal.
-fn points(
-    svg: &mut Svg,
-    (x, y): (&Axis, &Axis),
-    index: usize,
-    (name, calibration): (&str, &Calibration),
-    gaps: bool,
-) {
-    let class = format!("s{}", index % SERIES);
-    let full: Vec<&ReliabilityBin> = calibration.bins.iter().filter(|bin| usable(bin)).collect();
-    let places: Vec<[f64; 2]> =
-        full.iter().map(|bin| [x.place(bin.confidence), y.place(bin.accuracy)]).collect();
+fn points(svg: &mut Svg, (x, y): (&Axis, &Axis), one: &Series<'_>, gaps: bool) {
+    let full = || one.calibration.bins.iter().filter(|bin| usable(bin));
+    let place = |bin: &ReliabilityBin| [x.place(bin.confidence), y.place(bin.accuracy)];
     if gaps {
-        for (bin, &place) in full.iter().zip(&places) {
-            svg.line(&format!("gap {class}"), [place[0], y.place(bin.confidence)], place);
+        for bin in full() {
+            let [at, accuracy] = place(bin);
+            svg.line(&one.class("gap"), [at, y.place(bin.confidence)], [at, accuracy]);
         }
     }
-    svg.polyline(&format!("curve {class}"), &places);
-    for (bin, &place) in full.iter().zip(&places) {
-        svg.mark(index, place, &tip(name, bin));
+    let places: Vec<[f64; 2]> = full().map(place).collect();
+    svg.polyline(&one.class("curve"), &places);
+    for bin in full() {
+        svg.mark(&one.class("mark"), one.color, place(bin), &tip(&one.name, bin));
     }
 }
 
@@ -105,8 +128,8 @@ fn tip(name: &str, bin: &ReliabilityBin) -> String {
 }
 
 /// The number of voxels in each bin, on a logarithmic axis that begins at 0.
-fn histogram(svg: &mut Svg, x: &Axis, base: f64, series: &[(&str, &Calibration)]) {
-    let bins = || series.iter().flat_map(|(_, calibration)| &calibration.bins);
+fn histogram(svg: &mut Svg, x: &Axis, base: f64, series: &[Series<'_>]) {
+    let bins = || series.iter().flat_map(|one| &one.calibration.bins);
     let most = bins().map(|bin| bin.count).max().unwrap_or(0).max(10);
     let log = |count: f64| (1.0 + count).log10();
     let y = Axis { values: [0.0, log(most as f64)], places: [base, base - HISTOGRAM] };
@@ -119,15 +142,15 @@ fn histogram(svg: &mut Svg, x: &Axis, base: f64, series: &[(&str, &Calibration)]
         let text = if power < 4 { tick_text(count) } else { format!("10{}", superscript(power)) };
         svg.text("tick", [LEFT - 6.0, at + 3.5], Anchor::End, &text);
     }
-    for (index, (name, calibration)) in series.iter().enumerate() {
-        let class = format!("bar s{}", index % SERIES);
-        for bin in calibration.bins.iter().filter(|bin| bin.count > 0) {
+    for (index, one) in series.iter().enumerate() {
+        let class = one.class("bar");
+        for bin in one.calibration.bins.iter().filter(|bin| bin.count > 0) {
             let (from, to) = (x.place(bin.lower), x.place(bin.upper));
             let width = (to - from) / series.len() as f64;
             let left = from + width * index as f64;
             let top = y.place(log(bin.count as f64));
             let size = [(width - 1.0).max(0.5), base - top];
-            svg.rect(&class, [left + 0.5, top], size, &tip(name, bin));
+            svg.rect(&class, [left + 0.5, top], size, &tip(&one.name, bin));
         }
     }
     svg.line("axis", [LEFT, base], [RIGHT, base]);
