@@ -81,7 +81,8 @@ const SETTINGS: &str = r#"
 
 #[test]
 fn rows_are_cases() {
-    let dataset = set().open(SETTINGS);
+    let folder = set();
+    let dataset = folder.open(SETTINGS);
 
     assert_eq!(dataset.ids().len(), 3);
     let ids = dataset.ids();
