@@ -136,14 +136,16 @@ impl Svg {
         )
     }
 
-    /// The drawing as a file of its own, with its style inside.
+    /// The drawing as a file of its own, with its style inside and a margin around.
     pub(super) fn file(&self, style: &str, label: &str) -> String {
-        let [w, h] = [self.width, self.height].map(short);
-        let label = escape(label);
+        const MARGIN: f64 = 10.0;
+        let [w, h] = [self.width, self.height].map(|extent| short(extent + 2.0 * MARGIN));
+        let (from, label) = (short(-MARGIN), escape(label));
         format!(
-            "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {w} {h}\" width=\"{w}\" \
-             height=\"{h}\" role=\"img\" aria-label=\"{label}\">\n<title>{label}</title>\n\
-             <style>{style}</style>\n<rect class=\"paper\" width=\"{w}\" height=\"{h}\"/>\n\
+            "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"{from} {from} {w} {h}\" \
+             width=\"{w}\" height=\"{h}\" role=\"img\" aria-label=\"{label}\">\n\
+             <title>{label}</title>\n<style>{style}</style>\n\
+             <rect class=\"paper\" x=\"{from}\" y=\"{from}\" width=\"{w}\" height=\"{h}\"/>\n\
              {}</svg>\n",
             self.body
         )
