@@ -8,14 +8,16 @@
 //!
 //! Each layer has a reference implementation out of candle operations, which runs on every device,
 //! and a native one for f32 on the CPU, which is fast; [`set_backend`] and [`with_backend`] choose a
-//! [`Backend`]. Native results have
-//! the same bits for any number of threads. Threads are those of rayon's global pool.
+//! [`Backend`]. Native kernels use the best instructions that the processor has; [`set_isa`] and
+//! [`with_isa`] choose others ([`Isa`], [`isa`](fn@isa)). Native results have the same bits for any
+//! number of threads. Threads are those of rayon's global pool.
 //!
 //! # Layers
 //!
 //! | function | layer with parameters | |
 //! |---|---|---|
 //! | [`conv`](fn@conv) | [`Conv`] | convolution: [`ConvConfig`] |
+//! | [`conv_input_gradient`], [`conv_weight_gradient`] | | its gradients by themselves |
 //! | [`conv_transpose`](fn@conv_transpose) | [`ConvTranspose`] | its adjoint: [`ConvTransposeConfig`] |
 //! | [`instance_norm`] | [`InstanceNorm`] | fused with the activation that follows |
 //! | [`group_norm`] | [`GroupNorm`] | likewise |
@@ -54,6 +56,7 @@ mod axis_map;
 mod backend;
 mod concat;
 mod conv;
+mod conv_gradients;
 mod conv_transpose;
 mod error;
 mod extents;
@@ -62,6 +65,7 @@ mod geometry;
 mod gradients;
 mod grid_sample;
 mod init;
+mod isa;
 mod kernels;
 mod layout;
 mod native;
@@ -80,11 +84,13 @@ pub use crate::act::{Act, log_softmax, prelu, softmax};
 pub use crate::backend::{Backend, backend, set_backend, with_backend};
 pub use crate::concat::concat;
 pub use crate::conv::{Conv, ConvConfig, conv};
+pub use crate::conv_gradients::{conv_input_gradient, conv_weight_gradient};
 pub use crate::conv_transpose::{ConvTranspose, ConvTransposeConfig, conv_transpose};
 pub use crate::error::Error;
 pub use crate::frozen::{Frozen, frozen};
 pub use crate::gradients::{Gradients, clip_grad_norm};
 pub use crate::grid_sample::{GridSampleConfig, SampleMode, SamplePadding, grid_sample};
+pub use crate::isa::{Isa, isa, set_isa, with_isa};
 pub use crate::layout::{to_channels_first, to_channels_last};
 pub use crate::norm::{
     BatchNorm, GroupNorm, InstanceNorm, LayerNorm, Statistics, batch_norm, batch_norm_train,

@@ -30,31 +30,38 @@ pub(super) struct Bend(f32);
 pub(super) struct Curved(Act);
 
 impl Curve for Line {
+    #[inline(always)]
     fn value(self, x: f32) -> f32 {
         x
     }
 
+    #[inline(always)]
     fn slope(self, _: f32) -> f32 {
         1.0
     }
 }
 
 impl Curve for Ramp {
+    #[inline(always)]
     fn value(self, x: f32) -> f32 {
         // NaN stays NaN.
         if x <= 0.0 { 0.0 } else { x }
     }
 
+    #[inline(always)]
     fn slope(self, x: f32) -> f32 {
         if x > 0.0 { 1.0 } else { 0.0 }
     }
 }
 
 impl Curve for Bend {
+    #[inline(always)]
     fn value(self, x: f32) -> f32 {
-        if x > 0.0 { x } else { x * self.0 }
+        // A choice between factors, unlike one between results, becomes a vector operation.
+        x * self.slope(x)
     }
 
+    #[inline(always)]
     fn slope(self, x: f32) -> f32 {
         if x > 0.0 { 1.0 } else { self.0 }
     }

@@ -52,6 +52,37 @@ pub(super) fn in_tasks(
     values
 }
 
+/// A vector of `lines` lines of `line` values each, written in parallel by blocks of `block` of
+/// `rows` rows: `run` is given the number of its first row, and for each row its lines, which are
+/// zero before. Line `i` belongs to row `row_of(i)`.
+pub(super) fn in_rows(
+    (lines, line): (usize, usize),
+    (rows, block): (usize, usize),
+    row_of: impl Fn(usize) -> usize,
+    run: impl Fn(usize, &mut [Vec<&mut [f32]>]) + Sync,
+) -> Vec<f32> {
+    let mut values = Vec::with_capacity(lines * line);
+    let spare = &mut values.spare_capacity_mut()[..lines * line];
+    let mut dealt: Vec<Vec<&mut [MaybeUninit<f32>]>> = (0..rows).map(|_| Vec::new()).collect();
+    for (number, line) in spare.chunks_exact_mut(line).enumerate() {
+        dealt[row_of(number)].push(line);
+    }
+    dealt.par_chunks_mut(block).enumerate().for_each(|(index, rows)| {
+        let mut rows: Vec<Vec<&mut [f32]>> = rows
+            .iter_mut()
+            .map(|row| std::mem::take(row).into_iter().map(zeroed).collect())
+            .collect();
+        run(index * block, &mut rows);
+    });
+    #[expect(unsafe_code, reason = "no safe way to grow a vector over values already written")]
+    // SAFETY: the capacity is at least `lines · line`; that many values were cut into lines, each
+    // of which went to one row, and `zeroed` has written all lines of all rows.
+    unsafe {
+        values.set_len(lines * line);
+    }
+    values
+}
+
 /// The piece, all zeros.
 fn zeroed(piece: &mut [MaybeUninit<f32>]) -> &mut [f32] {
     piece.fill(MaybeUninit::new(0.0));

@@ -7,8 +7,10 @@
 use super::fresh::in_tasks;
 use super::gemm::{Strides, add_product};
 use super::plan::{Plan, Side, Strip};
+use super::product::{Left, Product, Right, Sum};
 use super::scratch::with_scratch;
 use super::tile::{Cut, Halo, Tile};
+use crate::isa::isa;
 
 /// The convolution that `plan` describes, of `source`, `(N, *S, C)`, with weights as
 /// [`pack`](super::pack::pack) returns them.
@@ -124,6 +126,22 @@ fn add_strip(plan: &Plan, strip: &Strip, source: &[f32], weights: &[f32], target
     let first = (strip.source + plan.margin.0.cast_signed()).cast_unsigned() * inputs;
     let target = &mut target[strip.start * outputs..];
     let strides = Strides::rows(strip.source_step * inputs);
+    let isa = isa();
+    if plan.groups == 1 && outputs.is_multiple_of(isa.lanes()) {
+        let lanes = isa.lanes();
+        return isa.run(Product {
+            rows: strip.count,
+            inner: strip.taps * inputs,
+            columns: outputs,
+            left: Left { values: &source[first..], row: strip.source_step * inputs, step: 1 },
+            right: Right {
+                values: &weights[strip.tap * inputs * outputs..],
+                panel: 2 * lanes,
+                step: outputs,
+            },
+            sum: Sum { values: target, row: strip.step * outputs, add: true },
+        });
+    }
     if plan.groups == 1 {
         add_product(
             (strip.count, strip.taps * inputs, outputs),

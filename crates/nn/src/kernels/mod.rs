@@ -4,6 +4,11 @@
 //! fixed order: results have the same bits on one thread and on many. This folder alone may hold
 //! `unsafe` code.
 
+#![allow(
+    clippy::inline_always,
+    reason = "what is not inlined into a function of an instruction set is compiled without it"
+)]
+
 pub(crate) mod act;
 pub(crate) mod axis;
 pub(crate) mod channels;
@@ -14,6 +19,9 @@ pub(crate) mod norm;
 pub(crate) mod pack;
 pub(crate) mod plan;
 pub(crate) mod pool;
+mod product;
 mod scratch;
 mod tile;
+mod vectors;
 pub(crate) mod weight_gradient;
+pub(crate) mod winograd;

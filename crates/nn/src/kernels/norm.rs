@@ -10,6 +10,7 @@ use super::act::{Curve, with_curve};
 use super::channels::narrow;
 use super::fresh::in_pieces;
 use crate::Act;
+use crate::isa::isa;
 use crate::norm::Cells;
 
 /// Values that one task works on.
@@ -119,25 +120,28 @@ fn sample_moments(sample: &[f32], extent: Extent) -> Vec<Moments> {
     let (channels, lanes) = (extent.channels, extent.channels * extent.repeats());
     // Distances from the first voxel: so no digits are lost to a mean far from 0.
     let shift = sample[..channels].repeat(extent.repeats());
+    let isa = isa();
     let sums: Vec<Vec<f64>> = sample
         .par_chunks(extent.task())
         .map(|task| {
             let mut total = vec![0.0; 2 * channels];
             let (mut sum, mut square) = (vec![0f32; lanes], vec![0f32; lanes]);
-            for block in task.chunks(BLOCK * lanes) {
-                sum.fill(0.0);
-                square.fill(0.0);
-                for row in block.chunks(lanes) {
-                    let state = sum.iter_mut().zip(&mut square);
-                    for ((&value, &shift), (sum, square)) in row.iter().zip(&shift).zip(state) {
-                        let distance = value - shift;
-                        *sum += distance;
-                        *square += distance * distance;
+            isa.run(|| {
+                for block in task.chunks(BLOCK * lanes) {
+                    sum.fill(0.0);
+                    square.fill(0.0);
+                    for row in block.chunks(lanes) {
+                        let state = sum.iter_mut().zip(&mut square);
+                        for ((&value, &shift), (sum, square)) in row.iter().zip(&shift).zip(state) {
+                            let distance = value - shift;
+                            *sum += distance;
+                            *square += distance * distance;
+                        }
                     }
+                    add_lanes(&mut total[..channels], &sum);
+                    add_lanes(&mut total[channels..], &square);
                 }
-                add_lanes(&mut total[..channels], &sum);
-                add_lanes(&mut total[channels..], &square);
-            }
+            });
             total
         })
         .collect();
@@ -153,6 +157,7 @@ fn sample_moments(sample: &[f32], extent: Extent) -> Vec<Moments> {
 }
 
 /// Adds up what the lanes of each channel hold.
+#[inline(always)]
 fn add_lanes(total: &mut [f64], lanes: &[f32]) {
     for voxel in lanes.chunks_exact(total.len()) {
         for (total, &lane) in total.iter_mut().zip(voxel) {
@@ -229,18 +234,21 @@ pub(crate) fn normalize(
     act: Act,
 ) -> Vec<f32> {
     let rows = Rows::all(standard, scaling, extent);
+    let isa = isa();
     with_curve!(act, curve => in_pieces(x.len(), extent.task(), |task, y| {
         for (n, part) in extent.parts(task, y.len()) {
             let rows = &rows[n];
             let lanes = rows.mean.len();
             let from = task * extent.task();
             let y = &mut y[part.start - from..part.end - from];
-            for (y, x) in y.chunks_mut(lanes).zip(x[part].chunks(lanes)) {
-                let affine = rows.mean.iter().zip(&rows.scale).zip(&rows.bias);
-                for ((y, &x), ((&mean, &scale), &bias)) in y.iter_mut().zip(x).zip(affine) {
-                    *y = curve.value((x - mean) * scale + bias);
+            isa.run(|| {
+                for (y, x) in y.chunks_mut(lanes).zip(x[part].chunks(lanes)) {
+                    let affine = rows.mean.iter().zip(&rows.scale).zip(&rows.bias);
+                    for ((y, &x), ((&mean, &scale), &bias)) in y.iter_mut().zip(x).zip(affine) {
+                        *y = curve.value((x - mean) * scale + bias);
+                    }
                 }
-            }
+            });
         }
     }))
 }
@@ -254,13 +262,13 @@ pub(crate) fn gradient_sums(
     scaling: Scaling<'_>,
     act: Act,
 ) -> [Vec<f64>; 2] {
-    let channels = extent.channels;
+    let (channels, isa) = (extent.channels, isa());
     let samples = x.par_chunks(extent.sample()).zip(gradient.par_chunks(extent.sample()));
     let both: Vec<Vec<f64>> = with_curve!(act, curve => samples.enumerate().map(|(n, (x, dy))| {
         let rows = Rows::new(standard, scaling, extent, n);
         let tasks = x.par_chunks(extent.task()).zip(dy.par_chunks(extent.task()));
         let sums: Vec<Vec<f64>> =
-            tasks.map(|(x, dy)| task_sums(&rows, channels, x, dy, curve)).collect();
+            tasks.map(|(x, dy)| isa.run(|| task_sums(&rows, channels, x, dy, curve))).collect();
         (0..2 * channels).map(|at| sums.iter().map(|sums| sums[at]).sum()).collect()
     }).collect());
     let half = |range: Range<usize>| {
@@ -269,6 +277,7 @@ pub(crate) fn gradient_sums(
     [half(0..channels), half(channels..2 * channels)]
 }
 
+#[inline(always)]
 fn task_sums(rows: &Rows, channels: usize, x: &[f32], dy: &[f32], curve: impl Curve) -> Vec<f64> {
     let lanes = rows.mean.len();
     let mut total = vec![0.0; 2 * channels];
@@ -333,6 +342,7 @@ pub(crate) fn input_gradient(
 ) -> Vec<f32> {
     let (channels, times) = (extent.channels, extent.repeats());
     let all = Rows::all(standard, scaling, extent);
+    let isa = isa();
     // factor · (δ w − m₁ − x̂ m₂) = δ · scale − m₁ · factor − (x − mean) · m₂ · factor²
     let terms = |which: usize, n: usize, power: i32| match means {
         Some(means) => {
@@ -353,7 +363,7 @@ pub(crate) fn input_gradient(
             let from = task * extent.task();
             let dx = &mut dx[part.start - from..part.end - from];
             let inputs = x[part.clone()].chunks(lanes).zip(gradient[part].chunks(lanes));
-            for (dx, (x, dy)) in dx.chunks_mut(lanes).zip(inputs) {
+            isa.run(|| for (dx, (x, dy)) in dx.chunks_mut(lanes).zip(inputs) {
                 let affine = rows.mean.iter().zip(&rows.scale).zip(&rows.bias);
                 let affine = affine.zip(constant.iter().zip(linear));
                 let values = dx.iter_mut().zip(x.iter().zip(dy)).zip(affine);
@@ -362,7 +372,7 @@ pub(crate) fn input_gradient(
                     let delta = dy * curve.slope(centered * scale + bias);
                     *dx = delta * scale - constant - centered * linear;
                 }
-            }
+            });
         }
     }))
 }

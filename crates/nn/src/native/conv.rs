@@ -7,6 +7,7 @@ use crate::kernels::lines::convolve;
 use crate::kernels::pack::pack;
 use crate::kernels::plan::Plan;
 use crate::kernels::weight_gradient::weight_gradient;
+use crate::kernels::winograd;
 
 /// See [`conv`](crate::conv()).
 pub(crate) fn conv(
@@ -43,18 +44,24 @@ struct Convolution {
 }
 
 impl Convolution {
-    /// From the side of the input to that of the output; `reverse` exchanges them.
-    fn plan(&self, reverse: bool) -> Plan {
-        if self.transposed == reverse {
-            Plan::gather(&self.geometry)
+    /// The convolution or, `reverse`, its adjoint, of `x`.
+    fn convolve(&self, reverse: bool, x: &[f32], weight: &[f32], bias: Option<&[f32]>) -> Vec<f32> {
+        let adjoint = self.transposed != reverse;
+        let tiling = if adjoint {
+            winograd::Tiling::adjoint(&self.geometry)
         } else {
-            Plan::scatter(&self.geometry)
+            winograd::Tiling::forward(&self.geometry)
+        };
+        if let Some(tiling) = tiling {
+            return winograd::convolve(&tiling, x, weight, adjoint, bias);
         }
+        let plan =
+            if adjoint { Plan::scatter(&self.geometry) } else { Plan::gather(&self.geometry) };
+        convolve(&plan, x, &pack(&plan, weight), bias)
     }
 
     fn forward(&self, x: &[f32], weight: &[f32], bias: Option<&[f32]>) -> (CpuStorage, Shape) {
-        let plan = self.plan(false);
-        let y = convolve(&plan, x, &pack(&plan, weight), bias);
+        let y = self.convolve(false, x, weight, bias);
         let shape =
             if self.transposed { self.geometry.fine_shape() } else { self.geometry.coarse_shape() };
         (CpuStorage::F32(y), shape.into())
@@ -64,10 +71,8 @@ impl Convolution {
         if !x.track_op() {
             return Ok(None);
         }
-        let plan = self.plan(true);
         let (weight, dy) = (Values::of(weight)?, Values::of(dy)?);
-        let dx = convolve(&plan, dy.get(), &pack(&plan, weight.get()), None);
-        tensor_like(dx, x).map(Some)
+        tensor_like(self.convolve(true, dy.get(), weight.get(), None), x).map(Some)
     }
 
     fn weight_gradient(&self, x: &Tensor, weight: &Tensor, dy: &Tensor) -> Result<Option<Tensor>> {
@@ -77,8 +82,41 @@ impl Convolution {
         let (x, dy) = (Values::of(x)?, Values::of(dy)?);
         let (fine, coarse) =
             if self.transposed { (dy.get(), x.get()) } else { (x.get(), dy.get()) };
-        tensor_like(weight_gradient(&self.geometry, fine, coarse), weight).map(Some)
+        tensor_like(of_weight(&self.geometry, fine, coarse), weight).map(Some)
     }
+}
+
+/// The gradient of the weight, from both sides of a convolution or its transpose.
+fn of_weight(geometry: &Geometry, fine: &[f32], coarse: &[f32]) -> Vec<f32> {
+    match winograd::Tiling::forward(geometry) {
+        Some(tiling) => winograd::weight_gradient(&tiling, fine, coarse),
+        None => weight_gradient(geometry, fine, coarse),
+    }
+}
+
+/// See [`conv_input_gradient`](crate::conv_input_gradient()).
+pub(crate) fn conv_input_gradient(
+    weight: &Tensor,
+    dy: &Tensor,
+    geometry: Geometry,
+) -> Result<Tensor> {
+    let (weight, dy) = (weight.contiguous()?, dy.contiguous()?);
+    let shape = geometry.fine_shape();
+    let op = Convolution { geometry, transposed: false };
+    let dx = op.convolve(true, Values::of(&dy)?.get(), Values::of(&weight)?.get(), None);
+    Tensor::from_vec(dx, shape, dy.device())
+}
+
+/// See [`conv_weight_gradient`](crate::conv_weight_gradient()).
+pub(crate) fn conv_weight_gradient(
+    x: &Tensor,
+    dy: &Tensor,
+    shape: &[usize],
+    geometry: &Geometry,
+) -> Result<Tensor> {
+    let (x, dy) = (x.contiguous()?, dy.contiguous()?);
+    let gradient = of_weight(geometry, Values::of(&x)?.get(), Values::of(&dy)?.get());
+    Tensor::from_vec(gradient, shape, dy.device())
 }
 
 const NAME: &str = "conv";

@@ -13,7 +13,7 @@ use std::ops::Range;
 use candle::{CpuStorage, Layout, Result, Storage, StorageRef, Tensor};
 
 pub(crate) use self::concat::concat;
-pub(crate) use self::conv::{conv, conv_transpose};
+pub(crate) use self::conv::{conv, conv_input_gradient, conv_transpose, conv_weight_gradient};
 pub(crate) use self::norm::{normalize, standardize};
 pub(crate) use self::unary::{activate, map_axis, max_pool};
 

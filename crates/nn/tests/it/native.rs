@@ -2,9 +2,9 @@ use anyhow::{Context, ensure};
 use candle::{DType, Device, Result, Tensor, Var};
 use proptest::prelude::*;
 use sconce_nn::{
-    Act, Backend, ConvConfig, ConvTransposeConfig, Interpolation, PoolConfig, avg_pool,
-    batch_norm_train, concat, conv, conv_transpose, group_norm, instance_norm, max_pool, resize,
-    self_test, with_backend,
+    Act, Backend, ConvConfig, ConvTransposeConfig, Interpolation, Isa, PoolConfig, avg_pool,
+    batch_norm_train, concat, conv, conv_input_gradient, conv_transpose, conv_weight_gradient,
+    group_norm, instance_norm, max_pool, resize, self_test, with_backend, with_isa,
 };
 
 use crate::device::{device, values};
@@ -91,6 +91,65 @@ fn transposed_convolutions_agree() -> anyhow::Result<()> {
         let layer = |t: &[Tensor]| conv_transpose(&t[0], &t[1], Some(&t[2]), &config);
         compare(&layer, &[input, &weight, &[outputs]], 1e-5)
             .with_context(|| format!("{input:?} to {outputs}, {stride:?}"))?;
+    }
+    Ok(())
+}
+
+/// Every instruction set that this machine has, where the method of small products applies and where
+/// it nearly does: odd extents, channels beside whole vectors, all three ways of padding, few and
+/// many rows, weights small and large.
+#[test]
+fn every_instruction_set_agrees() -> anyhow::Result<()> {
+    type Extents = &'static [usize];
+    // Input (N, *S, C), outputs, kernel, padding.
+    let cases: &[(Extents, usize, Extents, Extents)] = &[
+        (&[2, 5, 7, 9, 31], 33, &[3, 3, 3], &[1, 1, 1]),
+        (&[1, 6, 5, 4, 8], 9, &[3, 3, 3], &[0, 1, 2]),
+        (&[2, 3, 8, 7, 16], 40, &[1, 3, 3], &[0, 1, 1]),
+        (&[1, 1, 1, 1, 12], 17, &[3, 3, 3], &[1, 1, 1]),
+        (&[1, 3, 4, 5, 8], 8, &[3, 3, 3], &[0, 0, 0]),
+        (&[3, 9, 6, 24], 15, &[3, 3], &[1, 1]),
+        (&[1, 40, 70, 10], 8, &[3, 3], &[2, 0]),
+        (&[1, 4, 4, 4, 128], 160, &[3, 3, 3], &[1, 1, 1]),
+        (&[2, 6, 6, 320], 96, &[3, 3], &[1, 1]),
+        (&[1, 5, 6, 7, 7], 7, &[3, 3, 3], &[1, 1, 1]),
+    ];
+    for isa in Isa::ALL.into_iter().filter(|isa| isa.is_available()) {
+        for &(input, outputs, kernel, padding) in cases {
+            let config = ConvConfig { padding: padding.to_vec(), ..ConvConfig::new(kernel.len()) };
+            let weight = [&[outputs, input[input.len() - 1]], kernel].concat();
+            let layer = |t: &[Tensor]| conv(&t[0], &t[1], Some(&t[2]), &config);
+            with_isa(isa, || compare(&layer, &[input, &weight, &[outputs]], 1e-5))
+                .with_context(|| format!("{isa}: {input:?} to {outputs}, {kernel:?}"))?;
+        }
+    }
+    Ok(())
+}
+
+#[test]
+fn gradients_by_themselves_are_those_of_a_backward_pass() -> anyhow::Result<()> {
+    let config = ConvConfig::same(&[3, 3, 3], &[1, 2, 1]);
+    let shapes: [&[usize]; 2] = [&[2, 4, 5, 6, 9], &[10, 9, 3, 3, 3]];
+    for backend in [Backend::Native, Backend::Reference] {
+        with_backend(backend, || -> anyhow::Result<()> {
+            let x = Var::from_tensor(&noise(1, shapes[0], DType::F32, &Device::Cpu)?)?;
+            let weight = Var::from_tensor(&noise(2, shapes[1], DType::F32, &Device::Cpu)?)?;
+            let y = conv(&x, &weight, None, &config)?;
+            let dy = noise(3, y.dims(), DType::F32, &Device::Cpu)?;
+            let gradients = (y * &dy)?.sum_all()?.backward()?;
+            let alone = [
+                conv_input_gradient(shapes[0], &weight, &dy, &config)?,
+                conv_weight_gradient(&x, shapes[1], &dy, &config)?,
+            ];
+            for (var, alone) in [&x, &weight].into_iter().zip(&alone) {
+                let whole = gradients.get(var).context("no gradient")?;
+                ensure!(whole.dims() == alone.dims() && !alone.track_op());
+                let apart = (whole - alone)?.abs()?.max_all()?.to_scalar::<f32>()?;
+                ensure!(apart < 1e-4, "{apart}");
+            }
+            ensure!(conv_input_gradient(shapes[0], &weight, &x, &config).is_err());
+            Ok(())
+        })?;
     }
     Ok(())
 }
