@@ -39,14 +39,6 @@ pub enum Error {
         /// One that is.
         instead: &'static str,
     },
-    /// A number outside the range of its setting.
-    #[error("{value} is not {range}")]
-    OutOfRange {
-        /// The number.
-        value: f64,
-        /// What it should be.
-        range: &'static str,
-    },
     /// Settings that contradict each other or the logits.
     #[error("{0}")]
     Settings(String),

@@ -41,7 +41,6 @@ mod generalized_dice;
 mod kl_divergence;
 mod math;
 mod mcc;
-mod number;
 mod sum;
 mod target;
 mod top_k;
@@ -57,9 +56,9 @@ pub use crate::cost::Cost;
 pub use crate::dice_semimetric::ActiveClasses;
 pub use crate::error::{Error, Result};
 pub use crate::generalized_dice::VolumeWeight;
-pub use crate::number::{AtLeastOne, Fraction, Margin, NonNegative, Percent, Positive};
 pub use crate::sum::Term;
 pub use crate::target::{Labels, Target};
+pub use registry::{AtLeastOne, Fraction, Margin, NonNegative, Percent, Positive};
 
 /// A differentiable objective to be minimised.
 ///

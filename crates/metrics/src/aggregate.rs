@@ -5,7 +5,8 @@ use serde::{Deserialize, Serialize};
 ///
 /// Undefined values are neither 0 nor the worst possible: they are left out, and counted, so that
 /// a mean over half of the cases is not mistaken for one over all.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Summary {
     /// How many values are defined.
     pub defined: usize,
@@ -14,6 +15,7 @@ pub struct Summary {
     /// Their mean; `None` where none is defined.
     pub mean: Option<f64>,
     /// Their standard deviation, of a sample; `None` where fewer than two are defined.
+    #[serde(alias = "sd")]
     pub standard_deviation: Option<f64>,
     /// The smallest.
     pub minimum: Option<f64>,

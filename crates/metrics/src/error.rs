@@ -55,14 +55,6 @@ pub enum Error {
     /// Reliability tables with different bins cannot be added.
     #[error("a table of {0} bins cannot be added to one of {1}, or their edges differ")]
     Bins(usize, usize),
-    /// A setting is out of its range.
-    #[error("{value} is not {range}")]
-    Setting {
-        /// The value.
-        value: f64,
-        /// What it should be.
-        range: &'static str,
-    },
 }
 
 /// The result of a comparison.

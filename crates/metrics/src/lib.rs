@@ -89,7 +89,6 @@ mod mask_pair;
 mod mcc;
 mod nll;
 mod nsd;
-mod number;
 mod precision;
 mod probability;
 mod recall;
@@ -120,13 +119,13 @@ pub use crate::fine_grained::{FineGrained, Overlap, Worst};
 pub use crate::hd95::Sides;
 pub use crate::lesions::{Candidate, Lesion, Lesions};
 pub use crate::mask_pair::MaskPair;
-pub use crate::number::{Fraction, NonNegative};
 pub use crate::probability::{Float, Probabilities, ProbabilityPair, Truth, Voxel};
 pub use crate::region::Region;
 pub use crate::reliability::{Bin, Binning, Confidence, Reliability, Voxels};
 pub use crate::scale::{Better, Scale, Unit};
 pub use crate::surface::{Distances, Surface, Surfaces};
 pub use crate::threshold::{ThresholdPoint, threshold_sweep};
+pub use registry::{Fraction, NonNegative};
 
 /// Bins of calibration errors, unless settings say otherwise: as in the evaluation of Wang et al.
 /// (*Dice Semimetric Losses*, 2023).

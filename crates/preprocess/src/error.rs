@@ -2,9 +2,6 @@
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// A number must lie between 0 and 1.
-    #[error("{0} is not a number from 0 to 1")]
-    NotFraction(f64),
     /// Two numbers do not bound a range.
     #[error(
         "{0:?} is not a range: two finite numbers in ascending order, in the range of the setting"

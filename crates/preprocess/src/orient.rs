@@ -6,6 +6,9 @@ use volume::Grid;
 
 /// A permutation and reversal of the axes of an array: nothing is interpolated, and it is undone
 /// exactly.
+///
+/// What [`volume::Orientation`] does to whole images, without their grids: small enough for a file,
+/// and applied as a view, so that no voxel is copied.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Orientation {
@@ -20,24 +23,11 @@ impl Orientation {
     pub const IDENTITY: Self = Self { axes: [0, 1, 2], flip: [false; 3] };
 
     /// What turns arrays on `grid` so that their axes run towards S, A and R as nearly as they can
-    /// without interpolation. A single slice stays as it is: which axis is its normal says more
-    /// about the file than about the patient.
+    /// without interpolation; of a single slice, the axis across it comes first, whatever plane it
+    /// lies in. The rule is that of [`volume::Orientation::of`].
     pub fn canonical(grid: &Grid) -> Self {
-        const ORDERS: [[usize; 3]; 6] =
-            [[0, 1, 2], [0, 2, 1], [1, 0, 2], [1, 2, 0], [2, 0, 1], [2, 1, 0]];
-        if grid.is_planar() {
-            return Self::IDENTITY;
-        }
-        // Turned axis 0 is to run along S, row 2 of the direction; 1 along A, row 1; 2 along R, row 0.
-        let along = |axes: &[usize; 3], i: usize| grid.direction[2 - i][axes[i]];
-        let fit = |axes: &[usize; 3]| (0..3).map(|i| along(axes, i).abs()).sum::<f64>();
-        let mut best = &ORDERS[0];
-        for axes in &ORDERS[1..] {
-            if fit(axes) > fit(best) + 1e-9 {
-                best = axes;
-            }
-        }
-        Self { axes: *best, flip: std::array::from_fn(|i| along(best, i) < 0.0) }
+        let way = volume::Orientation::of(grid);
+        Self { axes: way.axes(), flip: way.flips() }
     }
 
     /// This orientation, followed by a permutation of the turned array's axes.
@@ -135,5 +125,23 @@ mod tests {
         let turned = Orientation::canonical(&Grid { direction, ..sagittal() });
 
         assert_eq!(turned, Orientation::IDENTITY);
+    }
+
+    #[test]
+    fn a_single_slice_is_turned_as_a_volume_is_and_its_normal_comes_first() {
+        // One voxel along each array axis in turn: along L, S and P.
+        for (slice, size) in [(0, [1, 3, 4]), (1, [2, 1, 4]), (2, [2, 3, 1])] {
+            let grid = Grid { size, ..sagittal() };
+
+            let turned = Orientation::canonical(&grid);
+
+            assert_eq!(turned.axes[0], slice);
+            assert_eq!(turned.turn(size)[0], 1);
+            // The other two keep the order and the direction that they have in a volume.
+            let volume = Orientation::canonical(&sagittal());
+            let kept: Vec<_> = (0..3).filter(|&i| volume.axes[i] != slice).collect();
+            assert_eq!(kept.iter().map(|&i| volume.axes[i]).collect::<Vec<_>>(), turned.axes[1..]);
+            assert_eq!(kept.iter().map(|&i| volume.flip[i]).collect::<Vec<_>>(), turned.flip[1..]);
+        }
     }
 }

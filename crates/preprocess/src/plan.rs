@@ -47,7 +47,7 @@ pub struct Plan {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct PlanConfig {
-    /// 2 or 3; absent, 2 where the median image is a single slice.
+    /// 2 or 3; absent, 2 where the median image is a single slice, in whatever plane.
     pub rank: Option<usize>,
     /// Spacing along the axes of the network, mm, z y x; absent, the median of the data set.
     pub spacing: Option<[f64; 3]>,
@@ -60,7 +60,7 @@ pub struct PlanConfig {
     pub resample: Option<bool>,
     /// Whether to turn images to S, A and R; absent, yes.
     pub canonical: Option<bool>,
-    /// Permutation of the turned axes; absent, that of thick slices first.
+    /// Permutation of the turned axes; absent, that of single or thick slices first.
     pub transpose: Option<[usize; 3]>,
     /// Whether to cut off an empty margin; absent, yes.
     pub crop_to_nonzero: Option<bool>,
@@ -107,11 +107,11 @@ impl Plan {
         let turned: Vec<([usize; 3], [f64; 3])> =
             cases.iter().map(|case| seen(case, canonical)).collect();
         let natural = target_spacing(&turned);
-        let planar = median(turned.iter().map(|(size, _)| size[0] as f64)) <= 1.0;
-        let rank = config.rank.unwrap_or(if planar { 2 } else { 3 });
-        let transpose = config
-            .transpose
-            .unwrap_or_else(|| if planar { [0, 1, 2] } else { coarse_first(natural) });
+        let across =
+            (0..3).find(|&axis| median(turned.iter().map(|(size, _)| size[axis] as f64)) <= 1.0);
+        let rank = config.rank.unwrap_or(if across.is_some() { 2 } else { 3 });
+        let transpose =
+            config.transpose.unwrap_or_else(|| across.map_or_else(|| coarse_first(natural), first));
         let permuted = |each: [f64; 3]| transpose.map(|axis| each[axis]);
         let spacing = config.spacing.unwrap_or(permuted(natural));
         let resample = config.resample.unwrap_or(true);
@@ -223,13 +223,18 @@ fn target_spacing(cases: &[([usize; 3], [f64; 3])]) -> [f64; 3] {
 /// The axis of the largest spacing, then the others in their order. Spacings that differ by less
 /// than a thousandth are the same.
 fn coarse_first(spacing: [f64; 3]) -> [usize; 3] {
-    let mut first = 0;
+    let mut coarsest = 0;
     for axis in 1..3 {
-        if spacing[axis] > spacing[first] * 1.001 {
-            first = axis;
+        if spacing[axis] > spacing[coarsest] * 1.001 {
+            coarsest = axis;
         }
     }
-    match first {
+    first(coarsest)
+}
+
+/// This axis, then the others in their order.
+fn first(axis: usize) -> [usize; 3] {
+    match axis {
         0 => [0, 1, 2],
         1 => [1, 0, 2],
         _ => [2, 0, 1],

@@ -3,9 +3,8 @@
 use ndarray::{Array3, Array4, ArrayView3, Axis, Zip};
 use serde::{Deserialize, Serialize};
 
-use crate::number::Fraction;
 use crate::real::{Real, label, single};
-use crate::{Error, Result, Truth};
+use crate::{Error, Fraction, Result, Truth};
 
 /// Moves some probability from the labelled class to all classes alike.
 ///

@@ -24,11 +24,18 @@ impl Target {
         self.downsample(&strides)
     }
 
-    /// This target with every `strides`-th voxel along each spatial axis.
+    /// This target with one voxel for each block of `strides` voxels.
     ///
-    /// Hard labels and regions take the first voxel of each block, as nnU-Net does: `[::stride]`.
-    /// Soft labels take the block's mean, each voxel times its weight, so that they still sum to 1
-    /// and an ignored voxel still has no say. Weights and distance maps go the way of the labels.
+    /// Hard labels and regions take the middle voxel of each block, number `stride / 2` along an
+    /// axis, as nnU-Net does: `nearest-exact` interpolation. Of an even number of voxels, that is
+    /// the one just above the middle. Soft labels take the block's mean, each voxel times its
+    /// weight, so that they still sum to 1 and an ignored voxel still has no say. Either way the
+    /// target stays where it is, but for half a voxel where labels are hard and a stride is even.
+    /// Weights and distance maps go the way of the labels.
+    ///
+    /// # Source
+    ///
+    /// `DownsampleSegForDSTransform` of batchgeneratorsv2, as nnU-Net v2 trains with it.
     ///
     /// # Errors
     ///
@@ -47,7 +54,7 @@ impl Target {
         if strides.iter().all(|&s| s == 1) {
             return Ok(self.clone());
         }
-        let pick = |tensor: &Tensor| blocks(tensor, strides, first);
+        let pick = |tensor: &Tensor| blocks(tensor, strides, middle);
         let mean = |tensor: &Tensor| blocks(tensor, strides, average);
         match &self.labels {
             Labels::Hard(indices) => self.map(Labels::Hard(pick(indices)?), pick),
@@ -110,8 +117,8 @@ fn blocks(
     Ok(tensor)
 }
 
-fn first(blocks: &Tensor) -> candle::Result<Tensor> {
-    blocks.narrow(2, 0, 1)?.squeeze(2)?.contiguous()
+fn middle(blocks: &Tensor) -> candle::Result<Tensor> {
+    blocks.narrow(2, blocks.dim(2)? / 2, 1)?.squeeze(2)?.contiguous()
 }
 
 fn average(blocks: &Tensor) -> candle::Result<Tensor> {
@@ -125,13 +132,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn hard_labels_keep_the_first_voxel_of_each_block() -> anyhow::Result<()> {
-        let indices = Tensor::arange(0u32, 16, &Device::Cpu)?.reshape((1, 4, 4))?;
+    fn hard_labels_keep_the_middle_voxel_of_each_block() -> anyhow::Result<()> {
+        let indices = Tensor::arange(0u32, 36, &Device::Cpu)?.reshape((1, 6, 6))?;
 
-        let coarse = Target::hard(indices).downsample(&[2, 4])?;
+        let coarse = Target::hard(indices).downsample(&[2, 3])?;
 
         let Labels::Hard(coarse) = coarse.labels() else { panic!("hard stays hard") };
-        assert_eq!(coarse.to_vec3::<u32>()?, [[[0], [8]]]);
+        // Rows 1, 3 and 5 of 6 voxels, columns 1 and 4: as nearest-exact interpolation has it.
+        assert_eq!(coarse.to_vec3::<u32>()?, [[[7, 10], [19, 22], [31, 34]]]);
         Ok(())
     }
 

@@ -4,4 +4,5 @@ mod config;
 mod conformance;
 mod golden;
 mod identities;
+mod resolution;
 mod upstream;

@@ -125,7 +125,7 @@ fn settings_out_of_range_are_named_with_their_place() {
     let error = toml::from_str::<MetricConfig>("[nsd]\ntolerance = -1.0").unwrap_err().to_string();
 
     assert!(
-        error.contains("line 2") && error.contains("-1 is not a finite number from 0 on"),
+        error.contains("line 2") && error.contains("-1 is not a finite number of 0 or more"),
         "{error}"
     );
 }

@@ -3,11 +3,11 @@ use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
 
 use super::{Frame, Transform, each_channel};
-use crate::Patch;
-use crate::number::{Fraction, Interval};
+use crate::number::Interval;
 use crate::real::{Real, index, offset};
 use crate::rng::{happens, within};
 use crate::spline::Boundary;
+use crate::{Fraction, Patch};
 
 /// Blurs a channel with a Gaussian of another width along each axis.
 ///

@@ -2,10 +2,10 @@ use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
 
 use super::{Frame, Transform, each_channel, flat};
-use crate::Patch;
-use crate::number::{Factors, Fraction};
+use crate::number::Factors;
 use crate::real::Real;
 use crate::rng::{factor, happens};
+use crate::{Fraction, Patch};
 
 /// Multiplies the intensities of each channel by a factor of its own.
 ///

@@ -2,11 +2,11 @@ use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
 
 use super::{Frame, Transform, each_channel, flat};
-use crate::Patch;
-use crate::number::{Factors, Fraction};
+use crate::number::Factors;
 use crate::real::{Real, mean_and_deviation};
 use crate::resize::range;
 use crate::rng::{factor, happens};
+use crate::{Fraction, Patch};
 
 /// Raises the intensities of each channel, as a share of their range, to a power.
 ///

@@ -3,12 +3,12 @@ use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
 
 use super::{Frame, Transform, each_channel};
-use crate::Patch;
-use crate::number::{Fraction, Interval};
+use crate::number::Interval;
 use crate::real::{Real, index};
 use crate::resize::{positions, resize};
 use crate::rng::{happens, within};
 use crate::spline::Interpolation;
+use crate::{Fraction, Patch};
 
 /// Makes a channel look as if it came from a scan of fewer voxels.
 ///

@@ -3,9 +3,8 @@ use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
 
 use super::{Frame, Transform};
-use crate::number::Fraction;
 use crate::rng::happens;
-use crate::{Patch, Truth};
+use crate::{Fraction, Patch, Truth};
 
 /// Turns a patch over along some of its axes.
 ///

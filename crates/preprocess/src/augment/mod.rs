@@ -94,7 +94,7 @@ registry::registry! {
 /// Transforms in the order in which they are applied.
 ///
 /// The default is that of nnU-Net, for volumes and for slices; a run file replaces it by its own
-/// list, `[[augmentation]]`, which may be empty.
+/// list, `[[augment]]`, which may be empty: `augment = []`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Augmentation(Vec<TransformConfig>);

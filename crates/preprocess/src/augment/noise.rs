@@ -5,10 +5,10 @@ use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use super::{Frame, Transform, each_channel, flat};
-use crate::Patch;
-use crate::number::{Fraction, Interval};
+use crate::number::Interval;
 use crate::real::single;
 use crate::rng::{happens, within};
+use crate::{Fraction, Patch};
 
 /// Adds Gaussian noise, of one strength to all channels.
 ///

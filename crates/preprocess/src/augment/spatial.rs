@@ -3,10 +3,10 @@ use serde::{Deserialize, Serialize};
 
 use super::warp::warp;
 use super::{Frame, Transform};
-use crate::number::{Factors, Fraction};
+use crate::number::Factors;
 use crate::real::index;
 use crate::rng::{happens, uniform};
-use crate::{Error, Patch};
+use crate::{Error, Fraction, Patch};
 
 /// Rotates and scales a patch about its middle.
 ///

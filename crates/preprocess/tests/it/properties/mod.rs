@@ -4,6 +4,7 @@ mod augmentation;
 mod path;
 mod restoration;
 mod settings;
+mod slices;
 
 use ndarray::{Array3, Array4};
 use proptest::prelude::*;

@@ -10,41 +10,59 @@ use volume::{Grid, Image, Label, LabelMap};
 
 use super::{image, label_map, plan};
 
-/// A run file, as far as it concerns this crate.
+/// A run file, as far as it concerns this crate: what a run file of `engine` calls its settings.
 #[derive(Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 struct Run {
+    labels: Labels,
     preprocess: PlanConfig,
+    augment: Augmentation,
+}
+
+#[derive(Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct Labels {
     fusion: Fusion,
-    smoothing: Option<LabelSmoothing>,
-    augmentation: Augmentation,
 }
 
 #[test]
 fn settings_survive_a_run_file() -> anyhow::Result<()> {
     let text = r#"
+        [labels]
         fusion.weighted_mean = {}
-        smoothing.boundary = { epsilon = 0.5, kernel = 3 }
 
         [preprocess]
         spacing = [1.0, 0.5, 0.5]
         patch_size = [40, 56, 40]
         normalize = ["rescale_to_0_1"]
 
-        [[augmentation]]
+        [[augment]]
         spatial = { rotation = 15.0 }
-        [[augmentation]]
+        [[augment]]
         gamma = { invert = true, probability = 0.2 }
     "#;
 
     let run: Run = toml::from_str(text)?;
 
-    assert_eq!(run.fusion, Fusion::WeightedMean { quirk: false });
+    assert_eq!(run.labels.fusion, Fusion::WeightedMean { quirk: false });
     assert_eq!(run.preprocess.normalize, Some(vec![NormalizeScheme::RescaleTo01]));
-    let names: Vec<_> = run.augmentation.transforms().iter().map(TransformConfig::name).collect();
+    let names: Vec<_> = run.augment.transforms().iter().map(TransformConfig::name).collect();
     assert_eq!(names, ["spatial", "gamma"]);
     assert_eq!(toml::from_str::<Run>(&toml::to_string(&run)?)?, run);
     assert_eq!(toml::from_str::<Run>("")?, Run::default());
+    assert_eq!(toml::from_str::<Run>("augment = []")?.augment, Augmentation::none());
+    Ok(())
+}
+
+#[test]
+fn label_smoothing_survives_a_file() -> anyhow::Result<()> {
+    let text = r#"{ "boundary": { "epsilon": 0.5, "kernel": 3 } }"#;
+
+    let smoothing: LabelSmoothing = serde_json::from_str(text)?;
+
+    let again = serde_json::from_str(&serde_json::to_string(&smoothing)?)?;
+    assert_eq!(smoothing, again);
+    assert!(serde_json::from_str::<LabelSmoothing>(r#"{ "boundary": { "kernels": 3 } }"#).is_err());
     Ok(())
 }
 
@@ -52,12 +70,12 @@ fn settings_survive_a_run_file() -> anyhow::Result<()> {
 fn settings_out_of_range_are_refused_where_they_stand() {
     let refusals = [
         ("[preprocess]\nspaceing = [1, 1, 1]", "unknown field `spaceing`"),
-        ("[[augmentation]]\nnoise = { probability = 1.5 }", "1.5 is not a number from 0 to 1"),
-        ("[[augmentation]]\nblur = { sigma = [1.0, 0.5] }", "[1.0, 0.5] is not a range"),
-        ("[[augmentation]]\ngamma = { gamma = [0.0, 1.0] }", "[0.0, 1.0] is not a range"),
-        ("[[augmentation]]\nspatial = { rotation = 200.0 }", "200 is not an angle"),
-        ("[[augmentation]]\nelastic = {}", "unknown variant `elastic`"),
-        ("fusion = \"median\"", "unknown variant `median`"),
+        ("[[augment]]\nnoise = { probability = 1.5 }", "1.5 is not a number from 0 to 1"),
+        ("[[augment]]\nblur = { sigma = [1.0, 0.5] }", "[1.0, 0.5] is not a range"),
+        ("[[augment]]\ngamma = { gamma = [0.0, 1.0] }", "[0.0, 1.0] is not a range"),
+        ("[[augment]]\nspatial = { rotation = 200.0 }", "200 is not an angle"),
+        ("[[augment]]\nelastic = {}", "unknown variant `elastic`"),
+        ("labels.fusion = \"median\"", "unknown variant `median`"),
     ];
     for (text, expected) in refusals {
         let error = toml::from_str::<Run>(text).unwrap_err().to_string();
