@@ -2,7 +2,9 @@
 //!
 //! A folder holds, for each group such as `losses`, a manifest `losses.json` and the tensors
 //! `losses.safetensors`. The environment variable `SCONCE_GOLDEN_DIR` names a full folder, by its
-//! absolute path; where it is unset, or lacks a group, the compact copy in this crate serves.
+//! absolute path: then cases come from there alone, and a group that it lacks is reported as
+//! skipped. Where it is unset, the compact copy in this crate serves, and every test runs cases of
+//! it.
 //!
 //! ```no_run
 //! # fn run_one(case: &sconce_golden::Case) -> anyhow::Result<()> { Ok(()) }
@@ -18,10 +20,11 @@
 //!
 //! A crate runs every case that is its own. What it does not support is listed as [`Exempt`], by
 //! function and a predicate on the parameters; an entry is stale, and fails the test, as soon as
-//! one case that it covers passes.
+//! one case that it covers passes. A panic is never exempt.
 
 mod case;
 mod compare;
+mod folders;
 mod group;
 mod tensor;
 

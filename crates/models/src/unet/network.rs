@@ -1,4 +1,4 @@
-use candle::{D, Result, Tensor};
+use candle::{Result, Tensor};
 use candle_nn::VarBuilder;
 use nn::{Conv, ConvConfig, ConvTranspose, ConvTransposeConfig};
 
@@ -122,7 +122,7 @@ impl Model for Network {
         let mut heads = Vec::new();
         for (level, up) in (0..self.decoder.len()).rev().zip(&self.decoder) {
             let skip = skips.pop().expect("one skip for each step up");
-            x = Tensor::cat(&[up.upsample.forward(&x)?, skip], D::Minus1)?;
+            x = nn::concat(&[&up.upsample.forward(&x)?, &skip])?;
             x = chain(&up.convs, x, train)?;
             if level == 0 || (train && self.deep_supervision) {
                 heads.push(nn::to_channels_first(&up.head.forward(&x)?)?);
