@@ -83,6 +83,20 @@ pub enum Error {
         /// What helps.
         remedy: String,
     },
+    /// Where a folder should be, there is none.
+    #[error(
+        "cannot read {}: {}; {remedy}",
+        path.display(),
+        if *is_file { "it is a file, not a folder" } else { "there is no such folder" }
+    )]
+    NoFolder {
+        /// Where it should be.
+        path: PathBuf,
+        /// Whether there is a file instead.
+        is_file: bool,
+        /// What helps.
+        remedy: String,
+    },
     /// A file that a case needs is not there.
     #[error("cannot read {}: case {id} needs it, but there is no such file; {remedy}", path.display())]
     Missing {
@@ -190,6 +204,7 @@ impl Error {
             | Self::NotLabels { path, .. }
             | Self::LabelValues { path, .. }
             | Self::Geometry { path, .. }
+            | Self::NoFolder { path, .. }
             | Self::Missing { path, .. }
             | Self::NoCases { path, .. }
             | Self::Description { path, .. } => Some(path),
@@ -218,6 +233,11 @@ mod tests {
     fn messages_are_one_line_that_names_file_cause_and_remedy() {
         let io = Error::reading(Path::new("a.nii"))(io::ErrorKind::NotFound.into());
         assert_eq!(io.to_string(), "cannot read a.nii: entity not found; check the path");
+
+        let folder =
+            |is_file| Error::NoFolder { path: "a".into(), is_file, remedy: "go on".to_owned() };
+        assert_eq!(folder(false).to_string(), "cannot read a: there is no such folder; go on");
+        assert_eq!(folder(true).to_string(), "cannot read a: it is a file, not a folder; go on");
 
         let values = Error::LabelValues {
             path: "mask.png".into(),

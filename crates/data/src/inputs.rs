@@ -126,7 +126,8 @@ pub fn find_images(inputs: &[PathBuf], channels: usize) -> Result<Vec<ImageFiles
     Ok(found)
 }
 
-/// Pairs label files of two folders by their names.
+/// Pairs label files of two folders by their names. Files whose names end in `_probabilities` are
+/// what a prediction leaves beside its labels, and no labels.
 ///
 /// # Errors
 ///
@@ -135,7 +136,8 @@ pub fn find_images(inputs: &[PathBuf], channels: usize) -> Result<Vec<ImageFiles
 pub fn pair_label_files(predictions: &Path, references: &Path) -> Result<Vec<LabelFiles>> {
     let by_name = |folder: &Path| -> Result<BTreeMap<String, PathBuf>> {
         let files = images_in(folder)?;
-        Ok(files.into_iter().filter_map(|file| split(&file).map(|it| (it.0, file))).collect())
+        let named = files.into_iter().filter_map(|file| split(&file).map(|it| (it.0, file)));
+        Ok(named.filter(|(id, _)| !id.ends_with("_probabilities")).collect())
     };
     let (predicted, expected) = (by_name(predictions)?, by_name(references)?);
     if expected.is_empty() {
@@ -246,6 +248,9 @@ mod tests {
         let error = pair_label_files(predictions.path(), references.path()).unwrap_err();
         assert!(error.to_string().contains("b.png"), "{error}");
         touch(predictions.path(), &["b.png"])?;
+        assert_eq!(pair_label_files(predictions.path(), references.path())?.len(), 2);
+        // Predictions may be what others are held against.
+        touch(references.path(), &["a_probabilities.nii.gz"])?;
         assert_eq!(pair_label_files(predictions.path(), references.path())?.len(), 2);
         Ok(())
     }

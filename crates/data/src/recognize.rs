@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::Path;
 
+use crate::layout::expect_data_folder;
 use crate::{Error, LayoutConfig, Result};
 
 /// The layout of a folder that says so itself: by a `layout.json`, as generated sets have it, or by
@@ -10,7 +11,8 @@ use crate::{Error, LayoutConfig, Result};
 ///
 /// # Errors
 ///
-/// [`Error::Description`], where the folder says nothing, or what it says makes no sense.
+/// [`Error::NoFolder`]; [`Error::Description`], where the folder says nothing, or what it says makes
+/// no sense.
 pub fn recognize(root: &Path) -> Result<LayoutConfig> {
     let own = root.join("layout.json");
     if own.is_file() {
@@ -21,7 +23,7 @@ pub fn recognize(root: &Path) -> Result<LayoutConfig> {
             remedy: "name the layout, or give a run file".to_owned(),
         });
     }
-    fs::read_dir(root).map_err(Error::reading(root))?;
+    expect_data_folder(root)?;
     if root.join("dataset.json").is_file() {
         let named = |layout: &LayoutConfig| layout.name() == "nnunet_raw";
         if let Some(layout) = LayoutConfig::defaults().into_iter().find(named) {

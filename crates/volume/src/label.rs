@@ -1,7 +1,10 @@
+use std::ops::Deref;
+use std::slice;
+
 use ndarray::{Array3, Array4, Axis};
 
 use crate::image::{expect_shape, standard_layout};
-use crate::{Error, Grid, Result};
+use crate::{Error, Grid, Orientation, Oriented, Result};
 
 /// One class index for each voxel.
 #[derive(Clone, Debug, PartialEq)]
@@ -78,6 +81,56 @@ impl SoftLabelMap {
     }
 }
 
+/// The masks of several raters: at least one, and all on one grid.
+///
+/// A slice of [`LabelMap`]s for all who read it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RaterMasks(Vec<LabelMap>);
+
+impl RaterMasks {
+    /// Checks that there is a mask, and that all lie on one grid.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NoRaters`] and [`Error::GridMismatch`].
+    pub fn new(masks: Vec<LabelMap>) -> Result<Self> {
+        let [first, rest @ ..] = masks.as_slice() else {
+            return Err(Error::NoRaters);
+        };
+        match rest.iter().find_map(|mask| first.grid.difference(&mask.grid)) {
+            Some(difference) => Err(Error::GridMismatch(difference)),
+            None => Ok(Self(masks)),
+        }
+    }
+
+    /// Where the voxels lie.
+    pub fn grid(&self) -> &Grid {
+        &self.0[0].grid
+    }
+
+    /// The masks, each turned: those of one grid lie on one grid again.
+    pub(crate) fn oriented(&self, by: &Orientation) -> Self {
+        Self(self.iter().map(|mask| mask.oriented(by)).collect())
+    }
+}
+
+impl Deref for RaterMasks {
+    type Target = [LabelMap];
+
+    fn deref(&self) -> &[LabelMap] {
+        &self.0
+    }
+}
+
+impl<'a> IntoIterator for &'a RaterMasks {
+    type Item = &'a LabelMap;
+    type IntoIter = slice::Iter<'a, LabelMap>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.0.iter()
+    }
+}
+
 /// What is known of the truth.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Label {
@@ -85,8 +138,8 @@ pub enum Label {
     Hard(LabelMap),
     /// Probabilities that sum to 1 over the classes.
     Soft(SoftLabelMap),
-    /// The masks of several raters on one grid, in the order of their names; at least one.
-    Raters(Vec<LabelMap>),
+    /// The masks of several raters, in the order of their names.
+    Raters(RaterMasks),
 }
 
 impl Label {
@@ -96,13 +149,7 @@ impl Label {
     ///
     /// [`Error::NoRaters`] and [`Error::GridMismatch`].
     pub fn raters(masks: Vec<LabelMap>) -> Result<Self> {
-        let [first, rest @ ..] = masks.as_slice() else {
-            return Err(Error::NoRaters);
-        };
-        match rest.iter().find_map(|mask| first.grid.difference(&mask.grid)) {
-            Some(difference) => Err(Error::GridMismatch(difference)),
-            None => Ok(Self::Raters(masks)),
-        }
+        Ok(Self::Raters(RaterMasks::new(masks)?))
     }
 
     /// Where the voxels lie.
@@ -110,7 +157,7 @@ impl Label {
         match self {
             Self::Hard(labels) => &labels.grid,
             Self::Soft(probabilities) => &probabilities.grid,
-            Self::Raters(masks) => &masks[0].grid,
+            Self::Raters(masks) => masks.grid(),
         }
     }
 }
@@ -156,7 +203,10 @@ mod tests {
 
         assert_eq!(Label::raters(vec![]).unwrap_err(), Error::NoRaters);
         assert!(matches!(Label::raters(vec![one.clone(), other]), Err(Error::GridMismatch(_))));
-        assert_eq!(Label::raters(vec![one])?.grid(), &grid());
+        assert_eq!(Label::raters(vec![one.clone()])?.grid(), &grid());
+
+        let masks = RaterMasks::new(vec![one.clone(), one])?;
+        assert_eq!((masks.len(), masks.grid()), (2, &grid()));
         Ok(())
     }
 }

@@ -7,7 +7,7 @@
 //! |---|---|
 //! | say where voxels lie in the patient, in mm | [`Grid`], [`RAS`] |
 //! | hold intensities, labels, probabilities | [`Image`], [`LabelMap`], [`SoftLabelMap`] |
-//! | hold what is known of a case's truth | [`Label`] |
+//! | hold what is known of a case's truth | [`Label`], [`RaterMasks`] |
 //! | turn to canonical axes, and exactly back | [`Orientation`], [`Oriented`] |
 //! | cut out a part, and put it back | [`BoundingBox`] |
 //! | tell parts of a mask apart, close its holes | [`Components`], [`Connectivity`], [`largest_component`], [`fill_holes`] |
@@ -33,6 +33,6 @@ pub use crate::distance::{Nearest, distance_to, nearest, signed_distance};
 pub use crate::error::{Error, Result};
 pub use crate::grid::{Grid, RAS};
 pub use crate::image::Image;
-pub use crate::label::{Label, LabelMap, SoftLabelMap};
+pub use crate::label::{Label, LabelMap, RaterMasks, SoftLabelMap};
 pub use crate::morphology::{border, dilate, erode};
 pub use crate::orientation::{Orientation, Oriented};

@@ -178,9 +178,7 @@ impl Oriented for Label {
         match self {
             Self::Hard(labels) => Self::Hard(labels.oriented(by)),
             Self::Soft(probabilities) => Self::Soft(probabilities.oriented(by)),
-            Self::Raters(masks) => {
-                Self::Raters(masks.iter().map(|mask| mask.oriented(by)).collect())
-            }
+            Self::Raters(masks) => Self::Raters(masks.oriented(by)),
         }
     }
 }

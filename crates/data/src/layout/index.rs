@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
+use super::expect_data_folder;
 use super::pattern::{Captures, Found, Pattern};
 use crate::problem::{Problem, ProblemKind, Severity};
 use crate::{Description, Error, Result};
@@ -68,14 +69,7 @@ const RATER: &str = "rater";
 impl Search<'_> {
     /// Finds all cases below `root`, and label files that belong to none.
     pub(crate) fn run(&self, root: &Path) -> Result<Index> {
-        if !root.is_dir() {
-            let kind = if root.exists() {
-                std::io::ErrorKind::NotADirectory
-            } else {
-                std::io::ErrorKind::NotFound
-            };
-            return Err(Error::reading(root)(kind.into()));
-        }
+        expect_data_folder(root)?;
         if !self.labels.is_empty() && self.labels.len() != self.images.len() {
             return Err(Error::settings(
                 format!("{} image and {} label patterns", self.images.len(), self.labels.len()),

@@ -12,13 +12,13 @@ pub(crate) mod pairs;
 pub(crate) mod parquet;
 pub(crate) mod raters;
 
-use std::fmt;
 use std::path::Path;
+use std::{fmt, fs, io};
 
 use serde::de::{self, Deserialize, Deserializer, SeqAccess, Visitor};
 use serde::ser::{Serialize, Serializer};
 
-use crate::Class;
+use crate::{Class, Error, Result};
 
 pub use self::pattern::Pattern;
 pub use self::reading::LabelGeometry;
@@ -84,6 +84,25 @@ impl<'de> Deserialize<'de> for Patterns {
 /// Background and foreground, as most masks hold them.
 fn binary() -> Vec<Class> {
     vec![Class::new("background", [0]), Class::new("foreground", [1])]
+}
+
+/// That a data set's folder can be looked into.
+pub(crate) fn expect_data_folder(path: &Path) -> Result<()> {
+    expect_folder(path, "give the folder that holds the data")
+}
+
+/// That there is a folder; `remedy` says what to do where there is none.
+fn expect_folder(path: &Path, remedy: &str) -> Result<()> {
+    let refused = |is_file| {
+        let (path, remedy) = (path.to_owned(), remedy.to_owned());
+        Err(Error::NoFolder { path, is_file, remedy })
+    };
+    match fs::metadata(path) {
+        Ok(found) if found.is_dir() => Ok(()),
+        Ok(_) => refused(true),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => refused(false),
+        Err(error) => Err(Error::reading(path)(error)),
+    }
 }
 
 /// What a data set is called that does not say.

@@ -7,10 +7,10 @@ use volume::Label;
 
 use super::dataset_json::{DatasetJson, Listed, Paths};
 use super::index::{Entry, Index, no_image};
-use super::name_of;
 use super::pattern::Pattern;
 use super::reading::{ImageRules, LabelGeometry, LabelRules};
 use super::values::{Values, Wording};
+use super::{expect_data_folder, expect_folder, name_of};
 use crate::problem::{Problem, ProblemKind, Severity};
 use crate::{Case, Dataset, Description, Error, Layout, Result, format};
 
@@ -66,7 +66,15 @@ impl Default for NnunetRaw {
 
 impl Layout for NnunetRaw {
     fn open(&self, root: &Path) -> Result<Box<dyn Dataset>> {
+        expect_data_folder(root)?;
         let path = root.join("dataset.json");
+        if !path.exists() {
+            return Err(Error::Description {
+                path,
+                cause: "there is no such file".to_owned(),
+                remedy: "give a folder in nnU-Net's raw layout, or name another layout".to_owned(),
+            });
+        }
         let json = DatasetJson::read(&path, name_of(root))?;
         let mut folder = Folder {
             root,
@@ -129,6 +137,10 @@ impl NnunetRaw {
         if !path.is_dir() && folder == self.labels {
             return Ok(BTreeMap::new());
         }
+        expect_folder(
+            &path,
+            "put the images there, or name their folder with the setting `images`",
+        )?;
         let mut names = BTreeMap::new();
         for entry in fs::read_dir(&path).map_err(Error::reading(&path))? {
             let entry = entry.map_err(Error::reading(&path))?;

@@ -12,7 +12,7 @@ use volume::Label;
 use super::index::{Entry, Index};
 use super::reading::{ImageRules, LabelGeometry, LabelRules};
 use super::values::{Values, Wording};
-use super::{Patterns, binary, name_of};
+use super::{Patterns, binary, expect_data_folder, name_of};
 use crate::error::Action;
 use crate::format::decode_bytes;
 use crate::{Case, Class, Dataset, Description, Error, Layout, Pattern, Result};
@@ -83,6 +83,7 @@ struct Row {
 
 impl Layout for Parquet {
     fn open(&self, root: &Path) -> Result<Box<dyn Dataset>> {
+        expect_data_folder(root)?;
         let mut paths = Vec::new();
         for pattern in self.files.as_slice() {
             paths.extend(pattern.find(root)?.into_iter().map(|found| found.path));

@@ -1,6 +1,8 @@
-use sconce_data::{LayoutConfig, recognize};
+use std::fs;
 
-use crate::folder::Folder;
+use sconce_data::{Layout as _, LayoutConfig, recognize};
+
+use crate::folder::{Folder, one_line};
 
 #[test]
 fn every_layout_survives_its_own_config_file() {
@@ -36,4 +38,27 @@ fn folders_that_say_what_they_are_are_recognized() {
     assert_eq!(recognize(folder.root()).unwrap().name(), "raters");
     folder.text("layout.json", r#"{"raters": {"groups": 1}}"#);
     assert!(recognize(folder.root()).unwrap_err().to_string().contains("unknown field"));
+}
+
+#[test]
+fn a_data_folder_that_is_not_there_is_named_with_a_remedy() {
+    let folder = Folder::new();
+    let (missing, file) = (folder.root().join("missing"), folder.root().join("file"));
+    fs::write(&file, "").unwrap();
+    let expect = |message: String, path: &std::path::Path, cause: &str| {
+        let expected =
+            format!("cannot read {}: {cause}; give the folder that holds the data", path.display());
+        assert_eq!(message, expected);
+    };
+    for (path, cause) in
+        [(&missing, "there is no such folder"), (&file, "it is a file, not a folder")]
+    {
+        expect(one_line(&recognize(path).unwrap_err()), path, cause);
+        for layout in LayoutConfig::defaults() {
+            // Generated cases lie in no folder.
+            if layout.name() != "phantom" {
+                expect(one_line(&layout.open(path).unwrap_err()), path, cause);
+            }
+        }
+    }
 }

@@ -160,9 +160,17 @@ fn a_file_beside_a_tiff_states_its_spacing() {
 #[test]
 fn a_folder_that_is_no_data_set_is_refused() {
     let folder = Folder::new();
-    assert!(folder.refusal("[nnunet_raw]").contains("dataset.json: No such file"));
+    let message = folder.refusal("[nnunet_raw]");
+    assert!(message.ends_with(
+        "dataset.json: there is no such file; give a folder in nnU-Net's raw layout, or name \
+         another layout"
+    ));
     folder.text("dataset.json", V2);
-    assert!(folder.refusal("[nnunet_raw]").contains("imagesTr: No such file"));
+    let message = folder.refusal("[nnunet_raw]");
+    assert!(message.ends_with(
+        "imagesTr: there is no such folder; put the images there, or name their folder with the \
+         setting `images`"
+    ));
     folder.text("imagesTr/a.png", "");
     let message = folder.refusal("[nnunet_raw]");
     assert!(message.contains("nothing matches `CASE_0000.nii.gz`"), "{message}");
