@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
-use engine::evaluate::{Aggregate, Evaluation};
+use engine::evaluate::{Evaluation, Summary, decimals};
 use engine::{NetworkConfig, Trained};
 
 use crate::PackOptions;
@@ -11,6 +11,10 @@ use crate::license::{License, OTHER};
 
 /// The class that stands for the mean over foreground classes.
 pub(crate) const MEAN: &str = "mean";
+
+/// What the calibration error over the voxels of all cases is called: that of each case by itself
+/// is another score, `case_ece`.
+const POOLED_ECE: &str = "pooled_ece";
 
 /// What a card is written from.
 #[derive(Debug)]
@@ -78,14 +82,11 @@ impl Card<'_> {
         );
         text += &self.network();
         put(&mut text, "\n## Classes\n");
-        let classes: Vec<String> = config
-            .classes
-            .iter()
-            .enumerate()
-            .map(|(index, class)| format!("{index}. {}", plain(&class.name)))
-            .collect();
-        // Numbered from 0, as label files are.
-        put(&mut text, &format!("{}\n", classes.join("\n")));
+        text += "| value in label files | class |\n|--:|---|\n";
+        for (value, class) in config.label_values().iter().zip(&config.classes) {
+            _ = writeln!(text, "| {value} | {} |", plain(&class.name));
+        }
+        text.push('\n');
         put(&mut text, "## Scores\n");
         text += &self.evaluation.map_or_else(
             || "This model was packed without an evaluation.\n".to_owned(),
@@ -156,7 +157,8 @@ fn model_index(name: &str, config: &NetworkConfig, evaluation: &Evaluation) -> S
         metric(score, aggregate.mean, score);
     }
     if let Some(calibration) = &evaluation.calibration {
-        metric("ece", Some(calibration.ece), &format!("ece, {}", calibration.voxels));
+        let name = format!("{POOLED_ECE}, {}", calibration.voxels);
+        metric(POOLED_ECE, Some(calibration.pooled_ece), &name);
     }
     let url = quoted(env!("CARGO_PKG_REPOSITORY"));
     _ = writeln!(yaml, "    source:\n      name: sconce evaluate\n      url: {url}");
@@ -164,12 +166,10 @@ fn model_index(name: &str, config: &NetworkConfig, evaluation: &Evaluation) -> S
 }
 
 /// Every score of masks over all cases: the mean over classes first, then the classes in order.
-pub(crate) fn aggregates(
-    evaluation: &Evaluation,
-) -> impl Iterator<Item = (&str, &str, &Aggregate)> {
+pub(crate) fn aggregates(evaluation: &Evaluation) -> impl Iterator<Item = (&str, &str, &Summary)> {
     let classes = std::iter::once(MEAN).chain(evaluation.classes.iter().map(String::as_str));
     classes.flat_map(|class| {
-        let scores: Option<&BTreeMap<String, Aggregate>> = evaluation.masks.get(class);
+        let scores: Option<&BTreeMap<String, Summary>> = evaluation.masks.get(class);
         scores.into_iter().flatten().map(move |(score, found)| (class, score.as_str(), found))
     })
 }
@@ -178,7 +178,7 @@ pub(crate) fn aggregates(
 fn scores(evaluation: &Evaluation) -> Vec<&str> {
     let mut names: Vec<&str> = aggregates(evaluation).map(|(_, score, _)| score).collect();
     names.extend(evaluation.probabilities.keys().map(String::as_str));
-    names.extend(evaluation.calibration.iter().map(|_| "ece"));
+    names.extend(evaluation.calibration.iter().map(|_| POOLED_ECE));
     names.sort_unstable();
     names.dedup();
     names
@@ -192,7 +192,7 @@ fn scores_text(evaluation: &Evaluation) -> String {
          | class | score | mean | sd | median | defined | undefined |\n|---|---|--:|--:|--:|--:|--:|\n",
         plain(&evaluation.dataset)
     );
-    let mut row = |class: &str, score: &str, found: &Aggregate| {
+    let mut row = |class: &str, score: &str, found: &Summary| {
         let unit = evaluation.definitions.get(score).map_or("", |definition| &definition.unit);
         let unit = if unit.is_empty() { String::new() } else { format!(", {unit}") };
         _ = writeln!(
@@ -202,7 +202,7 @@ fn scores_text(evaluation: &Evaluation) -> String {
             plain(score),
             plain(&unit),
             number(found.mean),
-            number(found.sd),
+            number(found.standard_deviation),
             number(found.median),
             found.defined,
             found.undefined
@@ -217,11 +217,13 @@ fn scores_text(evaluation: &Evaluation) -> String {
     if let Some(calibration) = &evaluation.calibration {
         _ = writeln!(
             text,
-            "\nExpected calibration error {} ({} bins; {}).",
-            number(Some(calibration.ece)),
-            calibration.bins.len(),
+            "\nExpected calibration error of all cases together, `{POOLED_ECE}`: {} ({}).",
+            number(Some(calibration.pooled_ece)),
             plain(&calibration.voxels)
         );
+    }
+    if let Some(scaling) = evaluation.scaling {
+        _ = writeln!(text, "\nProbabilities were scored {}.", scaling.in_words());
     }
     text
 }
@@ -265,13 +267,13 @@ fn quoted(text: &str) -> String {
 
 /// A number as YAML: unlike Rust's `1e-7`, YAML's exponents follow a decimal point.
 fn float(value: f64) -> String {
-    let text = format!("{value:.6}");
+    let text = decimals(Some(value), 6);
     text.trim_end_matches('0').trim_end_matches('.').to_owned()
 }
 
 /// A value of a table; undefined is a dash, never 0.
 fn number(value: Option<f64>) -> String {
-    value.filter(|value| value.is_finite()).map_or("–".to_owned(), |value| format!("{value:.4}"))
+    decimals(value, 4)
 }
 
 /// Lower-case letters and digits with `-` between, as the hub names data sets.
@@ -327,7 +329,7 @@ mod tests {
 
     #[test]
     fn numbers_are_those_that_yaml_knows() {
-        assert_eq!([0.5, 1e-9, 12.25, 100.0].map(float), ["0.5", "0", "12.25", "100"]);
+        assert_eq!([0.5, -1e-9, 12.25, 100.0].map(float), ["0.5", "0", "12.25", "100"]);
         assert_eq!(number(None), "–");
         assert_eq!(number(Some(f64::NAN)), "–");
     }

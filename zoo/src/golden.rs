@@ -71,7 +71,7 @@ pub(crate) fn check(folder: &Path, device: &Device) -> GoldenCheck {
 
 fn compare(folder: &Path, device: &Device) -> Result<GoldenCheck> {
     let path = path(folder);
-    let (tensors, _): (_, WeightsMetadata) = weights::load(&path)?;
+    let (tensors, _): (_, WeightsMetadata) = weights::load_versioned(&path)?;
     let wrong = |reason: String| Error::File { path: path.clone(), reason };
     let tensor = |name: &str| {
         tensors.get(name).ok_or_else(|| wrong(format!("it has no {name}; get the model again")))

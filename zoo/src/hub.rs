@@ -19,6 +19,7 @@ const FILES: &[&str] = &[
     "model.safetensors",
     "plan.json",
     "run.toml",
+    "split.json",
 ];
 
 /// How to reach the hub. Where a field is `None`, the hub's client decides, by its own variables
@@ -49,7 +50,7 @@ pub struct FetchOptions<'a> {
 pub fn fetch(reference: &HubReference, options: &FetchOptions<'_>) -> Result<PathBuf> {
     let folder = snapshot(reference, options).map_err(|error| Error::Hub {
         reference: reference.to_string(),
-        reason: reason(&error, options),
+        reason: reason(&error, reference, options),
     })?;
     for name in manifest::read(&folder)?.keys() {
         if !folder.join(name).is_file() {
@@ -84,15 +85,27 @@ fn snapshot(reference: &HubReference, options: &FetchOptions<'_>) -> Result<Path
         .send()
 }
 
+const NO_MODEL: &str =
+    "there is no such model, or it is not public; check the name, or log in to the hub";
+
 /// Why, and what to do about it.
-fn reason(cause: &HFError, options: &FetchOptions<'_>) -> String {
+fn reason(cause: &HFError, reference: &HubReference, options: &FetchOptions<'_>) -> String {
+    // The client asks for a revision, and takes any "not found" for an answer about that; the hub
+    // says which of the two is not there, and a model always has the revision of no name.
+    let no_model = |code: Option<&str>| {
+        code == Some("RepoNotFound") || code.is_none() && reference.revision().is_none()
+    };
     match cause {
         HFError::LocalEntryNotFound { .. } if options.offline => {
             "it is not in the cache; go online once, or give a folder".to_owned()
         }
         HFError::RepoNotFound { .. } | HFError::AuthRequired { .. } | HFError::Forbidden { .. } => {
-            "there is no such model, or it is not public; check the name, or log in to the hub"
-                .to_owned()
+            NO_MODEL.to_owned()
+        }
+        HFError::RevisionNotFound { context, .. }
+            if no_model(context.as_ref().and_then(|context| context.error_code.as_deref())) =>
+        {
+            NO_MODEL.to_owned()
         }
         HFError::RevisionNotFound { revision, .. } => {
             format!("it has no revision {revision}; check the name")

@@ -7,6 +7,7 @@
 //! ├── config.json           the network, its channels and classes
 //! ├── plan.json             how images are made ready for it
 //! ├── run.toml              the settings that it was trained with, where they are known
+//! ├── split.json            which cases it was trained on, where that is known
 //! ├── calibration.json      how its temperature was found, where one was fitted
 //! ├── eval/summary.json     the evaluation behind the card, where there is one
 //! ├── eval/raw.json         the same before a temperature was fitted, where it is known
@@ -32,6 +33,7 @@
 
 mod card;
 mod error;
+mod findings;
 mod golden;
 mod header;
 #[cfg(feature = "hub")]

@@ -2,10 +2,9 @@
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
-use std::io::Read as _;
 use std::path::Path;
 
-use sha2::{Digest as _, Sha256};
+use engine::file::sha256;
 
 use crate::{Error, Result};
 
@@ -58,17 +57,8 @@ fn collect(folder: &Path, prefix: &str, found: &mut Vec<String>) -> Result<()> {
 
 /// The hash of a file.
 pub(crate) fn hash(path: &Path) -> Result<String> {
-    let mut file = File::open(path).map_err(Error::io(path))?;
-    let mut hasher = Sha256::new();
-    let mut buffer = vec![0; 1 << 20];
-    loop {
-        let count = file.read(&mut buffer).map_err(Error::io(path))?;
-        if count == 0 {
-            break;
-        }
-        hasher.update(&buffer[..count]);
-    }
-    Ok(hasher.finalize().iter().map(|byte| format!("{byte:02x}")).collect::<Vec<_>>().concat())
+    let file = File::open(path).map_err(Error::io(path))?;
+    sha256(file).map_err(Error::io(path))
 }
 
 /// The manifest's text, as `sha256sum` writes it.

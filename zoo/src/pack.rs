@@ -3,13 +3,12 @@ use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 
 use candle::Device;
-use engine::evaluate::Evaluation;
-use engine::file::{read_json, write_atomic, write_json};
+use engine::file::{write_atomic, write_json};
 use engine::{RunFolder, Trained};
 use serde::Serialize;
-use serde_json::Value;
 
 use crate::card::Card;
+use crate::findings::Findings;
 use crate::license::{License, OTHER};
 use crate::{Error, Result, golden, header, manifest, verify};
 
@@ -27,8 +26,8 @@ pub struct PackOptions {
     pub description: String,
     /// The data sets that it was trained on, as the hub names them: `owner/name`.
     pub datasets: Vec<String>,
-    /// The evaluation for the card; `None` for `validation/summary.json` of the run, where it has
-    /// one.
+    /// The evaluation for the card, which must be of these weights; `None` for
+    /// `validation/summary.json` of the run, where it has one.
     pub evaluation: Option<PathBuf>,
 }
 
@@ -66,8 +65,9 @@ pub struct Packed {
 ///
 /// [`Error::Occupied`], where `output` is there and not empty; [`Error::Option`], where a name or
 /// license cannot go into a card; [`Error::NotAModel`], where the run has no weights yet;
-/// [`Error::Unverified`], where what was written does not verify; else where a file of the run is
-/// missing or damaged, or one cannot be written.
+/// [`Error::Unverified`], where what was written does not verify; [`Error::File`], where scores or
+/// a temperature are not those of these weights, such as after a run was prolonged and cut off; else
+/// where a file of the run is missing or damaged, or one cannot be written.
 pub fn pack(run_folder: &Path, output: &Path, options: &PackOptions) -> Result<Packed> {
     let license = License::find(&options.license)?;
     check_name(&options.name)?;
@@ -96,26 +96,28 @@ pub fn pack(run_folder: &Path, output: &Path, options: &PackOptions) -> Result<P
 
 fn write_all(run: &Path, folder: &Path, options: &PackOptions, license: License) -> Result<()> {
     let trained = Trained::load(run)?;
+    let run = RunFolder::at(run);
+    let findings = Findings::of(&run, &trained, options.evaluation.as_deref())?;
     trained.save(folder)?;
     golden::write(&golden::path(folder), &trained)?;
-    let run = RunFolder::at(run);
-    copy(&run.settings(), &folder.join("run.toml"), |_| Ok(()))?;
-    let calibrated = copy(&run.calibration(), &folder.join("calibration.json"), |bytes| {
-        serde_json::from_slice::<Value>(bytes).map(|_| ()).map_err(|error| error.to_string())
-    })?;
-    let evaluation = evaluation(&run, options)?;
-    if let Some(evaluation) = &evaluation {
+    copy(&run.settings(), &folder.join("run.toml"))?;
+    if let Some(split) = run.read_split()? {
+        write_json(&folder.join("split.json"), &split)?;
+    }
+    if let Some(fit) = &findings.fit {
+        write_json(&folder.join("calibration.json"), fit)?;
+    }
+    if let Some(evaluation) = &findings.evaluation {
         let path = folder.join("eval");
         fs::create_dir(&path).map_err(Error::io(&path))?;
         write_json(&path.join("summary.json"), evaluation)?;
-        let raw = run.validation().join("raw.json");
-        if options.evaluation.is_none() && raw.exists() {
-            write_json(&path.join("raw.json"), &read_json::<Evaluation>(&raw)?)?;
+        if let Some(raw) = &findings.raw {
+            write_json(&path.join("raw.json"), raw)?;
         }
     }
     let path = folder.join("LICENSE");
     match &options.license_text {
-        Some(text) if !copy(text, &path, |_| Ok(()))? => {
+        Some(text) if !copy(text, &path)? => {
             let source = std::io::ErrorKind::NotFound.into();
             return Err(Error::Io { path: text.clone(), source });
         }
@@ -127,31 +129,20 @@ fn write_all(run: &Path, folder: &Path, options: &PackOptions, license: License)
         license,
         trained: &trained,
         parameters: header::parameters(&folder.join("model.safetensors"))?,
-        evaluation: evaluation.as_ref(),
-        calibrated,
+        evaluation: findings.evaluation.as_ref(),
+        calibrated: findings.fit.is_some(),
     };
     write_atomic(&folder.join("README.md"), card.text().as_bytes())?;
     let hashes = manifest::hash_all(folder)?;
     Ok(write_atomic(&folder.join(manifest::NAME), manifest::write(&hashes).as_bytes())?)
 }
 
-/// The evaluation that was asked for, or that the run has.
-fn evaluation(run: &RunFolder, options: &PackOptions) -> Result<Option<Evaluation>> {
-    if let Some(path) = &options.evaluation {
-        return Ok(Some(read_json(path)?));
-    }
-    let path = run.validation().join("summary.json");
-    if path.exists() { Ok(Some(read_json(&path)?)) } else { Ok(None) }
-}
-
-/// Copies a file that `check` accepts, durably; says whether there is one.
-fn copy(from: &Path, to: &Path, check: impl Fn(&[u8]) -> Result<(), String>) -> Result<bool> {
+/// Copies a file, durably; says whether there is one.
+fn copy(from: &Path, to: &Path) -> Result<bool> {
     if !from.exists() {
         return Ok(false);
     }
-    let bytes = fs::read(from).map_err(Error::io(from))?;
-    check(&bytes).map_err(|reason| Error::File { path: from.to_owned(), reason })?;
-    write_atomic(to, &bytes)?;
+    write_atomic(to, &fs::read(from).map_err(Error::io(from))?)?;
     Ok(true)
 }
 

@@ -3,8 +3,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use engine::NetworkConfig;
-use engine::evaluate::Evaluation;
-use engine::file::read_json;
+use engine::evaluate::{Evaluation, decimals};
+use engine::file::read_versioned;
 use preprocess::Plan;
 use serde::Serialize;
 
@@ -83,14 +83,15 @@ pub struct Headline {
 /// missing or damaged.
 pub fn show(folder: &Path) -> Result<Summary> {
     manifest::read(folder)?;
-    let config: NetworkConfig = read_json(&folder.join("config.json"))?;
-    let plan: Plan = read_json(&folder.join("plan.json"))?;
+    let config: NetworkConfig = read_versioned(&folder.join("config.json"))?;
+    let plan: Plan = read_versioned(&folder.join("plan.json"))?;
     let parameters = header::parameters(&folder.join("model.safetensors"))?;
     let path = folder.join("README.md");
     let card = fs::read_to_string(&path).map_err(Error::io(&path))?;
     let (name, license) = card::name_and_license(&card);
     let path = folder.join("eval").join("summary.json");
-    let evaluation: Option<Evaluation> = if path.exists() { Some(read_json(&path)?) } else { None };
+    let evaluation: Option<Evaluation> =
+        if path.exists() { Some(read_versioned(&path)?) } else { None };
     let mut bytes = 0;
     for name in manifest::files(folder)? {
         let path = folder.join(name);
@@ -134,8 +135,8 @@ fn headlines(evaluation: &Evaluation) -> Vec<Headline> {
         })
         .collect();
     if let Some(calibration) = &evaluation.calibration {
-        let score = "ece, all voxels".to_owned();
-        headlines.push(Headline { score, value: Some(calibration.ece), unit: String::new() });
+        let (score, value) = ("pooled_ece".to_owned(), Some(calibration.pooled_ece));
+        headlines.push(Headline { score, value, unit: String::new() });
     }
     headlines
 }
@@ -150,7 +151,7 @@ impl Summary {
         };
         let dice = details.scores.iter().find(|headline| headline.score == "dice");
         let dice = match dice.and_then(|headline| headline.value) {
-            Some(value) => format!(", Dice {value:.3}"),
+            Some(value) => format!(", Dice {}", decimals(Some(value), 3)),
             None => String::new(),
         };
         format!(
@@ -198,8 +199,8 @@ impl fmt::Display for Summary {
         }
         write!(f, "scores        mean of {} cases", details.cases)?;
         for headline in &details.scores {
-            let value = headline.value.map_or("–".to_owned(), |value| format!("{value:.4}"));
-            write!(f, "\n  {:<19} {value} {}", headline.score, headline.unit)?;
+            let value = format!("{} {}", decimals(headline.value, 4), headline.unit);
+            write!(f, "\n  {:<19} {}", headline.score, value.trim_end())?;
         }
         Ok(())
     }

@@ -1,6 +1,10 @@
 //! Temperature scaling: one number that makes confidence believable.
 
+use std::collections::BTreeSet;
+
 use serde::{Deserialize, Serialize};
+
+use crate::file::Versioned;
 
 /// Logits of some voxels, and what they should have been.
 ///
@@ -31,6 +35,36 @@ pub struct TemperatureFit {
     pub voxels: usize,
     /// Cases that they are from.
     pub cases: usize,
+    /// The halves of the cases, each with a temperature that was chosen without it; one, where all
+    /// cases are of one group, so that there is nothing to choose a temperature from: it is 1.
+    #[serde(default)]
+    pub halves: Vec<Half>,
+    /// The SHA-256 hash of the `model.safetensors` that it was fitted to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub weights: Option<String>,
+}
+
+/// Cases that are scored with one temperature, which was fitted to all others.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Half {
+    /// What their logits are divided by.
+    pub temperature: f64,
+    /// Which they are.
+    pub cases: Vec<String>,
+}
+
+impl Versioned for TemperatureFit {
+    const SCHEMA: u32 = 1;
+}
+
+impl TemperatureFit {
+    /// The temperature that was chosen without a case's half of the cases; `None` where the case is
+    /// none of them.
+    pub fn of_held_out(&self, id: &str) -> Option<f64> {
+        let of_case = |half: &&Half| half.cases.iter().any(|case| case == id);
+        self.halves.iter().find(of_case).map(|half| half.temperature)
+    }
 }
 
 impl Sample {
@@ -101,25 +135,44 @@ pub fn nll(samples: &[&Sample], temperature: f64) -> f64 {
     total / count.max(1) as f64
 }
 
-/// Fits a temperature to all cases, and says what a fit to one half does to the other.
-pub fn fit(cases: &[Sample]) -> TemperatureFit {
-    let all: Vec<&Sample> = cases.iter().collect();
-    let half = |parity: usize| -> Vec<&Sample> {
-        all.iter().copied().enumerate().filter(|(at, _)| at % 2 == parity).map(|it| it.1).collect()
-    };
-    let (even, odd) = (half(0), half(1));
-    let voxels = |half: &[&Sample]| half.iter().map(|sample| sample.len()).sum::<usize>();
-    let (here, there) = (voxels(&even), voxels(&odd));
-    let crossed =
-        nll(&even, temperature(&odd)) * here as f64 + nll(&odd, temperature(&even)) * there as f64;
+/// Fits a temperature to all cases, and one to each half of them for the other.
+///
+/// `ids`, `groups` and `samples` have one value for each case. Groups, sorted by name, take turns:
+/// cases of one group, such as the slices of a patient, are in one half, so that no case is scored
+/// with a temperature that its own patient helped to choose.
+pub fn fit(ids: &[String], groups: &[&str], samples: &[Sample]) -> TemperatureFit {
+    debug_assert!(ids.len() == groups.len() && ids.len() == samples.len());
+    let order: Vec<&str> = groups.iter().copied().collect::<BTreeSet<_>>().into_iter().collect();
+    let half_of = |group: &str| order.binary_search(&group).unwrap_or_default() % 2;
+    let all: Vec<&Sample> = samples.iter().collect();
+    let (mut halves, mut crossed) = (Vec::new(), 0.0);
+    for half in 0..2 {
+        let inside = || ids.iter().zip(&all).zip(groups).filter(|it| half_of(it.1) == half);
+        let own: Vec<&Sample> = inside().map(|((_, sample), _)| *sample).collect();
+        let others = all.iter().zip(groups).filter(|it| half_of(it.1) != half);
+        let others: Vec<&Sample> = others.map(|(sample, _)| *sample).collect();
+        let temperature = temperature(&others);
+        crossed += nll(&own, temperature) * voxels(&own) as f64;
+        let cases: Vec<String> = inside().map(|((id, _), _)| id.clone()).collect();
+        if !cases.is_empty() {
+            halves.push(Half { temperature, cases });
+        }
+    }
+    let voxels = voxels(&all);
     TemperatureFit {
-        schema: 1,
+        schema: TemperatureFit::SCHEMA,
         temperature: temperature(&all),
         nll_before: nll(&all, 1.0),
-        nll_after: crossed / (here + there).max(1) as f64,
-        voxels: here + there,
-        cases: cases.len(),
+        nll_after: crossed / voxels.max(1) as f64,
+        voxels,
+        cases: ids.len(),
+        halves,
+        weights: None,
     }
+}
+
+fn voxels(samples: &[&Sample]) -> usize {
+    samples.iter().map(|sample| sample.len()).sum()
 }
 
 /// The derivative of the summed likelihood in the inverse temperature.
@@ -168,10 +221,20 @@ mod tests {
         approx::assert_relative_eq!(temperature(&[&sample]), 2.0, max_relative = 1e-5);
     }
 
+    fn ids(names: &[&str]) -> Vec<String> {
+        names.iter().map(|&name| name.to_owned()).collect()
+    }
+
+    /// Voxels that the temperature is right for.
+    fn voxels_at(temperature: f32) -> Sample {
+        voxels(2.0 * temperature, 1.0 / (1.0 + (-2f32).exp()), 10)
+    }
+
     #[test]
     fn the_fit_is_no_worse_than_none_and_counts_what_it_saw() {
         let share = 1.0 / (1.0 + (-1f32).exp());
-        let fitted = fit(&[voxels(3.0, share, 4), voxels(3.0, share, 6)]);
+        let samples = [voxels(3.0, share, 4), voxels(3.0, share, 6)];
+        let fitted = fit(&ids(&["a", "b"]), &["a", "b"], &samples);
 
         approx::assert_relative_eq!(fitted.temperature, 3.0, max_relative = 1e-5);
         assert!(fitted.nll_after < fitted.nll_before);
@@ -180,6 +243,36 @@ mod tests {
 
     #[test]
     fn nothing_to_fit_leaves_the_temperature_alone() {
-        assert_eq!(fit(&[Sample::new(3)]).temperature.to_bits(), 1f64.to_bits());
+        let fitted = fit(&ids(&["a"]), &["a"], &[Sample::new(3)]);
+
+        assert_eq!(fitted.temperature.to_bits(), 1f64.to_bits());
+    }
+
+    #[test]
+    fn cases_of_one_group_are_in_one_half() {
+        // Of four slices of one patient and two of another, neighbors would be in both halves.
+        let names = ["p1_a", "p1_b", "p1_c", "p1_d", "p2_a", "p2_b"];
+        let groups = ["p1", "p1", "p1", "p1", "p2", "p2"];
+        let samples = groups.map(|group| voxels_at(if group == "p1" { 2.0 } else { 3.0 }));
+
+        let fitted = fit(&ids(&names), &groups, &samples);
+
+        let found: Vec<_> = fitted.halves.iter().map(|half| half.cases.len()).collect();
+        assert_eq!(found, [4, 2]);
+        for (name, expected) in [("p1_a", 3.0), ("p1_d", 3.0), ("p2_a", 2.0), ("p2_b", 2.0)] {
+            let temperature = fitted.of_held_out(name).unwrap_or_default();
+            approx::assert_relative_eq!(temperature, expected, max_relative = 1e-5);
+        }
+        assert_eq!(fitted.of_held_out("p3_a"), None);
+    }
+
+    #[test]
+    fn where_there_is_one_group_nothing_can_be_crossed() {
+        let samples = [voxels_at(2.0), voxels_at(2.0)];
+        let fitted = fit(&ids(&["a", "b"]), &["p", "p"], &samples);
+
+        assert_eq!((fitted.halves.len(), fitted.of_held_out("b")), (1, Some(1.0)));
+        assert_eq!(fitted.nll_after.to_bits(), fitted.nll_before.to_bits());
+        approx::assert_relative_eq!(fitted.temperature, 2.0, max_relative = 1e-5);
     }
 }

@@ -8,6 +8,7 @@ use nn::{Optimizer, Parameters};
 use serde::{Deserialize, Serialize};
 
 use crate::event::EpochSummary;
+use crate::file::Versioned;
 use crate::{Error, Result, RunConfig, weights};
 
 /// What a checkpoint holds beside tensors.
@@ -22,6 +23,10 @@ pub struct CheckpointState {
     pub history: Vec<EpochSummary>,
     /// The settings of the run, as TOML.
     pub config: String,
+}
+
+impl Versioned for CheckpointState {
+    const SCHEMA: u32 = 1;
 }
 
 const PARAMETERS: &str = "parameters/";
@@ -57,15 +62,17 @@ pub fn save(
 ///
 /// # Errors
 ///
-/// [`Error::File`], where the checkpoint is damaged, or of a run with other settings than
-/// `config` (a larger `train.epochs` is no difference: that is how a run is prolonged).
+/// [`Error::File`], where the checkpoint is damaged, of a newer format than this program, or of a
+/// run with other settings than `config` (a larger `train.epochs` is no difference: that is how a
+/// run is prolonged; one that is smaller than what is done already is refused).
 pub fn load(
     path: &Path,
     parameters: &Parameters,
     optimizer: &mut dyn Optimizer,
     config: &RunConfig,
 ) -> Result<CheckpointState> {
-    let (tensors, state): (BTreeMap<String, Tensor>, CheckpointState) = weights::load(path)?;
+    let (tensors, state): (BTreeMap<String, Tensor>, CheckpointState) =
+        weights::load_versioned(path)?;
     let wrong = |reason: String| Error::File { path: path.to_owned(), reason };
     let before: RunConfig = toml::from_str(&state.config).map_err(|error| {
         wrong(format!("its settings cannot be read ({error}); begin a new run in another folder"))
@@ -78,6 +85,13 @@ pub fn load(
              another folder"
                 .to_owned(),
         ));
+    }
+    if config.train.epochs < state.epochs_done {
+        return Err(wrong(format!(
+            "{} epochs are done already, but train.epochs is {}; set it to at least that, or begin \
+             a new run in another folder",
+            state.epochs_done, config.train.epochs
+        )));
     }
     let below = |prefix: &str| -> BTreeMap<String, Tensor> {
         let inside = tensors.iter().filter_map(|(name, tensor)| {

@@ -62,7 +62,7 @@ pub struct RunConfig {
     /// How long and in what portions.
     #[serde(default)]
     pub train: TrainConfig,
-    /// How held-out cases are predicted.
+    /// How images are predicted, held-out cases and others: it goes into `config.json`.
     #[serde(default)]
     pub predict: PredictConfig,
 }
@@ -148,6 +148,23 @@ impl Default for PredictConfig {
     }
 }
 
+impl PredictConfig {
+    /// That the settings make sense.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Settings`].
+    pub fn check(&self) -> Result<()> {
+        if self.step_size > 0.0 && self.step_size <= 1.0 {
+            return Ok(());
+        }
+        Err(Error::Settings(format!(
+            "predict.step_size is {}; a share of the patch above 0, at most 1, is needed",
+            self.step_size
+        )))
+    }
+}
+
 impl RunConfig {
     /// The version of the format that this program writes.
     pub const SCHEMA: u32 = 1;
@@ -210,7 +227,7 @@ impl RunConfig {
     /// [`Error::Settings`].
     pub fn checked(self) -> Result<Self> {
         let refuse = |reason: String| Err(Error::Settings(reason));
-        let (split, train, predict) = (&self.split, &self.train, &self.predict);
+        let (split, train) = (&self.split, &self.train);
         if self.schema != Self::SCHEMA {
             return refuse(format!(
                 "schema is {}, but this program reads schema {}; use a program that fits the file",
@@ -250,12 +267,7 @@ impl RunConfig {
         if train.clip_gradient_norm.is_some_and(|norm| norm.is_nan() || norm <= 0.0) {
             return refuse("train.clip_gradient_norm must be positive".to_owned());
         }
-        if !(predict.step_size > 0.0 && predict.step_size <= 1.0) {
-            return refuse(format!(
-                "predict.step_size is {}; a share of the patch above 0, at most 1, is needed",
-                predict.step_size
-            ));
-        }
+        self.predict.check()?;
         Ok(self)
     }
 

@@ -2,6 +2,8 @@
 
 use std::ops::ControlFlow;
 
+use serde::{Deserialize as _, Deserializer};
+
 use crate::Result;
 
 /// Watches a run: logs it, draws a progress bar, stops it early.
@@ -71,8 +73,11 @@ pub struct EpochSummary {
     /// All epochs.
     pub epochs: usize,
     /// The mean loss of its batches.
+    #[serde(deserialize_with = "number_or_nan")]
     pub train_loss: f64,
-    /// The mean loss of held-out patches, without augmentation.
+    /// The mean loss of held-out patches, without augmentation; NaN where it is undefined: see
+    /// [`Supervision::terms`](crate::Supervision::terms).
+    #[serde(deserialize_with = "number_or_nan")]
     pub validation_loss: f64,
     /// Dice of each foreground class over all held-out patches taken together (nnU-Net's pseudo
     /// Dice); `None` where the class is in none of them.
@@ -81,6 +86,11 @@ pub struct EpochSummary {
     pub learning_rate: f64,
     /// How long it took.
     pub seconds: f64,
+}
+
+/// JSON has no NaN: a loss that was none is `null`.
+fn number_or_nan<'de, D: Deserializer<'de>>(deserializer: D) -> Result<f64, D::Error> {
+    Ok(Option::deserialize(deserializer)?.unwrap_or(f64::NAN))
 }
 
 impl EpochSummary {

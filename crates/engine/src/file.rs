@@ -1,11 +1,12 @@
 //! Files that are there whole or not at all.
 
 use std::fs::{self, File};
-use std::io::Write as _;
+use std::io::{self, Read, Write as _};
 use std::path::Path;
 
-use serde::Serialize;
 use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
 
 use crate::{Error, Result};
 
@@ -70,6 +71,60 @@ pub fn read_json<T: DeserializeOwned>(path: &Path) -> Result<T> {
         .map_err(|error| Error::File { path: path.to_owned(), reason: error.to_string() })
 }
 
+/// What is in a file whose format may change: it says its version under the key `schema`.
+pub trait Versioned {
+    /// The version that this program writes, and the newest that it reads.
+    const SCHEMA: u32;
+}
+
+/// Reads a value from JSON that says which version of its format it has.
+///
+/// # Errors
+///
+/// [`Error::Io`]; [`Error::File`], where the file is damaged or its version is newer than this
+/// program.
+pub fn read_versioned<T: DeserializeOwned + Versioned>(path: &Path) -> Result<T> {
+    let text = fs::read_to_string(path).map_err(Error::io(path))?;
+    let wrong = |reason: String| Error::File { path: path.to_owned(), reason };
+    check_version::<T>(&text).map_err(wrong)?;
+    serde_json::from_str(&text).map_err(|error| wrong(error.to_string()))
+}
+
+/// That JSON is of no newer version than this program: before it is parsed, since what a newer
+/// version has in addition would be complained of first.
+pub(crate) fn check_version<T: Versioned>(json: &str) -> Result<(), String> {
+    #[derive(Deserialize)]
+    struct Version {
+        schema: u64,
+    }
+    match serde_json::from_str(json) {
+        Ok(Version { schema }) if schema > u64::from(T::SCHEMA) => Err(format!(
+            "its schema is {schema}, but this program reads none above {}; use a newer program",
+            T::SCHEMA
+        )),
+        // What has no version at all is for the parser to refuse.
+        _ => Ok(()),
+    }
+}
+
+/// The SHA-256 hash of what a reader gives, in hexadecimal, as `sha256sum` prints it.
+///
+/// # Errors
+///
+/// Where reading fails.
+pub fn sha256(mut reader: impl Read) -> io::Result<String> {
+    let mut hasher = Sha256::new();
+    let mut buffer = vec![0; 1 << 20];
+    loop {
+        let count = reader.read(&mut buffer)?;
+        if count == 0 {
+            break;
+        }
+        hasher.update(&buffer[..count]);
+    }
+    Ok(hasher.finalize().iter().map(|byte| format!("{byte:02x}")).collect::<Vec<_>>().concat())
+}
+
 /// Makes a folder and all above it.
 pub(crate) fn create_folder(path: &Path) -> Result<()> {
     fs::create_dir_all(path).map_err(Error::io(path))
@@ -91,6 +146,47 @@ mod tests {
 
         let left: Vec<_> = fs::read_dir(folder.path())?.collect();
         assert_eq!(left.len(), 1);
+        Ok(())
+    }
+
+    #[derive(Debug, Deserialize, PartialEq)]
+    #[serde(deny_unknown_fields)]
+    struct Plain {
+        schema: u32,
+    }
+
+    impl Versioned for Plain {
+        const SCHEMA: u32 = 2;
+    }
+
+    #[test]
+    fn a_newer_version_is_refused_as_such_whatever_else_it_holds() -> anyhow::Result<()> {
+        let folder = tempfile::tempdir()?;
+        let path = folder.path().join("value.json");
+        let read = |text: &str| -> anyhow::Result<Result<Plain>> {
+            fs::write(&path, text)?;
+            Ok(read_versioned(&path))
+        };
+
+        for schema in [1, 2] {
+            assert_eq!(read(&format!("{{\"schema\": {schema}}}"))??, Plain { schema });
+        }
+        let error = read("{\"schema\": 3, \"more\": []}")?.unwrap_err().to_string();
+        let reason = "is not usable: its schema is 3, but this program reads none above 2; use a \
+                      newer program";
+        assert_eq!(error, format!("{} {reason}", path.display()));
+        let error = read("{\"more\": []}")?.unwrap_err().to_string();
+        assert!(error.contains("unknown field `more`"), "{error}");
+        assert!(read("[]")?.is_err());
+        Ok(())
+    }
+
+    #[test]
+    fn a_hash_is_that_of_the_standard() -> anyhow::Result<()> {
+        // FIPS 180-4, the example "abc".
+        let expected = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
+
+        assert_eq!(sha256(&b"abc"[..])?, expected);
         Ok(())
     }
 

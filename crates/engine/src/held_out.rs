@@ -1,11 +1,14 @@
 use candle::{DType, Device, Tensor};
 use models::{Input, Logits, Model};
 
-use crate::step::{objective, scalar};
+use crate::step::{scalar, weighted_sum};
 use crate::supervise::{Progress, Supervision};
 use crate::{Batch, LabelSpace, Loader, Result, Run};
 
 /// The mean loss of held-out patches, and Dice of each foreground class over all of them together.
+///
+/// The loss is of those heads alone that the network has outside training; NaN, where none of them
+/// is supervised.
 pub(crate) fn score(
     run: &Run<'_>,
     model: &dyn Model,
@@ -21,14 +24,26 @@ pub(crate) fn score(
     for iteration in 0..train.validation_iterations {
         let batch = loader.validation(iteration, &Device::Cpu)?.to_device(run.device)?;
         let logits = model.forward_t(&Input::images(batch.images.clone()), false)?;
-        // Detached: a forward pass through trainable parameters has a graph.
-        let logits = Logits::new(logits.main().detach());
-        loss += scalar(&objective(&supervision.terms(&batch, &logits, progress)?, &logits)?)?;
+        let logits = detached(&logits);
+        let terms = supervision.terms(&batch, &logits, progress)?;
+        loss += match weighted_sum(&terms, &logits)? {
+            Some(sum) => scalar(&sum)?,
+            None => f64::NAN,
+        };
         count(logits.main(), &batch, space, &mut overlap)?;
     }
     let dice = overlap[space.foreground()].iter();
     let dice = dice.map(|&[both, sum]| (sum > 0.0).then(|| 2.0 * both / sum));
     Ok((loss / train.validation_iterations as f64, dice.collect()))
+}
+
+/// The same without the graph that a forward pass through trainable parameters has.
+fn detached(logits: &Logits) -> Logits {
+    let mut plain = Logits::new(logits.main().detach());
+    for head in &logits.heads()[1..] {
+        plain = plain.with(head.id, head.logits.detach());
+    }
+    plain
 }
 
 /// Adds, for each channel, the voxels that prediction and target share, and all that they have.

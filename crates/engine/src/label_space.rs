@@ -1,3 +1,5 @@
+use std::collections::BTreeSet;
+
 use data::{Class, Description};
 use losses::Activation;
 use ndarray::{Array4, Axis, Zip};
@@ -142,6 +144,27 @@ pub(crate) fn foreground_labels(classes: &[Class], regions: bool) -> Vec<Vec<u16
     foreground.map(|(at, class)| if regions { class.values.clone() } else { vec![at] }).collect()
 }
 
+/// The value that each of some classes that exclude each other has in label files: see
+/// [`NetworkConfig::label_values`](crate::NetworkConfig::label_values). No two have the same.
+pub(crate) fn label_values(classes: &[Class]) -> Vec<u16> {
+    let own = |class: &Class| match class.values[..] {
+        [value] => Some(value),
+        _ => None,
+    };
+    let mut taken: BTreeSet<u16> = classes.iter().filter_map(own).collect();
+    let mut values = Vec::with_capacity(classes.len());
+    for (index, class) in (0u16..).zip(classes) {
+        let free = || {
+            let wanted = std::iter::once(index).chain(class.values.iter().copied());
+            wanted.chain(0..=u16::MAX).find(|value| !taken.contains(value)).unwrap_or(index)
+        };
+        let value = own(class).unwrap_or_else(free);
+        taken.insert(value);
+        values.push(value);
+    }
+    values
+}
+
 #[cfg(test)]
 mod tests {
     use ndarray::{Array, array};
@@ -209,6 +232,21 @@ mod tests {
         ordered.ignore = Some(1);
         let error = LabelSpace::of(&ordered).unwrap_err().to_string();
         assert!(error.contains("label 1 is to be ignored"), "{error}");
+    }
+
+    #[test]
+    fn files_have_the_values_of_the_data_set_where_a_class_has_one() {
+        let values = |classes: &[(&str, &[u16])]| label_values(&description(classes).classes);
+
+        assert_eq!(values(&[("background", &[0]), ("nodule", &[255])]), [0, 255]);
+        assert_eq!(values(&[("background", &[0]), ("organ", &[1, 2])]), [0, 1]);
+        assert_eq!(values(&[("background", &[0]), ("organ", &[5, 6]), ("cyst", &[9])]), [0, 1, 9]);
+        // The index of one is the value of another.
+        assert_eq!(values(&[("background", &[0]), ("organ", &[5, 6]), ("cyst", &[1])]), [0, 5, 1]);
+        assert_eq!(
+            values(&[("background", &[]), ("a", &[]), ("b", &[1]), ("c", &[0])]),
+            [2, 3, 1, 0]
+        );
     }
 
     #[test]

@@ -7,9 +7,9 @@
 //! | go on after an interruption | [`Run::resume`](train::Run), [`checkpoint`] |
 //! | look into what a run sees | [`Loader`] by a [`Recipe`], [`Batch`], [`LabelSpace`], [`fn@step`] |
 //! | watch a run | [`Observer`], [`Event`], [`observe`] |
-//! | read or write a trained network | [`Trained`] |
+//! | read or write a trained network | [`Trained`], [`NetworkConfig`] |
 //! | predict an image | [`Predictor`] |
-//! | score predictions | [`evaluate`] |
+//! | score predictions | [`evaluate`], each case at one of [`evaluate::Temperatures`] |
 //! | show results on a page | [`report`] |
 //! | choose a device | [`DeviceChoice`] |
 //!
@@ -28,6 +28,7 @@ mod guard;
 mod held_out;
 mod label_space;
 mod loader;
+mod neighborhood;
 mod network;
 pub mod observe;
 pub mod predict;

@@ -6,7 +6,7 @@ use preprocess::augment::TransformConfig;
 use preprocess::{Augmentation, CaseFingerprint, Fingerprint, Plan};
 use rayon::prelude::*;
 
-use crate::file::read_json;
+use crate::file::read_versioned;
 use crate::guard::guarded;
 use crate::trained::{NetworkConfig, config_path, plan_path};
 use crate::{Error, LabelSpace, Result, Run, RunConfig};
@@ -53,13 +53,22 @@ pub(crate) fn planned(
     space: &LabelSpace,
     training: &[String],
 ) -> Result<(Plan, NetworkConfig)> {
-    let root = run.folder.root();
+    let (root, description) = (run.folder.root(), run.dataset.description());
     if run.resume {
-        let network: NetworkConfig = read_json(&config_path(root))?;
+        let network: NetworkConfig = read_versioned(&config_path(root))?;
+        if network.channels != description.channels || network.classes != description.classes {
+            return Err(Error::Settings(format!(
+                "the data set {} has other channels or classes than {}; give the data folder that \
+                 the run began with, or begin a new run in another folder",
+                description.name,
+                config_path(root).display()
+            )));
+        }
         // What was fitted to the network as it was says nothing of what it will be.
-        return Ok((read_json(&plan_path(root))?, NetworkConfig { temperature: 1.0, ..network }));
+        let network =
+            NetworkConfig { temperature: 1.0, predict: run.config.predict.clone(), ..network };
+        return Ok((read_versioned(&plan_path(root))?, network));
     }
-    let description = run.dataset.description();
     let looked_at: Vec<Result<CaseFingerprint>> = training
         .par_iter()
         .map(|id| {
@@ -89,6 +98,7 @@ pub(crate) fn planned(
         classes: description.classes.clone(),
         regions_class_order: space.paint().to_vec(),
         mirror_axes: mirrored(&run.config.augment),
+        predict: run.config.predict.clone(),
         temperature: 1.0,
     };
     Ok((plan, network))

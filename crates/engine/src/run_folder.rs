@@ -1,9 +1,13 @@
 //! Where a run keeps its files.
 
-use std::fs::File;
+use std::fs::{self, File};
+use std::io;
 use std::path::{Path, PathBuf};
 
-use crate::file::{create_folder, remove_partial};
+use data::Fold;
+
+use crate::calibrate::TemperatureFit;
+use crate::file::{create_folder, read_json, read_versioned, remove_partial};
 use crate::trained::weights_path;
 use crate::{Error, Result};
 
@@ -19,7 +23,7 @@ use crate::{Error, Result};
 /// ├── checkpoint.safetensors    to go on from; replaced after each epoch
 /// ├── model.safetensors         the weights, once training is done
 /// ├── calibration.json          temperature and reliability on held-out cases
-/// └── validation/               predictions and scores of held-out cases
+/// └── validation/               scores and pictures of held-out cases
 /// ```
 #[derive(Clone, Debug)]
 pub struct RunFolder {
@@ -100,6 +104,46 @@ impl RunFolder {
     /// `split.json`.
     pub fn split(&self) -> PathBuf {
         self.root.join("split.json")
+    }
+
+    /// Which cases were trained on and which held out; `None` where the folder does not say.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Io`] and [`Error::File`].
+    pub fn read_split(&self) -> Result<Option<Fold>> {
+        let path = self.split();
+        if path.exists() { Ok(Some(read_json(&path)?)) } else { Ok(None) }
+    }
+
+    /// How the temperature was found; `None` where none was fitted.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Io`] and [`Error::File`].
+    pub fn read_calibration(&self) -> Result<Option<TemperatureFit>> {
+        let path = self.calibration();
+        if path.exists() { Ok(Some(read_versioned(&path)?)) } else { Ok(None) }
+    }
+
+    /// Removes what was found out about weights that are about to be replaced: scores, pictures
+    /// and temperature.
+    pub(crate) fn forget_scores(&self) -> Result<()> {
+        let validation = self.validation();
+        for path in [
+            self.calibration(),
+            validation.join("summary.json"),
+            validation.join("raw.json"),
+            validation.join("pictures.safetensors"),
+        ] {
+            match fs::remove_file(&path) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                    return Err(Error::Io { path, source: error });
+                }
+                _ => {}
+            }
+        }
+        Ok(())
     }
 
     /// `log.jsonl`.

@@ -55,20 +55,33 @@ fn norm(gradients: &mut Gradients, clip: Option<f64>) -> Result<f64> {
     })
 }
 
-/// The weighted sum of all terms.
-pub(crate) fn objective(terms: &[Term<'_>], logits: &models::Logits) -> Result<candle::Tensor> {
+/// The weighted sum of all terms, of which there must be one at least.
+fn objective(terms: &[Term<'_>], logits: &models::Logits) -> Result<candle::Tensor> {
+    if let Some(term) = terms.iter().find(|term| logits.get(term.head).is_none()) {
+        return Err(Error::Settings(format!(
+            "the network has no head {}, which is supervised",
+            term.head
+        )));
+    }
+    let nothing = || Error::Settings("nothing supervises the network".to_owned());
+    weighted_sum(terms, logits)?.ok_or_else(nothing)
+}
+
+/// The weighted sum of those terms whose heads are there; `None` where there is no such term.
+pub(crate) fn weighted_sum(
+    terms: &[Term<'_>],
+    logits: &models::Logits,
+) -> Result<Option<candle::Tensor>> {
     let mut total: Option<candle::Tensor> = None;
     for term in terms {
-        let head = logits.get(term.head).ok_or_else(|| {
-            Error::Settings(format!("the network has no head {}, which is supervised", term.head))
-        })?;
+        let Some(head) = logits.get(term.head) else { continue };
         let value = (term.loss.forward(head, &term.target)? * term.weight)?;
         total = Some(match total {
             Some(total) => (total + value)?,
             None => value,
         });
     }
-    total.ok_or_else(|| Error::Settings("nothing supervises the network".to_owned()))
+    Ok(total)
 }
 
 pub(crate) fn scalar(tensor: &candle::Tensor) -> Result<f64> {

@@ -19,7 +19,8 @@ pub struct Progress {
 }
 
 impl Progress {
-    /// The share of the run that is done, in `[0, 1)`.
+    /// The share of the run that is done, in `[0, 1]`: below 1 in each step of training, 1 in the
+    /// validation after the last one.
     pub fn fraction(self) -> f64 {
         self.step as f64 / self.steps.max(1) as f64
     }
@@ -46,6 +47,11 @@ pub struct Term<'a> {
 pub trait Supervision: fmt::Debug + Send + Sync {
     /// The terms of the objective for a batch, given what the network said of it: a supervision may
     /// look at the heads, but nothing of its targets carries a graph.
+    ///
+    /// The validation after each epoch asks, too. There the network is not in training, and may
+    /// leave heads out (those of deep supervision, for one): terms of heads that it left out are
+    /// skipped, and what remains is the validation loss, or no loss where nothing remains. In
+    /// training, a term of a head that is not there is an error.
     ///
     /// # Errors
     ///

@@ -1,5 +1,6 @@
 //! The training loop.
 
+use std::collections::BTreeSet;
 use std::time::Instant;
 
 use candle::Device;
@@ -8,13 +9,13 @@ use preprocess::Plan;
 
 use crate::checkpoint::{self, CheckpointState};
 use crate::event::{EpochSummary, Event, Observer};
-use crate::file::{write_atomic, write_json};
+use crate::file::{Versioned as _, write_atomic, write_json};
 use crate::network::{Learner, check_loss, planned};
 use crate::producer::produce;
 use crate::step::step;
 use crate::supervise::{LabelSupervision, Progress, Supervision};
 use crate::trained::{NetworkConfig, Trained, config_path, plan_path};
-use crate::{LabelSpace, Loader, Recipe, Result, RunConfig, RunFolder, held_out};
+use crate::{Error, LabelSpace, Loader, Recipe, Result, RunConfig, RunFolder, held_out};
 
 /// What to train, on what, where.
 #[derive(Debug)]
@@ -55,7 +56,8 @@ pub struct Outcome {
 /// # Errors
 ///
 /// Where the settings do not fit the data, a case cannot be used, the loss is no longer finite, or
-/// a file cannot be written. The last checkpoint stays.
+/// a file cannot be written; where a run is to go on, and the data set has other cases than it
+/// began with. The last checkpoint stays.
 pub fn train(run: &Run<'_>, observers: &mut [&mut dyn Observer]) -> Result<Outcome> {
     check_loss(run.config, &LabelSpace::of(run.dataset.description())?)?;
     train_with(run, &LabelSupervision::new(run.config.loss.clone()), observers)
@@ -74,8 +76,7 @@ pub fn train_with(
     let _lock = run.folder.lock()?;
     let config = run.config;
     let space = LabelSpace::of(run.dataset.description())?;
-    let division = &config.split;
-    let split = Fold::new(run.dataset, division.folds, division.fold, division.seed)?;
+    let split = divided(run)?;
     let (plan, network) = planned(run, &space, &split.train)?;
     let recipe = Recipe {
         plan: &plan,
@@ -166,9 +167,40 @@ pub fn train_with(
     let parameters = learner.parameters.tensors()?;
     let trained = Trained { config: network, plan: plan.clone(), parameters };
     if !stopped {
+        // In this order: no moment has new weights beside what was found out about old ones.
+        run.folder.forget_scores()?;
         trained.save(run.folder.root())?;
     }
     Ok(Outcome { trained, history, held_out: split.val, stopped })
+}
+
+/// Which cases are trained on and which held out; of a run that goes on, those that it began with.
+fn divided(run: &Run<'_>) -> Result<Fold> {
+    if !run.resume {
+        let division = &run.config.split;
+        return Ok(Fold::new(run.dataset, division.folds, division.fold, division.seed)?);
+    }
+    let path = run.folder.split();
+    let split = run.folder.read_split()?.ok_or_else(|| Error::File {
+        path: path.clone(),
+        reason:
+            "it is missing, so that nobody knows which cases were held out; begin a new run in \
+                 another folder"
+                .to_owned(),
+    })?;
+    let before: BTreeSet<&String> = split.train.iter().chain(&split.val).collect();
+    let now: BTreeSet<&String> = run.dataset.ids().iter().collect();
+    if let Some(id) = before.symmetric_difference(&now).next() {
+        return Err(Error::Settings(format!(
+            "the data set {} has other cases than {} says (case {id} is {}); give the data folder \
+             that the run began with, or begin a new run in another folder",
+            run.dataset.description().name,
+            path.display(),
+            if now.contains(id) { "new" } else { "gone" },
+        )));
+    }
+    split.check(run.dataset)?;
+    Ok(split)
 }
 
 /// Prepares all cases, those of training first.
@@ -212,7 +244,7 @@ fn begin(
 
 fn save(run: &Run<'_>, learner: &Learner, history: &[EpochSummary]) -> Result<()> {
     let state = CheckpointState {
-        schema: 1,
+        schema: CheckpointState::SCHEMA,
         epochs_done: history.len(),
         history: history.to_vec(),
         config: run.config.to_toml()?,

@@ -8,8 +8,11 @@ use losses::Activation;
 use models::{Interface, Model, ModelConfig};
 use preprocess::Plan;
 use serde::{Deserialize, Serialize};
+use volume::LabelMap;
 
-use crate::file::{read_json, write_json};
+use crate::config::PredictConfig;
+use crate::file::{Versioned, read_versioned, sha256, write_json};
+use crate::label_space::label_values;
 use crate::{Error, Result, weights};
 
 /// `config.json`: the network, and what its channels mean.
@@ -38,6 +41,10 @@ pub struct NetworkConfig {
     /// mirrored in prediction, where left may not be right.
     #[serde(default = "all_axes")]
     pub mirror_axes: [bool; 3],
+    /// How images are predicted unless something else is asked for: as its temperature was fitted
+    /// and its scores were found.
+    #[serde(default)]
+    pub predict: PredictConfig,
     /// What logits are divided by before they become probabilities: 1 where nothing was fitted.
     pub temperature: f64,
 }
@@ -54,6 +61,39 @@ impl NetworkConfig {
     pub fn has_regions(&self) -> bool {
         self.activation == Activation::Sigmoid
     }
+
+    /// The value that each class has in label files that are written, background first: the data
+    /// set's own where it has one, such as 255; where a class stands for several values or none,
+    /// its index, unless that is another's value. Where regions overlap, what they are painted
+    /// with.
+    pub fn label_values(&self) -> Vec<u16> {
+        if self.has_regions() {
+            return std::iter::once(0).chain(self.regions_class_order.iter().copied()).collect();
+        }
+        label_values(&self.classes)
+    }
+
+    /// Labels as [`Prediction::labels`](crate::Prediction::labels) gives them, with the values
+    /// that they have in files.
+    #[must_use]
+    pub fn to_files(&self, mut labels: LabelMap) -> LabelMap {
+        // Those of regions are painted with their values already.
+        if !self.has_regions() {
+            let values = self.label_values();
+            labels
+                .data
+                .mapv_inplace(|class| values.get(usize::from(class)).copied().unwrap_or(class));
+        }
+        labels
+    }
+}
+
+impl Versioned for NetworkConfig {
+    const SCHEMA: u32 = Self::SCHEMA;
+}
+
+impl Versioned for Plan {
+    const SCHEMA: u32 = Self::SCHEMA;
 }
 
 /// What `model.safetensors` says of itself.
@@ -65,9 +105,13 @@ pub struct WeightsMetadata {
     pub schema: u32,
 }
 
+impl Versioned for WeightsMetadata {
+    const SCHEMA: u32 = 1;
+}
+
 impl Default for WeightsMetadata {
     fn default() -> Self {
-        Self { format: "sconce".to_owned(), schema: 1 }
+        Self { format: "sconce".to_owned(), schema: Self::SCHEMA }
     }
 }
 
@@ -112,15 +156,9 @@ impl Trained {
                     .to_owned(),
             });
         }
-        let config: NetworkConfig = read_json(&config_path(folder))?;
-        if config.schema > NetworkConfig::SCHEMA {
-            return Err(Error::File {
-                path: config_path(folder),
-                reason: format!("its schema is {}; use a newer program", config.schema),
-            });
-        }
-        let plan: Plan = read_json(&plan_path(folder))?;
-        let (parameters, _): (_, WeightsMetadata) = weights::load(&weights_path(folder))?;
+        let config: NetworkConfig = read_versioned(&config_path(folder))?;
+        let plan: Plan = read_versioned(&plan_path(folder))?;
+        let (parameters, _): (_, WeightsMetadata) = weights::load_versioned(&weights_path(folder))?;
         Ok(Self { config, plan, parameters })
     }
 
@@ -133,6 +171,18 @@ impl Trained {
         write_json(&config_path(folder), &self.config)?;
         write_json(&plan_path(folder), &self.plan)?;
         weights::save(&weights_path(folder), &self.parameters, &WeightsMetadata::default())
+    }
+
+    /// The SHA-256 hash of the file that [`Trained::save`] writes the weights to: what ties scores
+    /// to the weights that they are of.
+    ///
+    /// # Errors
+    ///
+    /// Where a tensor cannot be brought to the CPU.
+    pub fn weights_hash(&self) -> Result<String> {
+        let path = Path::new("model.safetensors");
+        let bytes = weights::serialize(path, &self.parameters, &WeightsMetadata::default())?;
+        sha256(&bytes[..]).map_err(Error::io(path))
     }
 
     /// The network itself, for inference on a device.

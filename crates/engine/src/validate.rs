@@ -1,19 +1,17 @@
 //! What a trained network is worth on the cases that it never saw.
 
-use std::ops::Range;
-
 use data::Case;
-use ndarray::Array4;
 use preprocess::Fusion;
 
 use crate::calibrate::{self, Sample, TemperatureFit};
-use crate::evaluate::{Evaluation, Evaluator, Reference};
+use crate::evaluate::{Evaluation, Evaluator, Reference, Scaling, Temperatures};
 use crate::file::{create_folder, write_json};
 use crate::guard::guarded;
 use crate::train::tell;
 use crate::trained::config_path;
 use crate::{
-    Error, Event, LabelSpace, Observer, Outcome, Prediction, Predictor, Result, Run, report,
+    Error, Event, LabelSpace, Observer, Outcome, Prediction, Predictor, Result, Run, neighborhood,
+    report,
 };
 
 /// Logits that are kept rather than computed twice, bytes.
@@ -27,7 +25,7 @@ const VOXELS_OF_A_CASE: usize = 20_000;
 pub struct Validation {
     /// As the network says it.
     pub raw: Evaluation,
-    /// With each half of the cases calibrated on the other half.
+    /// With each half of the cases calibrated on the other half: see [`calibrate::fit`].
     pub calibrated: Evaluation,
     /// The temperature fitted to all of them, which goes into `config.json`.
     pub fit: TemperatureFit,
@@ -38,7 +36,8 @@ pub struct Validation {
 /// and worst case, `calibration.json`, and the temperature into `config.json`.
 ///
 /// The calibrated scores are cross-fitted: the temperature that a case is scored with was chosen
-/// without it.
+/// without it, and without any case of its [group](data::Dataset::group). Scores and temperature
+/// say which weights they are of.
 ///
 /// # Errors
 ///
@@ -71,26 +70,31 @@ pub fn validate(
         tell(observers, &Event::Predicted { id, done: done + 1, total: 2 * total })?;
     }
 
-    let fit = calibrate::fit(&samples);
-    let half = |parity: usize| -> Vec<&Sample> {
-        samples.iter().enumerate().filter(|(at, _)| at % 2 == parity).map(|it| it.1).collect()
-    };
-    let of_the_other_half = [calibrate::temperature(&half(1)), calibrate::temperature(&half(0))];
+    let ids = &outcome.held_out;
+    let groups: Vec<&str> = ids.iter().map(|id| run.dataset.group(id)).collect();
+    let weights = Some(outcome.trained.weights_hash()?);
+    let fit = calibrate::fit(ids, &groups, &samples);
+    let fit = TemperatureFit { weights: weights.clone(), ..fit };
+    let temperatures = Temperatures::cross_fitted(&fit);
     let mut calibrated = Evaluator::of_network(&name, predictor.config());
-    for (at, (id, prediction)) in outcome.held_out.iter().zip(kept).enumerate() {
+    for (at, (id, prediction)) in ids.iter().zip(kept).enumerate() {
         let (case, reference) = held_out.case(id)?;
         let prediction = match prediction {
             Some(prediction) => prediction,
             None => predictor.predict_case(&case)?,
         };
-        let prediction = prediction.at_temperature(of_the_other_half[at % 2]);
+        let prediction = prediction.at_temperature(temperatures.of(id));
         calibrated
             .add_prediction(id, &prediction, &reference)
             .map_err(|error| error.in_case(id))?;
         tell(observers, &Event::Predicted { id, done: total + at + 1, total: 2 * total })?;
     }
 
-    let validation = Validation { raw: raw.finish(), calibrated: calibrated.finish(), fit };
+    let scaling = Some(Scaling::None);
+    let raw = Evaluation { weights: weights.clone(), scaling, ..raw.finish() };
+    let scaling = Some(temperatures.scaling(ids));
+    let calibrated = Evaluation { weights, scaling, ..calibrated.finish() };
+    let validation = Validation { raw, calibrated, fit };
     let folder = run.folder.validation();
     create_folder(&folder)?;
     write_json(&folder.join("raw.json"), &validation.raw)?;
@@ -139,11 +143,14 @@ impl HeldOut<'_> {
         let truth = self.predictor.plan().prepare(&case.image, annotation)?.truth;
         let Some(truth) = truth else { return Ok(sample) };
         let (weight, truth) = (truth.weight(space.labels()), space.probabilities(&truth));
-        let voxels = neighborhood(&truth, space.foreground());
-        let stride = (voxels.len() / VOXELS_OF_A_CASE).max(1);
+        let near = neighborhood::of_probabilities(&truth, space.foreground());
+        let [d, h, w] = near.size();
+        let stride = (d * h * w / VOXELS_OF_A_CASE).max(1);
         let channels = space.channels();
         let (mut logits, mut targets) = (vec![0.0; channels], vec![0.0; channels]);
-        for &[z, y, x] in voxels.iter().step_by(stride) {
+        for at in (0..d * h * w).step_by(stride) {
+            let [z, y, x] = near.start;
+            let (z, y, x) = (z + at / (h * w), y + at / w % h, x + at % w);
             if weight.as_ref().is_some_and(|weight| weight[[z, y, x]] <= 0.0) {
                 continue;
             }
@@ -162,32 +169,4 @@ impl HeldOut<'_> {
         }
         Ok(sample)
     }
-}
-
-/// The voxels within ten of the foreground's bounding box; all where there is no foreground.
-fn neighborhood(truth: &Array4<f32>, foreground: Range<usize>) -> Vec<[usize; 3]> {
-    const MARGIN: usize = 10;
-    let (_, d, h, w) = truth.dim();
-    let size = [d, h, w];
-    let (mut low, mut high) = (size, [0; 3]);
-    for ((channel, z, y, x), &probability) in truth.indexed_iter() {
-        if foreground.contains(&channel) && probability > 0.0 {
-            for (axis, at) in [z, y, x].into_iter().enumerate() {
-                low[axis] = low[axis].min(at);
-                high[axis] = high[axis].max(at + 1);
-            }
-        }
-    }
-    if high[0] == 0 {
-        (low, high) = ([0; 3], size);
-    }
-    let range =
-        |axis: usize| low[axis].saturating_sub(MARGIN)..(high[axis] + MARGIN).min(size[axis]);
-    let mut voxels = Vec::new();
-    for z in range(0) {
-        for y in range(1) {
-            voxels.extend(range(2).map(|x| [z, y, x]));
-        }
-    }
-    voxels
 }

@@ -9,7 +9,7 @@ use safetensors::SafeTensors;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::file::write_atomic;
+use crate::file::{Versioned, check_version, write_atomic};
 use crate::{Error, Result};
 
 /// The one metadata key; its value is JSON with sorted keys.
@@ -57,6 +57,24 @@ pub(crate) fn serialize(
 ///
 /// [`Error::Io`] and [`Error::File`].
 pub fn load<M: DeserializeOwned>(path: &Path) -> Result<(BTreeMap<String, Tensor>, M)> {
+    load_checked(path, |_| Ok(()))
+}
+
+/// The same for metadata that say which version of their format they have.
+///
+/// # Errors
+///
+/// As [`load`]; and [`Error::File`], where the version is newer than this program.
+pub fn load_versioned<M: DeserializeOwned + Versioned>(
+    path: &Path,
+) -> Result<(BTreeMap<String, Tensor>, M)> {
+    load_checked(path, check_version::<M>)
+}
+
+fn load_checked<M: DeserializeOwned>(
+    path: &Path,
+    check: impl FnOnce(&str) -> Result<(), String>,
+) -> Result<(BTreeMap<String, Tensor>, M)> {
     let bytes = fs::read(path).map_err(Error::io(path))?;
     let wrong = |reason: String| Error::File { path: path.to_owned(), reason };
     let (_, header) =
@@ -66,6 +84,7 @@ pub fn load<M: DeserializeOwned>(path: &Path) -> Result<(BTreeMap<String, Tensor
         .as_ref()
         .and_then(|metadata| metadata.get(METADATA_KEY))
         .ok_or_else(|| wrong(format!("it has no metadata key {METADATA_KEY}")))?;
+    check(json).map_err(wrong)?;
     let metadata = serde_json::from_str(json)
         .map_err(|error| wrong(format!("its metadata are damaged: {error}")))?;
     Ok((read(path, &bytes)?, metadata))
@@ -92,6 +111,7 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
+    use crate::WeightsMetadata;
 
     #[test]
     fn equal_weights_are_byte_identical_and_come_back_as_they_were() -> anyhow::Result<()> {
@@ -109,6 +129,19 @@ mod tests {
         assert_eq!(fs::read(&one)?, fs::read(&two)?);
         assert_eq!(metadata, json!({"a": [2], "z": 1}));
         assert_eq!(back["b.weight"].to_vec2::<f32>()?, [[1.0, 3.0], [2.0, 4.0]]);
+        Ok(())
+    }
+
+    #[test]
+    fn weights_of_a_newer_format_are_refused() -> anyhow::Result<()> {
+        let folder = tempfile::tempdir()?;
+        let path = folder.path().join("weights");
+        let tensors = BTreeMap::from([("a".to_owned(), Tensor::new(&[0.5f32], &Device::Cpu)?)]);
+        save(&path, &tensors, &json!({"format": "sconce", "schema": 2}))?;
+
+        let error = load_versioned::<WeightsMetadata>(&path).unwrap_err().to_string();
+
+        assert!(error.contains("its schema is 2") && error.contains("use a newer"), "{error}");
         Ok(())
     }
 

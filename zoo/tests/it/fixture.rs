@@ -2,7 +2,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use candle::Device;
-use engine::evaluate::{Aggregate, Calibration, CaseScores, Definition, Evaluation};
+use engine::calibrate::TemperatureFit;
+use engine::evaluate::{Calibration, CaseScores, Definition, Evaluation, Scaling, Summary};
 use engine::{NetworkConfig, Trained};
 use models::Architecture as _;
 use sconce_zoo::{self as zoo, PackOptions};
@@ -13,12 +14,26 @@ pub(crate) fn run(folder: &Path, seed: u64) -> anyhow::Result<PathBuf> {
     let run = folder.join(format!("run-{seed}"));
     network(&run, seed, 2)?;
     fs::write(run.join("run.toml"), "schema = 1\n")?;
-    fs::write(run.join("calibration.json"), "{\"temperature\": 1.5}\n")?;
+    fs::write(run.join("split.json"), r#"{"train": ["d", "e"], "val": ["a", "b", "c"]}"#)?;
     fs::create_dir(run.join("validation"))?;
-    for name in ["summary.json", "raw.json"] {
-        engine::file::write_json(&run.join("validation").join(name), &evaluation())?;
-    }
+    score(&run)?;
     Ok(run)
+}
+
+/// Writes the scores and the temperature of a run, as of its weights.
+pub(crate) fn score(run: &Path) -> anyhow::Result<()> {
+    let trained = Trained::load(run)?;
+    let weights = Some(trained.weights_hash()?);
+    let fit = engine::calibrate::fit(&[], &[], &[]);
+    let temperature = trained.config.temperature;
+    let fit = TemperatureFit { weights: weights.clone(), temperature, ..fit };
+    engine::file::write_json(&run.join("calibration.json"), &fit)?;
+    for (name, scaling) in [("summary.json", Scaling::CrossFitted), ("raw.json", Scaling::None)] {
+        let scaling = Some(scaling);
+        let found = Evaluation { weights: weights.clone(), scaling, ..evaluation() };
+        engine::file::write_json(&run.join("validation").join(name), &found)?;
+    }
+    Ok(())
 }
 
 pub(crate) fn options() -> PackOptions {
@@ -49,7 +64,7 @@ pub(crate) fn network(folder: &Path, seed: u64, rank: usize) -> anyhow::Result<(
         "channels": ["CT", "PET"],
         "classes": [
             { "name": "background", "values": [0] },
-            { "name": "organ", "values": [1] },
+            { "name": "organ", "values": [255] },
             { "name": "lesion", "values": [2] },
         ],
         "temperature": 1.5,
@@ -79,23 +94,25 @@ fn evaluation() -> Evaluation {
     let cases = dice.iter().zip(["a", "b", "c"]).map(|(value, id)| {
         let scores = [("dice".to_owned(), *value)].into();
         let masks = [("mean".to_owned(), scores)].into();
-        CaseScores { id: id.to_owned(), masks, probabilities: [].into() }
+        CaseScores { id: id.to_owned(), masks, probabilities: [].into(), temperature: None }
     });
-    let aggregate = Aggregate::of(&dice);
+    let aggregate = Summary::of(dice);
     let of = |class: &str| (class.to_owned(), [("dice".to_owned(), aggregate)].into());
     let definition =
         Definition { text: "overlap".to_owned(), unit: String::new(), larger_is_better: true };
     Evaluation {
         schema: 1,
         name: "run".to_owned(),
+        weights: None,
+        scaling: None,
         dataset: "Task 01".to_owned(),
         classes: vec!["organ".to_owned(), "lesion".to_owned()],
         definitions: [("dice".to_owned(), definition)].into(),
         cases: cases.collect(),
         masks: [of("mean"), of("organ"), of("lesion")].into(),
-        probabilities: [("nll".to_owned(), Aggregate::of(&[None]))].into(),
+        probabilities: [("nll".to_owned(), Summary::of([None]))].into(),
         calibration: Some(Calibration {
-            ece: 0.0625,
+            pooled_ece: 0.0625,
             brier: 0.1,
             nll: 0.2,
             voxels: "all voxels".to_owned(),

@@ -97,7 +97,8 @@ fn respond(path: &str, folder: &Path) -> anyhow::Result<(&'static str, String, V
         let headers = format!("ETag: \"{tag}\"\r\nX-Repo-Commit: {COMMIT}\r\n");
         return Ok(("200 OK", headers, fs::read(folder.join(name))?));
     }
-    Ok(("404 Not Found", "X-Error-Code: RepoNotFound\r\n".to_owned(), Vec::new()))
+    let code = if path.starts_with(api) { "RevisionNotFound" } else { "RepoNotFound" };
+    Ok(("404 Not Found", format!("X-Error-Code: {code}\r\n"), Vec::new()))
 }
 
 fn files(folder: &Path) -> anyhow::Result<Vec<String>> {
@@ -169,9 +170,17 @@ fn what_the_hub_does_not_have_is_said() -> anyhow::Result<()> {
     let options =
         FetchOptions { endpoint: Some(&endpoint), cache: Some(&cache), ..FetchOptions::default() };
 
-    let error = fetch(&reference("hub:owner/other"), &options).unwrap_err().to_string();
+    let refused = |name: &str| fetch(&reference(name), &options).unwrap_err().to_string();
 
-    assert!(error.starts_with("cannot get hub:owner/other from the hub: "), "{error}");
+    for name in ["hub:owner/other", "hub:owner/other@v2"] {
+        let reason = "there is no such model, or it is not public; check the name, or log in to the \
+                      hub";
+        assert_eq!(refused(name), format!("cannot get {name} from the hub: {reason}"));
+    }
+    assert_eq!(
+        refused("hub:owner/model@v2"),
+        "cannot get hub:owner/model@v2 from the hub: it has no revision v2; check the name"
+    );
     Ok(())
 }
 

@@ -4,7 +4,7 @@ use std::path::Path;
 use candle::Device;
 use sconce_zoo::{self as zoo, PackOptions};
 
-use crate::fixture::{self, options, packed, run};
+use crate::fixture::{self, options, packed, run, score};
 
 #[test]
 fn a_packed_run_verifies_and_loads() -> anyhow::Result<()> {
@@ -26,6 +26,7 @@ fn a_packed_run_verifies_and_loads() -> anyhow::Result<()> {
             "model.safetensors",
             "plan.json",
             "run.toml",
+            "split.json",
         ]
     );
     let verification = zoo::verify(&made.folder, &Device::Cpu)?;
@@ -176,8 +177,8 @@ datasets:
 - "nobody/nothing"
 metrics:
 - "dice"
-- "ece"
 - "nll"
+- "pooled_ece"
 model-index:
 - name: "tiny organ"
   results:
@@ -197,9 +198,9 @@ model-index:
     - type: "dice"
       value: 0.85
       name: "dice, lesion"
-    - type: "ece"
+    - type: "pooled_ece"
       value: 0.0625
-      name: "ece, all voxels"
+      name: "pooled_ece, all voxels"
     source:
       name: sconce evaluate
 "#;
@@ -207,6 +208,8 @@ model-index:
     assert!(card.contains("| organ | dice | 0.8500 | 0.0707 | 0.8500 | 2 | 1 |"), "{card}");
     assert!(card.contains("| probabilities | nll | – | – | – | 0 | 1 |"), "{card}");
     assert!(card.contains("| spacing | 0.5 × 0.75 mm |"), "{card}");
+    assert!(card.contains("| 0 | background |\n| 255 | organ |\n| 2 | lesion |\n"), "{card}");
+    assert!(card.contains("scored each held-out case at the temperature fitted to the other"));
     assert!(fs::read_to_string(model.join("LICENSE"))?.contains("CC BY 4.0 (cc-by-4.0)"));
     Ok(())
 }
@@ -215,7 +218,7 @@ model-index:
 fn a_run_without_evaluation_says_so() -> anyhow::Result<()> {
     let folder = tempfile::tempdir()?;
     let run = run(folder.path(), 1)?;
-    for path in ["validation", "calibration.json", "run.toml"] {
+    for path in ["validation", "calibration.json", "run.toml", "split.json"] {
         let path = run.join(path);
         if path.is_dir() { fs::remove_dir_all(path)? } else { fs::remove_file(path)? }
     }
@@ -241,6 +244,80 @@ fn a_run_without_evaluation_says_so() -> anyhow::Result<()> {
 }
 
 #[test]
+fn scores_of_other_weights_do_not_get_onto_a_card() -> anyhow::Result<()> {
+    let folder = tempfile::tempdir()?;
+    let run = run(folder.path(), 1)?;
+    let refused = |options: &PackOptions| {
+        zoo::pack(&run, &folder.path().join("model"), options).unwrap_err().to_string()
+    };
+    // What a run leaves that was prolonged, and killed between its weights and their scores.
+    let mut trained = zoo::load(&run)?;
+    for tensor in trained.parameters.values_mut() {
+        *tensor = tensor.affine(1.5, 0.0)?;
+    }
+    trained.save(&run)?;
+
+    let remedy = "score the run anew: repeat its `sconce train` with --resume";
+    let path = run.join("calibration.json");
+    let expected = "is not usable: it is of other weights than model.safetensors;";
+    assert_eq!(refused(&options()), format!("{} {expected} {remedy}", path.display()));
+    fs::remove_file(path)?;
+    let path = run.join("validation/summary.json");
+    assert_eq!(refused(&options()), format!("{} {expected} {remedy}", path.display()));
+    let given = PackOptions { evaluation: Some(path.clone()), ..options() };
+    assert!(refused(&given).contains("give what `sconce evaluate --model"));
+
+    fixture::score(&run)?;
+    assert!(zoo::pack(&run, &folder.path().join("model"), &options()).is_ok());
+    Ok(())
+}
+
+#[test]
+fn a_temperature_that_is_not_the_networks_is_refused() -> anyhow::Result<()> {
+    let folder = tempfile::tempdir()?;
+    let run = run(folder.path(), 1)?;
+    let path = run.join("config.json");
+    fs::write(&path, fs::read_to_string(&path)?.replace("1.5", "1.0"))?;
+
+    let error = zoo::pack(&run, &folder.path().join("model"), &options()).unwrap_err().to_string();
+
+    assert!(error.contains("its temperature is 1.5, but config.json has 1;"), "{error}");
+    Ok(())
+}
+
+#[test]
+fn scores_that_do_not_say_what_they_are_of_are_refused() -> anyhow::Result<()> {
+    let folder = tempfile::tempdir()?;
+    let run = run(folder.path(), 1)?;
+    let path = run.join("validation/raw.json");
+    let text = fs::read_to_string(&path)?;
+    let lines: Vec<&str> = text.lines().filter(|line| !line.contains("\"weights\"")).collect();
+    fs::write(&path, lines.join("\n"))?;
+
+    let error = zoo::pack(&run, &folder.path().join("model"), &options()).unwrap_err().to_string();
+
+    assert!(error.contains("raw.json is not usable: it does not say which weights"), "{error}");
+    Ok(())
+}
+
+#[test]
+fn the_split_goes_with_the_model() -> anyhow::Result<()> {
+    let folder = tempfile::tempdir()?;
+    let model = packed(folder.path(), 1, "model")?;
+    let path = model.join("split.json");
+
+    let split = engine::RunFolder::at(&model).read_split()?.expect("it was packed");
+    assert_eq!((split.train, split.val.len()), (vec!["d".to_owned(), "e".to_owned()], 3));
+    fs::write(&path, r#"{"train": [], "val": ["d"]}"#)?;
+    let error = zoo::load(&model).unwrap_err().to_string();
+    assert!(error.contains("split.json is not usable: it is not the file that was"), "{error}");
+    fs::remove_file(&path)?;
+    let error = zoo::load(&model).unwrap_err().to_string();
+    assert!(error.contains("split.json is not usable: it is missing"), "{error}");
+    Ok(())
+}
+
+#[test]
 fn a_network_whose_output_is_not_finite_is_refused() -> anyhow::Result<()> {
     let folder = tempfile::tempdir()?;
     let run = run(folder.path(), 1)?;
@@ -249,6 +326,7 @@ fn a_network_whose_output_is_not_finite_is_refused() -> anyhow::Result<()> {
         *tensor = tensor.affine(f64::NAN, 0.0)?;
     }
     trained.save(&run)?;
+    score(&run)?;
 
     let error = zoo::pack(&run, &folder.path().join("model"), &options()).unwrap_err().to_string();
 

@@ -25,10 +25,12 @@ fn a_summary_says_what_the_model_is() -> anyhow::Result<()> {
     assert_eq!(details.parameters, u64::try_from(count)?);
     let scores: Vec<_> =
         details.scores.iter().map(|headline| (headline.score.as_str(), headline.value)).collect();
-    assert_eq!(scores[1..], [("nll", None), ("ece, all voxels", Some(0.0625))]);
+    assert_eq!(scores[1..], [("nll", None), ("pooled_ece", Some(0.0625))]);
     assert!(summary.one_line().contains("tiny organ, unet 2D, "), "{}", summary.one_line());
     assert!(summary.one_line().contains(", Dice 0.850, cc-by-4.0, "), "{}", summary.one_line());
-    assert!(summary.to_string().contains("nll                 – "), "{summary}");
+    let text = summary.to_string();
+    assert!(text.contains("nll                 –\n"), "{text}");
+    assert!(text.lines().all(|line| line == line.trim_end()), "{text}");
     Ok(())
 }
 

@@ -1,8 +1,17 @@
 //! Each score in words, for those who read a report.
 
-use metrics::{Better, MetricConfig, ProbabilityMetricConfig, Scale, Unit};
+use metrics::{Better, MetricConfig, ProbabilityMetric, ProbabilityMetricConfig, Scale, Unit};
 
 use super::Definition;
+
+/// What a score of probabilities is called: the calibration error of each case is another number
+/// than that of all voxels together, `pooled_ece`.
+pub(super) fn name(metric: &dyn ProbabilityMetric) -> String {
+    match metric.name() {
+        "ece" => "case_ece".to_owned(),
+        _ => metric.label(),
+    }
+}
 
 /// What a score of masks is.
 pub(super) fn of_masks(metric: &MetricConfig) -> Definition {
@@ -32,8 +41,9 @@ pub(super) fn of_masks(metric: &MetricConfig) -> Definition {
 pub(super) fn of_probabilities(metric: &ProbabilityMetricConfig, regions: bool) -> Definition {
     let text = match metric.name() {
         "ece" => {
-            "expected calibration error of the predicted class over all voxels of a case, ten \
-             equal bins; of several raters, the share that agrees counts as accuracy"
+            "expected calibration error of the predicted class over all voxels of a case by \
+             themselves, ten equal bins; of several raters, the share that agrees counts as \
+             accuracy"
         }
         "brier" => "mean squared distance between predicted and true class probabilities",
         "nll" => "mean negative log likelihood of the true class probabilities, nats",

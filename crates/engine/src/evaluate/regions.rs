@@ -36,7 +36,7 @@ impl Alone {
         };
         let label = match &reference.label {
             Label::Hard(map) => Label::Hard(of(map)?),
-            Label::Raters(maps) => Label::Raters(maps.iter().map(of).collect::<Result<_>>()?),
+            Label::Raters(maps) => Label::raters(maps.iter().map(of).collect::<Result<_>>()?)?,
             Label::Soft(soft) => {
                 let mut inside = ndarray::Array3::zeros(soft.grid.size);
                 for &value in values {

@@ -1,4 +1,4 @@
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use data::Dataset;
 use metrics::{MaskPair, MetricConfig, ProbabilityMetricConfig, ProbabilityPair, Region};
@@ -6,7 +6,8 @@ use volume::{Label, LabelMap, SoftLabelMap};
 
 use super::calibration::Accumulator;
 use super::regions::Alone;
-use super::{Aggregate, CaseScores, Evaluation, Reference, definition};
+use super::{CaseScores, Evaluation, Reference, Summary, Temperatures, calibration, definition};
+use crate::file::Versioned as _;
 use crate::guard::guarded;
 use crate::label_space::foreground_labels;
 use crate::train::tell;
@@ -57,7 +58,7 @@ impl Evaluator {
         Self {
             name: name.to_owned(),
             dataset: dataset.to_owned(),
-            classes,
+            classes: told_apart(classes),
             regions,
             metrics: MetricConfig::defaults().into_iter().filter(wanted).collect(),
             probability_metrics: ProbabilityMetricConfig::defaults()
@@ -86,7 +87,11 @@ impl Evaluator {
         let labels = prediction.labels()?;
         if !self.regions {
             let probabilities = prediction.probabilities()?;
-            return self.add(id, &labels, Some(&probabilities), reference);
+            self.add(id, &labels, Some(&probabilities), reference)?;
+            if let Some(case) = self.cases.last_mut() {
+                case.temperature = Some(prediction.temperature());
+            }
+            return Ok(());
         }
         let masks = self.masks(&labels, reference)?;
         let image = prediction.probability_image()?;
@@ -98,9 +103,10 @@ impl Evaluator {
                 scores.entry(metric).or_default().push(score);
             }
         }
-        let probabilities = scores.into_iter().map(|(name, all)| (name, Aggregate::of(&all).mean));
+        let probabilities = scores.into_iter().map(|(name, all)| (name, Summary::of(all).mean));
         let probabilities = probabilities.collect();
-        self.cases.push(CaseScores { id: id.to_owned(), masks, probabilities });
+        let temperature = Some(prediction.temperature());
+        self.cases.push(CaseScores { id: id.to_owned(), masks, probabilities, temperature });
         Ok(())
     }
 
@@ -121,7 +127,8 @@ impl Evaluator {
             Some(predicted) => self.probabilities(predicted, &reference.label, reference.ignore)?,
             None => BTreeMap::new(),
         };
-        self.cases.push(CaseScores { id: id.to_owned(), masks, probabilities });
+        let id = id.to_owned();
+        self.cases.push(CaseScores { id, masks, probabilities, temperature: None });
         Ok(())
     }
 
@@ -155,14 +162,15 @@ impl Evaluator {
         let pair = ProbabilityPair::of(predicted, label, ignore)?;
         self.calibration.add(predicted, label, ignore)?;
         let metrics = self.probability_metrics.iter().map(ProbabilityMetricConfig::as_dyn);
-        Ok(metrics.map(|metric| (metric.label(), metric.measure(&pair))).collect())
+        let named = |metric| (definition::name(metric), metric.measure(&pair));
+        Ok(metrics.map(named).collect())
     }
 
     /// What all cases came to.
     pub fn finish(mut self) -> Evaluation {
         self.cases.sort_by(|a, b| a.id.cmp(&b.id));
         let cases = &self.cases;
-        let mut masks: BTreeMap<String, BTreeMap<String, Aggregate>> = BTreeMap::new();
+        let mut masks: BTreeMap<String, BTreeMap<String, Summary>> = BTreeMap::new();
         let mut probabilities = BTreeMap::new();
         if let Some(first) = cases.first() {
             for (class, metric) in first
@@ -171,17 +179,14 @@ impl Evaluator {
                 .flat_map(|(class, scores)| scores.keys().map(move |it| (class, it)))
             {
                 let values: Vec<_> = cases.iter().map(|case| case.masks[class][metric]).collect();
-                masks
-                    .entry(class.clone())
-                    .or_default()
-                    .insert(metric.clone(), Aggregate::of(&values));
+                masks.entry(class.clone()).or_default().insert(metric.clone(), Summary::of(values));
             }
             for metric in first.probabilities.keys() {
                 let values: Vec<_> = cases
                     .iter()
                     .map(|case| case.probabilities.get(metric).copied().flatten())
                     .collect();
-                probabilities.insert(metric.clone(), Aggregate::of(&values));
+                probabilities.insert(metric.clone(), Summary::of(values));
             }
         }
         let mut definitions = BTreeMap::new();
@@ -189,23 +194,42 @@ impl Evaluator {
             definitions.insert(metric.as_dyn().label(), definition::of_masks(metric));
         }
         for metric in &self.probability_metrics {
-            let label = metric.as_dyn().label();
-            if probabilities.contains_key(&label) {
-                definitions.insert(label, definition::of_probabilities(metric, self.regions));
+            let name = definition::name(metric.as_dyn());
+            if probabilities.contains_key(&name) {
+                definitions.insert(name, definition::of_probabilities(metric, self.regions));
             }
         }
+        let calibration = self.calibration.finish(self.regions);
+        if calibration.is_some() {
+            let pooled = calibration::definition(self.regions);
+            definitions.insert(calibration::POOLED_ECE.to_owned(), pooled);
+        }
         Evaluation {
-            schema: 1,
+            schema: Evaluation::SCHEMA,
             name: self.name,
+            weights: None,
+            scaling: None,
             dataset: self.dataset,
             classes: self.classes.into_iter().map(|(_, name)| name).collect(),
             definitions,
             cases: self.cases,
             masks,
             probabilities,
-            calibration: self.calibration.finish(self.regions),
+            calibration,
         }
     }
+}
+
+/// The classes with names that differ from each other, and from what their mean is called.
+fn told_apart(classes: Vec<(Vec<u16>, String)>) -> Vec<(Vec<u16>, String)> {
+    let mut taken = BTreeSet::from([MEAN.to_owned()]);
+    let different = |(at, (values, mut name)): (usize, (Vec<u16>, String))| {
+        while !taken.insert(name.clone()) {
+            name = format!("{name} (class {})", at + 1);
+        }
+        (values, name)
+    };
+    classes.into_iter().enumerate().map(different).collect()
 }
 
 /// The mean of each score over the classes where it is defined.
@@ -218,10 +242,10 @@ fn mean_of_classes(
             values.entry(metric.clone()).or_default().push(*value);
         }
     }
-    values.into_iter().map(|(metric, values)| (metric, Aggregate::of(&values).mean)).collect()
+    values.into_iter().map(|(metric, values)| (metric, Summary::of(values).mean)).collect()
 }
 
-/// Predicts and scores cases of a data set.
+/// Predicts and scores cases of a data set, each at its temperature.
 ///
 /// # Errors
 ///
@@ -231,6 +255,7 @@ pub fn on_dataset(
     predictor: &Predictor,
     dataset: &dyn Dataset,
     ids: &[String],
+    temperatures: &Temperatures,
     name: &str,
     observers: &mut [&mut dyn Observer],
 ) -> Result<Evaluation> {
@@ -255,9 +280,41 @@ pub fn on_dataset(
         let label = case.label.as_ref().ok_or_else(|| unlabelled().in_case(id))?;
         let reference = Reference::of(label, space.labels(), description.ignore)
             .map_err(|error| error.in_case(id))?;
-        let prediction = predictor.predict_case(&case)?;
+        // The predictor's own has been applied already.
+        let further = temperatures.of(id) / config.temperature;
+        let prediction = predictor.predict_case(&case)?.at_temperature(further);
         evaluator.add_prediction(id, &prediction, &reference).map_err(|error| error.in_case(id))?;
         tell(observers, &Event::Predicted { id, done: done + 1, total: ids.len() })?;
     }
-    Ok(evaluator.finish())
+    let scaling = Some(temperatures.scaling(ids));
+    Ok(Evaluation { dataset: description.name.clone(), scaling, ..evaluator.finish() })
+}
+
+#[cfg(test)]
+mod tests {
+    use ndarray::arr3;
+    use volume::Grid;
+
+    use super::*;
+
+    #[test]
+    fn a_class_called_mean_is_not_the_mean_over_classes() -> anyhow::Result<()> {
+        let classes = [(1, "mean".to_owned()), (2, "b".to_owned()), (3, "b".to_owned())];
+        let mut evaluator = Evaluator::of_values("run", "data", &classes);
+        let grid = Grid::new([1, 1, 4], [1.0; 3])?;
+        let reference = LabelMap::new(grid.clone(), arr3(&[[[1, 2, 3, 3]]]))?;
+        let prediction = LabelMap::new(grid, arr3(&[[[1, 0, 3, 0]]]))?;
+
+        evaluator.add("a", &prediction, None, &Reference::hard(reference))?;
+        let found = evaluator.finish();
+
+        assert_eq!(found.classes, ["mean (class 1)", "b", "b (class 3)"]);
+        let dice = |class: &str| found.masks[class]["dice"].mean;
+        assert_eq!(
+            ["mean (class 1)", "b", "b (class 3)"].map(dice),
+            [Some(1.0), Some(0.0), Some(2.0 / 3.0)]
+        );
+        approx::assert_relative_eq!(dice("mean").unwrap_or_default(), 5.0 / 9.0);
+        Ok(())
+    }
 }

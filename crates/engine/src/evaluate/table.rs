@@ -2,7 +2,11 @@
 
 use std::collections::BTreeMap;
 
+use metrics::Summary;
 use serde::{Deserialize, Serialize};
+
+use super::Scaling;
+use crate::file::Versioned;
 
 /// The scores of a set of predictions.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -12,23 +16,36 @@ pub struct Evaluation {
     pub schema: u32,
     /// What was evaluated, such as the name of a run or a model.
     pub name: String,
+    /// The SHA-256 hash of the `model.safetensors` that predicted; `None` where label files were
+    /// evaluated, which do not say what predicted them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub weights: Option<String>,
+    /// Where the temperatures come from that probabilities were scored with; `None` where only
+    /// masks were evaluated.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub scaling: Option<Scaling>,
     /// The data set that the cases are from.
     pub dataset: String,
-    /// The classes that masks are scored for, background left out.
+    /// The classes that masks are scored for, background left out. One that is called as the mean
+    /// over classes is, or as a class before it, has its place in the list added to its name.
     pub classes: Vec<String>,
     /// What each score is, in one line: the definition, its unit, and what happens where a mask is
     /// empty. Keyed by the names that scores go by below.
     pub definitions: BTreeMap<String, Definition>,
     /// One entry for each case, sorted by id.
     pub cases: Vec<CaseScores>,
-    /// Over all cases: class → score → what it came to. The class `mean` is the mean over the
-    /// foreground classes of a case, aggregated over cases.
-    pub masks: BTreeMap<String, BTreeMap<String, Aggregate>>,
+    /// Over all cases: class → score → what it came to, undefined values left out and counted. The
+    /// class `mean` is the mean over the foreground classes of a case, summed up over cases.
+    pub masks: BTreeMap<String, BTreeMap<String, Summary>>,
     /// Over all cases: score of the probabilities → what it came to. Empty where only masks were
     /// evaluated.
-    pub probabilities: BTreeMap<String, Aggregate>,
+    pub probabilities: BTreeMap<String, Summary>,
     /// Calibration over the voxels of all cases together; `None` where only masks were evaluated.
     pub calibration: Option<Calibration>,
+}
+
+impl Versioned for Evaluation {
+    const SCHEMA: u32 = 1;
 }
 
 /// What a score is.
@@ -53,30 +70,20 @@ pub struct CaseScores {
     pub masks: BTreeMap<String, BTreeMap<String, Option<f64>>>,
     /// Score of the probabilities → value.
     pub probabilities: BTreeMap<String, Option<f64>>,
-}
-
-/// A score over several cases.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Aggregate {
-    /// The mean over the cases where it is defined; `None` where it is defined nowhere.
-    pub mean: Option<f64>,
-    /// The standard deviation (n − 1) over them; `None` for fewer than two.
-    pub sd: Option<f64>,
-    /// The median over them.
-    pub median: Option<f64>,
-    /// How many cases it is defined for.
-    pub defined: usize,
-    /// How many cases it is undefined for: these take no part in the mean.
-    pub undefined: usize,
+    /// What logits were divided by before they became probabilities; `None` where there were none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub temperature: Option<f64>,
 }
 
 /// How far probabilities can be believed.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Calibration {
-    /// Expected calibration error over [`Calibration::bins`].
-    pub ece: f64,
+    /// Expected calibration error over [`Calibration::bins`]: of the voxels of all cases together.
+    /// It is another number than the score `case_ece`, which is of all voxels of a case by
+    /// themselves, in ten bins.
+    #[serde(alias = "ece")]
+    pub pooled_ece: f64,
     /// Mean Brier score over voxels, summed over classes.
     pub brier: f64,
     /// Mean negative log likelihood over voxels, nats.
@@ -103,20 +110,14 @@ pub struct ReliabilityBin {
     pub count: u64,
 }
 
-impl Aggregate {
-    /// Of one value for each case.
-    pub fn of(values: &[Option<f64>]) -> Self {
-        let mut defined: Vec<f64> = values.iter().copied().flatten().collect();
-        defined.sort_by(f64::total_cmp);
-        let count = defined.len();
-        let mean = (count > 0).then(|| defined.iter().sum::<f64>() / count as f64);
-        let sd = mean.filter(|_| count > 1).map(|mean| {
-            let squares: f64 = defined.iter().map(|value| (value - mean).powi(2)).sum();
-            (squares / (count - 1) as f64).sqrt()
-        });
-        let median =
-            (count > 0).then(|| f64::midpoint(defined[(count - 1) / 2], defined[count / 2]));
-        Self { mean, sd, median, defined: count, undefined: values.len() - count }
+/// A score as text, with that many decimals: `–` where it is undefined or not finite, never 0; and
+/// no sign where it rounds to 0.
+pub fn decimals(value: Option<f64>, decimals: usize) -> String {
+    let Some(value) = value.filter(|value| value.is_finite()) else { return "–".to_owned() };
+    let text = format!("{value:.decimals$}");
+    match text.strip_prefix('-') {
+        Some(size) if !size.contains(|digit: char| matches!(digit, '1'..='9')) => size.to_owned(),
+        _ => text,
     }
 }
 
@@ -125,20 +126,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn undefined_values_are_counted_and_left_out() {
-        let aggregate = Aggregate::of(&[Some(1.0), None, Some(4.0), Some(1.0)]);
+    fn zero_has_no_sign_and_undefined_is_not_zero() {
+        let shown = [Some(-1e-9), Some(-0.0), Some(-0.25), Some(1.0), None, Some(f64::NAN)];
 
-        assert_eq!(aggregate.mean, Some(2.0));
-        assert_eq!(aggregate.sd, Some(3f64.sqrt()));
-        assert_eq!(aggregate.median, Some(1.0));
-        assert_eq!((aggregate.defined, aggregate.undefined), (3, 1));
-    }
+        let shown = shown.map(|value| decimals(value, 3));
 
-    #[test]
-    fn nothing_has_no_mean() {
-        let nothing = Aggregate::of(&[None, None]);
-
-        assert_eq!((nothing.mean, nothing.sd, nothing.median), (None, None, None));
-        assert_eq!(nothing.undefined, 2);
+        assert_eq!(shown, ["0.000", "0.000", "-0.250", "1.000", "–", "–"]);
     }
 }

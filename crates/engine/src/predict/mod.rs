@@ -33,11 +33,12 @@ struct Member {
 }
 
 impl Predictor {
-    /// For inference with a trained network.
+    /// For inference with a trained network; `settings` are its own, `trained.config.predict`, or
+    /// others.
     ///
     /// # Errors
     ///
-    /// Where its parameters do not fit its architecture.
+    /// Where the settings make no sense, or its parameters do not fit its architecture.
     pub fn new(trained: &Trained, settings: PredictConfig, device: &Device) -> Result<Self> {
         Self::ensemble(std::slice::from_ref(trained), settings, device)
     }
@@ -47,9 +48,10 @@ impl Predictor {
     ///
     /// # Errors
     ///
-    /// [`Error::Settings`], where there is none, or one sees images in another way or tells apart
+    /// [`Error::Settings`], where the settings make no sense, there is no network, or one sees images in another way or tells apart
     /// other classes than the first; else as [`Predictor::new`].
     pub fn ensemble(trained: &[Trained], settings: PredictConfig, device: &Device) -> Result<Self> {
+        settings.check()?;
         let [first, others @ ..] = trained else {
             return Err(Error::Settings("an ensemble needs at least one network".to_owned()));
         };
@@ -101,7 +103,8 @@ impl Predictor {
         let prepared = self.plan.prepare(image, None)?;
         let logits = self.logits(&prepared.image)?;
         let paint = self.config.has_regions().then(|| self.config.regions_class_order.clone());
-        Ok(Prediction { logits, restore: prepared.restore, paint })
+        let temperature = self.config.temperature;
+        Ok(Prediction { logits, restore: prepared.restore, paint, temperature })
     }
 
     /// Predicts the image of a case; an error names it.

@@ -17,6 +17,8 @@ pub struct Prediction {
     pub(super) restore: Restore,
     /// Where regions may overlap, the label that each is painted with.
     pub(super) paint: Option<Vec<u16>>,
+    /// What the network's own logits have been divided by.
+    pub(super) temperature: f64,
 }
 
 impl Prediction {
@@ -32,7 +34,14 @@ impl Prediction {
         #[expect(clippy::cast_possible_truncation, reason = "a temperature near 1")]
         let scale = (1.0 / temperature) as f32;
         self.logits.mapv_inplace(|logit| logit * scale);
+        self.temperature *= temperature;
         self
+    }
+
+    /// What the network's own logits have been divided by; of several networks, those of the
+    /// first.
+    pub fn temperature(&self) -> f64 {
+        self.temperature
     }
 
     /// How its logits become probabilities.

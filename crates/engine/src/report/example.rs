@@ -6,7 +6,7 @@ use ndarray::Array2;
 
 use super::{Contour, Picture, Provenance, ReportInput, Role};
 use crate::EpochSummary;
-use crate::evaluate::{Aggregate, Calibration, CaseScores, Definition, Evaluation, ReliabilityBin};
+use crate::evaluate::{Calibration, CaseScores, Definition, Evaluation, ReliabilityBin, Summary};
 
 /// Numbers in `[0, 1)` that look random and are the same each time.
 pub(super) fn noise(seed: u64) -> impl FnMut() -> f64 {
@@ -42,6 +42,7 @@ fn assemble(name: &str, classes: &[&str], scores: &[Vec<OfCase>]) -> Evaluation 
                     id,
                     masks: BTreeMap::new(),
                     probabilities: BTreeMap::new(),
+                    temperature: None,
                 });
             }
             let of_case = of_case.iter().map(|(score, value)| ((*score).to_owned(), *value));
@@ -54,7 +55,7 @@ fn assemble(name: &str, classes: &[&str], scores: &[Vec<OfCase>]) -> Evaluation 
         let known = scores[0].first().map_or(0, Vec::len);
         case.masks.insert("mean".to_owned(), mean.into_iter().take(known).collect());
     }
-    let mut masks: BTreeMap<String, BTreeMap<String, Aggregate>> = BTreeMap::new();
+    let mut masks: BTreeMap<String, BTreeMap<String, Summary>> = BTreeMap::new();
     for class in classes.iter().chain(&["mean"]) {
         let names: Vec<String> = cases
             .first()
@@ -63,7 +64,7 @@ fn assemble(name: &str, classes: &[&str], scores: &[Vec<OfCase>]) -> Evaluation 
         for score in names {
             let values: Vec<_> = cases.iter().map(|case| case.masks[*class][&score]).collect();
             let of_class = masks.entry((*class).to_owned()).or_default();
-            of_class.insert(score, Aggregate::of(&values));
+            of_class.insert(score, Summary::of(values));
         }
     }
     let definitions = BTreeMap::from([
@@ -109,6 +110,8 @@ fn assemble(name: &str, classes: &[&str], scores: &[Vec<OfCase>]) -> Evaluation 
     Evaluation {
         schema: 1,
         name: name.to_owned(),
+        weights: None,
+        scaling: None,
         dataset: "example".to_owned(),
         classes,
         definitions,
@@ -149,7 +152,7 @@ pub(super) fn full(name: &str, seed: u64, shift: f64) -> Evaluation {
     for score in ["bdice", "nll"] {
         let values: Vec<_> =
             evaluation.cases.iter().map(|case| case.probabilities[score]).collect();
-        evaluation.probabilities.insert(score.to_owned(), Aggregate::of(&values));
+        evaluation.probabilities.insert(score.to_owned(), Summary::of(values));
     }
     let bins: Vec<ReliabilityBin> = (0..15)
         .map(|index| {
@@ -163,7 +166,7 @@ pub(super) fn full(name: &str, seed: u64, shift: f64) -> Evaluation {
         })
         .collect();
     evaluation.calibration = Some(Calibration {
-        ece: 0.0412 - shift,
+        pooled_ece: 0.0412 - shift,
         brier: 0.0521,
         nll: 0.091 - shift,
         voxels: "all voxels within 16 mm of the reference foreground".to_owned(),

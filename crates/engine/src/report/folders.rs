@@ -9,7 +9,7 @@ use serde_json::Value;
 use super::picture::load_pictures;
 use super::{Provenance, ReportInput};
 use crate::evaluate::Evaluation;
-use crate::file::read_json;
+use crate::file::read_versioned;
 use crate::{EpochSummary, Error, Result};
 
 /// Collects what finished runs, and model folders that came with an evaluation, have to show.
@@ -29,7 +29,7 @@ pub fn of_folders(folders: &[PathBuf]) -> Result<ReportInput> {
         evaluation.name.clone_from(&name);
         let raw = place.join("raw.json");
         if raw.exists() {
-            let raw: Evaluation = read_json(&raw)?;
+            let raw: Evaluation = read_versioned(&raw)?;
             report.before.extend(raw.calibration.map(|found| (name.clone(), found)));
         }
         let log = folder.join("log.jsonl");
@@ -75,7 +75,7 @@ fn evaluation(folder: &Path) -> Result<(Evaluation, PathBuf)> {
         let place = folder.join(place);
         let path = place.join("summary.json");
         if path.exists() {
-            return Ok((read_json(&path)?, place));
+            return Ok((read_versioned(&path)?, place));
         }
     }
     let reason = if folder.is_dir() {
@@ -97,7 +97,7 @@ fn history(path: &Path) -> Result<Vec<EpochSummary>> {
             path: path.to_owned(),
             reason: format!("line {} is no entry of a log: {error}", index + 1),
         };
-        let mut entry: Value = match serde_json::from_str(line) {
+        let entry: Value = match serde_json::from_str(line) {
             Ok(entry) => entry,
             // A run that was killed may have left half a line.
             Err(_) if index + 1 == last => break,
@@ -106,21 +106,7 @@ fn history(path: &Path) -> Result<Vec<EpochSummary>> {
         if entry["event"] != "epoch" {
             continue;
         }
-        // JSON has no NaN: a loss that was none is `null`.
-        let mut undefined = Vec::new();
-        for loss in ["train_loss", "validation_loss"] {
-            if entry[loss].is_null() {
-                entry[loss] = 0.into();
-                undefined.push(loss);
-            }
-        }
-        let mut epoch: EpochSummary = serde_json::from_value(entry).map_err(wrong)?;
-        if undefined.contains(&"train_loss") {
-            epoch.train_loss = f64::NAN;
-        }
-        if undefined.contains(&"validation_loss") {
-            epoch.validation_loss = f64::NAN;
-        }
+        let epoch: EpochSummary = serde_json::from_value(entry).map_err(wrong)?;
         epochs.insert(epoch.epoch, epoch);
     }
     Ok(epochs.into_values().collect())
@@ -172,8 +158,8 @@ mod tests {
         assert!(report.history[0].1[1].validation_loss.is_nan());
         assert_eq!(report.settings, [("kidney, run.toml".to_owned(), "seed = 1".to_owned())]);
         let page = html(&report);
-        assert!(page.contains("kidney, before · ECE 0.0412"));
-        assert!(page.contains("kidney, calibrated · ECE 0.0312"));
+        assert!(page.contains("kidney, before · Pooled ECE 0.0412"));
+        assert!(page.contains("kidney, calibrated · Pooled ECE 0.0312"));
         Ok(())
     }
 

@@ -26,7 +26,7 @@ mod tables;
 mod text;
 
 use crate::EpochSummary;
-use crate::evaluate::{Aggregate, Calibration, CaseScores, Definition, Evaluation};
+use crate::evaluate::{Calibration, CaseScores, Definition, Evaluation, Summary};
 
 pub use self::charts::reliability_svg;
 pub use self::folders::of_folders;
@@ -130,7 +130,7 @@ fn classes(evaluations: &[Evaluation]) -> Vec<&str> {
 }
 
 /// What a score of a class came to in an evaluation; [`MEAN`] of one class is that class.
-fn aggregate<'a>(evaluation: &'a Evaluation, class: &str, score: &str) -> Option<&'a Aggregate> {
+fn aggregate<'a>(evaluation: &'a Evaluation, class: &str, score: &str) -> Option<&'a Summary> {
     let class = match evaluation.classes.as_slice() {
         [one] if class == MEAN => one,
         _ => class,

@@ -6,7 +6,7 @@ use super::{
     MEAN, ReportInput, SERIES, aggregate, charts, definition, mask_scores, primary,
     probability_scores, tables,
 };
-use crate::evaluate::{Aggregate, Evaluation};
+use crate::evaluate::{Evaluation, Summary};
 
 const STYLE: &str = include_str!("page.css");
 const SCRIPT: &str = include_str!("sort.js");
@@ -111,15 +111,16 @@ fn cards(evaluations: &[Evaluation]) -> String {
         let values: Vec<_> = evaluations
             .iter()
             .map(|evaluation| {
-                let ece = evaluation.calibration.as_ref().map(|calibration| calibration.ece);
-                (ece, "", "over all voxels".to_owned())
+                let ece = evaluation.calibration.as_ref().map(|found| found.pooled_ece);
+                (ece, "", "voxels of all cases together".to_owned())
             })
             .collect();
         let tip = "Expected calibration error: the mean distance between confidence and the share \
-                   that was right, over the bins of the reliability diagram.";
-        cards += &tables::card(evaluations, "ECE", tip, &values);
+                   that was right, over the bins of the reliability diagram. Case ECE, below, is \
+                   another number: of all voxels of each case by themselves.";
+        cards += &tables::card(evaluations, &label("pooled_ece"), tip, &values);
     }
-    let others = probability_scores(evaluations).into_iter().filter(|score| *score != "ece");
+    let others = probability_scores(evaluations).into_iter().filter(|score| *score != "case_ece");
     for score in others.take(PROBABILITIES) {
         let values: Vec<_> = evaluations
             .iter()
@@ -136,13 +137,13 @@ fn cards(evaluations: &[Evaluation]) -> String {
     )
 }
 
-fn headline<'a>(found: Option<&Aggregate>, unit: &'a str) -> (Option<f64>, &'a str, String) {
+fn headline<'a>(found: Option<&Summary>, unit: &'a str) -> (Option<f64>, &'a str, String) {
     let Some(aggregate) = found else {
         return (None, unit, "not evaluated".to_owned());
     };
     let cases = aggregate.defined + aggregate.undefined;
     let mut note = String::new();
-    if let Some(sd) = aggregate.sd {
+    if let Some(sd) = aggregate.standard_deviation {
         put!(note, "± {}, ", number_like(Some(sd), aggregate.mean));
     }
     if aggregate.undefined > 0 {
@@ -214,12 +215,18 @@ fn calibration(report: &ReportInput) -> String {
             let voxels = calibration.bins.iter().map(|bin| bin.count).sum();
             put!(
                 errors,
-                "<li>{}: ECE {} over {} voxels ({})</li>",
+                "<li>{}: {} {} over {} voxels ({})</li>",
                 escape(name),
-                number(Some(calibration.ece)),
+                label("pooled_ece"),
+                number(Some(calibration.pooled_ece)),
                 count(voxels),
                 escape(&calibration.voxels)
             );
+        }
+        for evaluation in evaluations {
+            let Some(scaling) = evaluation.scaling else { continue };
+            let name = escape(&evaluation.name);
+            put!(errors, "<li>{name}: probabilities {}</li>", escape(scaling.in_words()));
         }
         let caption = format!(
             "<p>Above: how often predictions were right, by their confidence. On the dashed line, \

@@ -70,7 +70,7 @@ impl Snapshot<'_> {
             _ => Vec::new(),
         };
         let all = || raters.iter().chain([&labels, &hard]);
-        let cut = neighborhood(all().map(|mask| mask.mapv(foreground)));
+        let cut = close_up(all().map(|mask| mask.mapv(foreground)));
         let cut = s![cut[0].0..cut[0].1, cut[1].0..cut[1].1];
 
         let gray = gray(&way.apply(self.image).data.view(), self.channels, view);
@@ -229,7 +229,7 @@ fn gray(image: &ArrayView4<'_, f32>, channels: &[String], view: View) -> Array2<
 
 /// Where the foreground of all masks lies, with as much again around it, at least 64 pixels along
 /// each axis; the whole slice where that is most of it, or where there is no foreground.
-fn neighborhood(masks: impl Iterator<Item = Array2<bool>>) -> [(usize, usize); 2] {
+fn close_up(masks: impl Iterator<Item = Array2<bool>>) -> [(usize, usize); 2] {
     const LEAST: usize = 64;
     let (mut low, mut high, mut size) = ([usize::MAX; 2], [0; 2], [0; 2]);
     for mask in masks {
@@ -356,7 +356,7 @@ mod tests {
             mask
         };
 
-        let cut = |masks: Vec<Array2<bool>>| neighborhood(masks.into_iter());
+        let cut = |masks: Vec<Array2<bool>>| close_up(masks.into_iter());
         assert_eq!(cut(vec![mask(512, 256)]), [(224, 288); 2]);
         assert_eq!(cut(vec![mask(512, 0)]), [(0, 64); 2]);
         assert_eq!(cut(vec![mask(512, 511)]), [(448, 512); 2]);

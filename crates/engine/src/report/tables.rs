@@ -4,7 +4,7 @@ use super::text::{UNDEFINED, count, escape, label, number, number_like, put, qua
 use super::{
     MEAN, aggregate, classes, covers, definition, mask_scores, primary, probability_scores, value,
 };
-use crate::evaluate::{Aggregate, CaseScores, Evaluation};
+use crate::evaluate::{CaseScores, Evaluation, Summary};
 
 /// A table with a caption; `head` is a row of `th`, `body` rows.
 fn table(class: &str, caption: &str, head: &str, body: &str) -> String {
@@ -34,17 +34,18 @@ fn heading(evaluations: &[Evaluation], score: &str, prefix: &str) -> String {
 /// A cell that sorts by its value.
 fn cell(value: Option<f64>) -> String {
     let sort = value.filter(|value| value.is_finite());
-    let sort = sort.map_or(String::new(), |value| format!(" data-value=\"{value}\""));
+    // Zero has no sign.
+    let sort = sort.map_or(String::new(), |value| format!(" data-value=\"{}\"", value + 0.0));
     format!("<td{sort}>{}</td>", number(value))
 }
 
 /// A score over all cases: mean ± sd, and beneath median and counts.
-fn summed_up(found: Option<&Aggregate>) -> String {
+fn summed_up(found: Option<&Summary>) -> String {
     let Some(aggregate) = found else {
         return format!("<td>{UNDEFINED}</td>");
     };
     let spread = aggregate
-        .sd
+        .standard_deviation
         .map_or(String::new(), |sd| format!(" ± {}", number_like(Some(sd), aggregate.mean)));
     let undefined = if aggregate.undefined > 0 {
         format!(", {UNDEFINED}&nbsp;{}", aggregate.undefined)
@@ -103,8 +104,8 @@ pub(super) fn probabilities(evaluations: &[Evaluation]) -> String {
     let calibrated = evaluations.iter().any(|evaluation| evaluation.calibration.is_some());
     let mut head = "<th scope=\"col\" class=\"text\">model</th>".to_owned();
     if calibrated {
-        for name in ["ECE", "Brier", "NLL", "voxels"] {
-            put!(head, "<th scope=\"col\">{name} <small>all voxels</small></th>");
+        for name in [&label("pooled_ece"), "Brier", "NLL", "voxels"] {
+            put!(head, "<th scope=\"col\">{name} <small>all cases together</small></th>");
         }
     }
     for score in &scores {
@@ -115,7 +116,7 @@ pub(super) fn probabilities(evaluations: &[Evaluation]) -> String {
         put!(body, "<tr>{}", name_cell(evaluation, index));
         if calibrated {
             let calibration = evaluation.calibration.as_ref();
-            body += &cell(calibration.map(|calibration| calibration.ece));
+            body += &cell(calibration.map(|calibration| calibration.pooled_ece));
             body += &cell(calibration.map(|calibration| calibration.brier));
             body += &cell(calibration.map(|calibration| calibration.nll));
             let voxels = calibration.map_or_else(
@@ -129,8 +130,7 @@ pub(super) fn probabilities(evaluations: &[Evaluation]) -> String {
         }
         body += "</tr>\n";
     }
-    let caption =
-        "Scores of probabilities: over all voxels, then mean ± standard deviation over cases";
+    let caption = "Scores of probabilities: voxels of all cases together, then mean ± standard deviation over cases";
     table("", caption, &head, &body)
 }
 

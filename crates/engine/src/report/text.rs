@@ -1,5 +1,7 @@
 //! Texts and numbers as the page shows them.
 
+use crate::evaluate;
+
 /// Appends formatted text to a string, which cannot go wrong.
 macro_rules! put {
     ($to:expr, $($text:tt)+) => {{
@@ -49,13 +51,8 @@ pub(super) fn number_like(value: Option<f64>, other: Option<f64>) -> String {
         size if size >= 0.095 || size == 0.0 => 3,
         _ => 4,
     };
-    let text = format!("{value:.decimals$}");
-    match text.strip_prefix('-') {
-        // What rounds to zero has no sign; else a true minus sign is as wide as a digit.
-        Some(zero) if !zero.contains(|digit: char| matches!(digit, '1'..='9')) => zero.to_owned(),
-        Some(size) => format!("−{size}"),
-        None => text,
-    }
+    // A true minus sign is as wide as a digit.
+    evaluate::decimals(Some(value), decimals).replace('-', "−")
 }
 
 /// A value with its unit.
@@ -142,8 +139,8 @@ mod tests {
     #[test]
     fn scores_have_their_usual_names() {
         assert_eq!(
-            ["dice", "iou", "nsd_1mm", "volume_error", "roc_auc_1", ""].map(label),
-            ["Dice", "IoU", "NSD 1mm", "Volume error", "ROC AUC 1", ""]
+            ["dice", "iou", "nsd_1mm", "volume_error", "roc_auc_1", "pooled_ece", ""].map(label),
+            ["Dice", "IoU", "NSD 1mm", "Volume error", "ROC AUC 1", "Pooled ECE", ""]
         );
     }
 

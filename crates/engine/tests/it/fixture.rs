@@ -2,7 +2,7 @@
 //! regions of which one contains the other.
 
 use data::{Case, Class, Dataset, Description};
-use engine::{Event, Observer, Outcome, Run, RunConfig, RunFolder};
+use engine::{Event, Observer, Outcome, Run, RunConfig, RunFolder, Validation};
 use ndarray::{Array3, Array4};
 use volume::{Grid, Image, Label, LabelMap};
 
@@ -17,6 +17,8 @@ pub(crate) struct Balls {
     pub(crate) unlabeled: Option<String>,
     /// Reading this case panics.
     pub(crate) cursed: Option<String>,
+    /// How many cases in a row are of one group.
+    pub(crate) together: usize,
 }
 
 impl Balls {
@@ -36,7 +38,13 @@ impl Balls {
             broken: None,
             unlabeled: None,
             cursed: None,
+            together: 1,
         }
+    }
+
+    /// Gives the foreground another name.
+    pub(crate) fn rename_class(&mut self, name: &str) {
+        name.clone_into(&mut self.description.classes[1].name);
     }
 
     /// Balls with a core of 0.6 of their radius, labelled 2; the rest of the ball is labelled 1.
@@ -59,6 +67,11 @@ impl Dataset for Balls {
 
     fn ids(&self) -> &[String] {
         &self.ids
+    }
+
+    fn group<'a>(&'a self, id: &'a str) -> &'a str {
+        let index = self.ids.iter().position(|it| it == id).expect("an id of this set");
+        &self.ids[index - index % self.together]
     }
 
     fn read(&self, id: &str) -> data::Result<Case> {
@@ -124,6 +137,18 @@ pub(crate) fn config(rank: usize, epochs: usize) -> RunConfig {
          mirror = false"
     );
     RunConfig::from_text(&text).expect("a valid run file")
+}
+
+/// Scores what came of training into `folder`.
+pub(crate) fn validated(
+    folder: &std::path::Path,
+    config: &RunConfig,
+    dataset: &dyn Dataset,
+    outcome: &Outcome,
+) -> engine::Result<Validation> {
+    let (folder, device) = (RunFolder::at(folder), candle::Device::Cpu);
+    let run = Run { config, dataset, folder: &folder, device: &device, resume: false };
+    engine::validate(&run, outcome, &mut [])
 }
 
 /// Trains into `folder`; `stop_after` epochs, where given.

@@ -8,4 +8,6 @@ mod prediction;
 mod refusals;
 mod regions;
 mod robustness;
+mod scores;
+mod supervision;
 mod training;

@@ -2,9 +2,11 @@
 
 use std::fs;
 
+use data::Fold;
+use engine::{RunFolder, Trained};
 use tempfile::tempdir;
 
-use crate::fixture::{Balls, config, train_into};
+use crate::fixture::{Balls, config, train_into, validated};
 
 #[test]
 fn a_folder_with_a_run_is_not_overwritten() -> anyhow::Result<()> {
@@ -45,6 +47,111 @@ fn a_run_is_not_resumed_with_other_settings_but_may_be_prolonged() -> anyhow::Re
     let longer = train_into(folder.path(), &config(3, 2), &balls, true, None)?;
     assert_eq!(longer.history.len(), 2);
     Ok(())
+}
+
+#[test]
+fn a_run_does_not_go_on_with_other_cases_than_it_began_with() -> anyhow::Result<()> {
+    let folder = tempdir()?;
+    let config = config(3, 1);
+    train_into(folder.path(), &config, &Balls::new(6, [8, 18, 20]), false, None)?;
+    let longer = crate::fixture::config(3, 2);
+    let refused = |balls: &Balls| {
+        train_into(folder.path(), &longer, balls, true, None).unwrap_err().to_string()
+    };
+
+    let split = folder.path().join("split.json");
+    let remedy =
+        "give the data folder that the run began with, or begin a new run in another folder";
+    for (count, case) in [(7, "case ball_6 is new"), (5, "case ball_5 is gone")] {
+        let expected =
+            format!("the data set Balls has other cases than {} says ({case}); ", split.display());
+        assert_eq!(refused(&Balls::new(count, [8, 18, 20])), expected + remedy);
+    }
+    let error = refused(&Balls::nested(6, [8, 18, 20]));
+    assert!(error.contains("loss.cross_entropy.activation"), "{error}");
+    let mut renamed = Balls::new(6, [8, 18, 20]);
+    renamed.rename_class("bubble");
+    let error = refused(&renamed);
+    assert!(error.contains("has other channels or classes than") && error.ends_with(remedy));
+    // Held-out cases that are slices of what was trained on.
+    let mut grouped = Balls::new(6, [8, 18, 20]);
+    grouped.together = 6;
+    assert!(refused(&grouped).contains("is held out, but"));
+    fs::remove_file(split)?;
+    let error = refused(&Balls::new(6, [8, 18, 20]));
+    assert!(error.contains("split.json is not usable: it is missing"), "{error}");
+    Ok(())
+}
+
+#[test]
+fn what_is_held_out_stays_held_out() -> anyhow::Result<()> {
+    let folder = tempdir()?;
+    let balls = Balls::new(6, [8, 18, 20]);
+    train_into(folder.path(), &config(3, 1), &balls, false, None)?;
+    // As a run of an older rule for splits would have left it.
+    let split = Fold {
+        train: ["ball_1", "ball_2", "ball_3", "ball_4"].map(str::to_owned).to_vec(),
+        val: ["ball_0", "ball_5"].map(str::to_owned).to_vec(),
+    };
+    engine::file::write_json(&folder.path().join("split.json"), &split)?;
+
+    let outcome = train_into(folder.path(), &config(3, 2), &balls, true, None)?;
+
+    assert_eq!(outcome.held_out, split.val);
+    Ok(())
+}
+
+#[test]
+fn a_run_is_not_resumed_for_fewer_epochs_than_are_done() -> anyhow::Result<()> {
+    let folder = tempdir()?;
+    let balls = Balls::new(6, [8, 18, 20]);
+    train_into(folder.path(), &config(3, 2), &balls, false, None)?;
+
+    let error = train_into(folder.path(), &config(3, 1), &balls, true, None).unwrap_err();
+
+    let reason = "2 epochs are done already, but train.epochs is 1; set it to at least that, or begin \
+                  a new run in another folder";
+    assert!(error.to_string().ends_with(reason), "{error}");
+    Ok(())
+}
+
+#[test]
+fn files_of_a_newer_program_are_refused_as_such() -> anyhow::Result<()> {
+    let folder = tempdir()?;
+    let (config, balls) = (config(3, 1), Balls::new(6, [8, 18, 20]));
+    let outcome = train_into(folder.path(), &config, &balls, false, None)?;
+    validated(folder.path(), &config, &balls, &outcome)?;
+    let newer = |name: &str, read: &dyn Fn() -> String| -> anyhow::Result<()> {
+        let path = folder.path().join(name);
+        let whole = fs::read(&path)?;
+        // Within metadata of tensors, quotes are escaped; the file stays as long as it was.
+        let changed = [("\"schema\": 1", "\"schema\": 9"), ("schema\\\":1", "schema\\\":9")];
+        let mut bytes = whole.clone();
+        for (from, to) in changed {
+            if let Some(at) = bytes.windows(from.len()).position(|it| it == from.as_bytes()) {
+                bytes[at..at + to.len()].copy_from_slice(to.as_bytes());
+            }
+        }
+        assert!(bytes != whole, "{name} has no schema");
+        fs::write(&path, bytes)?;
+        let reason = "is not usable: its schema is 9, but this program reads none above 1; use a \
+                      newer program";
+        assert_eq!(read(), format!("{} {reason}", path.display()));
+        Ok(fs::write(&path, whole)?)
+    };
+    let run = RunFolder::at(folder.path());
+    let load = || Trained::load(folder.path()).unwrap_err().to_string();
+
+    for name in ["config.json", "plan.json", "model.safetensors"] {
+        newer(name, &load)?;
+    }
+    newer("calibration.json", &|| run.read_calibration().unwrap_err().to_string())?;
+    newer("checkpoint.safetensors", &|| {
+        train_into(folder.path(), &config, &balls, true, None).unwrap_err().to_string()
+    })?;
+    newer("validation/summary.json", &|| {
+        engine::report::of_folders(&[folder.path().to_owned()]).unwrap_err().to_string()
+    })
 }
 
 #[test]

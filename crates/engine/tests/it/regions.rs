@@ -1,11 +1,11 @@
 //! Regions that overlap: a network says of each by itself whether a voxel is in it.
 
-use engine::evaluate::on_dataset;
-use engine::{Outcome, PredictConfig, Predictor, Run, RunConfig, RunFolder, validate};
+use engine::evaluate::{Temperatures, on_dataset};
+use engine::{Outcome, PredictConfig, Predictor, RunConfig};
 use losses::{Activation, LossConfig};
 use tempfile::tempdir;
 
-use crate::fixture::{Balls, config, train_into};
+use crate::fixture::{Balls, config, train_into, validated};
 
 fn loss(text: &str) -> LossConfig {
     toml::from_str(text).expect("a loss")
@@ -34,10 +34,7 @@ fn a_network_learns_a_region_and_another_inside_it() -> anyhow::Result<()> {
     assert_eq!((network.interface.classes, network.activation), (2, Activation::Sigmoid));
     assert_eq!(network.regions_class_order, [1, 2]);
     assert_eq!(outcome.history[11].validation_dice.len(), 2);
-    let (run, device) = (RunFolder::at(folder.path()), candle::Device::Cpu);
-    let task =
-        Run { config: &config, dataset: &balls, folder: &run, device: &device, resume: false };
-    let validation = validate(&task, &outcome, &mut [])?;
+    let validation = validated(folder.path(), &config, &balls, &outcome)?;
     for region in ["whole", "core"] {
         let dice = validation.raw.masks[region]["dice"].mean.unwrap_or_default();
         let patches = &outcome.history.last().map(|epoch| &epoch.validation_dice);
@@ -45,8 +42,8 @@ fn a_network_learns_a_region_and_another_inside_it() -> anyhow::Result<()> {
         // A temperature moves no probability across one half.
         assert_eq!(validation.raw.masks[region], validation.calibrated.masks[region]);
     }
-    assert_eq!(validation.raw.probabilities["ece"].defined, 2);
-    assert!(validation.raw.definitions["ece"].text.contains("mean over the regions"));
+    assert_eq!(validation.raw.probabilities["case_ece"].defined, 2);
+    assert!(validation.raw.definitions["case_ece"].text.contains("mean over the regions"));
     assert!(validation.fit.nll_before.is_finite() && validation.fit.voxels > 0);
     Ok(())
 }
@@ -78,7 +75,8 @@ fn regions_are_painted_in_their_order_and_agree_with_their_probabilities() -> an
     assert!(error.contains("may overlap"), "{error}");
 
     let other = Balls::new(6, [8, 18, 20]);
-    let error = on_dataset(&predictor, &other, &["ball_0".to_owned()], "run", &mut []).unwrap_err();
+    let (ids, own) = (["ball_0".to_owned()], Temperatures::uniform(1.0));
+    let error = on_dataset(&predictor, &other, &ids, &own, "run", &mut []).unwrap_err();
     assert_eq!(
         error.to_string(),
         "the network tells apart background, whole, core, but the data set Balls has background, \

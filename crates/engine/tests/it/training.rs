@@ -2,10 +2,10 @@
 
 use std::fs;
 
-use engine::{PredictConfig, Predictor, Run, RunFolder, Trained, validate};
+use engine::{PredictConfig, Predictor, Trained};
 use tempfile::tempdir;
 
-use crate::fixture::{Balls, config, train_into};
+use crate::fixture::{Balls, config, train_into, validated};
 
 #[test]
 fn a_3d_network_learns_balls_and_says_so() -> anyhow::Result<()> {
@@ -17,11 +17,7 @@ fn a_3d_network_learns_balls_and_says_so() -> anyhow::Result<()> {
     let first = outcome.history[0].train_loss;
     let last = outcome.history[7].train_loss;
     assert!(last < 0.7 * first, "loss went from {first} to {last}");
-    let run = RunFolder::at(folder.path());
-    let device = candle::Device::Cpu;
-    let task =
-        Run { config: &config, dataset: &balls, folder: &run, device: &device, resume: false };
-    let validation = validate(&task, &outcome, &mut [])?;
+    let validation = validated(folder.path(), &config, &balls, &outcome)?;
     let dice = validation.raw.masks["ball"]["dice"].mean.unwrap_or_default();
     assert!(dice > 0.9, "held-out Dice is {dice}");
     assert_eq!(validation.raw.cases.len(), 2);
@@ -47,18 +43,15 @@ fn a_2d_network_learns_slices_and_volumes_slice_by_slice() -> anyhow::Result<()>
     Ok(())
 }
 
+// How many threads there are is a setting of the process: the program's tests train with one and
+// with two.
 #[test]
-fn one_seed_gives_one_network_with_one_thread_or_two() -> anyhow::Result<()> {
+fn one_seed_gives_one_network() -> anyhow::Result<()> {
     let (one, two) = (tempdir()?, tempdir()?);
     let (config, balls) = (config(3, 2), Balls::new(6, [8, 18, 20]));
-    let with_threads = |threads: usize, folder: &std::path::Path| -> anyhow::Result<()> {
-        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build()?;
-        pool.install(|| train_into(folder, &config, &balls, false, None))?;
-        Ok(())
-    };
 
-    with_threads(1, one.path())?;
-    with_threads(2, two.path())?;
+    train_into(one.path(), &config, &balls, false, None)?;
+    train_into(two.path(), &config, &balls, false, None)?;
 
     for file in ["model.safetensors", "checkpoint.safetensors", "plan.json", "config.json"] {
         let (a, b) = (fs::read(one.path().join(file))?, fs::read(two.path().join(file))?);

@@ -4,7 +4,7 @@ use super::{Axis, STYLE, frame, tick_text};
 use crate::evaluate::{Calibration, ReliabilityBin};
 use crate::report::SERIES;
 use crate::report::svg::{Anchor, Svg};
-use crate::report::text::{count, number};
+use crate::report::text::{count, label, number};
 
 const WIDTH: f64 = 400.0;
 const LEFT: f64 = 52.0;
@@ -64,7 +64,8 @@ pub(in crate::report) fn describe(series: &[Series<'_>]) -> String {
     let parts: Vec<String> = series
         .iter()
         .map(|Series { name, calibration, .. }| {
-            format!("{name}: expected calibration error {}", number(Some(calibration.ece)))
+            let ece = number(Some(calibration.pooled_ece));
+            format!("{name}: pooled expected calibration error {ece}")
         })
         .collect();
     format!("Reliability diagram. {}", parts.join("; "))
@@ -80,7 +81,12 @@ pub(in crate::report) fn reliability(series: &[Series<'_>]) -> Svg {
         let y = 10.0 + LEGEND_ROW * index as f64;
         svg.line(&one.class("curve"), [LEFT, y], [LEFT + 22.0, y]);
         svg.mark(&one.class("mark"), one.color, [LEFT + 11.0, y], "");
-        let text = format!("{} · ECE {}", one.name, number(Some(one.calibration.ece)));
+        let text = format!(
+            "{} · {} {}",
+            one.name,
+            label("pooled_ece"),
+            number(Some(one.calibration.pooled_ece))
+        );
         svg.text("legend", [LEFT + 29.0, y + 4.0], Anchor::Start, &text);
     }
     let x = Axis { values: [0.0, 1.0], places: [LEFT, RIGHT] };
@@ -190,7 +196,7 @@ mod tests {
             count,
         });
         let bins = bins.collect();
-        Calibration { ece: 0.0312, brier: 0.1, nll: 0.2, voxels: "all".to_owned(), bins }
+        Calibration { pooled_ece: 0.0312, brier: 0.1, nll: 0.2, voxels: "all".to_owned(), bins }
     }
 
     #[test]
@@ -202,7 +208,7 @@ mod tests {
         // One mark in the legend and one for each bin that is not empty.
         assert_eq!(drawing.matches("<circle class=\"mark").count(), 1 + 2);
         assert_eq!(drawing.matches("class=\"bar").count(), 2);
-        assert!(drawing.contains("a&lt;b · ECE 0.0312"), "{drawing}");
+        assert!(drawing.contains("a&lt;b · Pooled ECE 0.0312"), "{drawing}");
         assert!(drawing.contains("70\u{2009}000 voxels"), "{drawing}");
     }
 

@@ -1,5 +1,6 @@
-//! nnU-Net's own sliding window, predictions and scores.
+//! nnU-Net's own sliding window, predictions, scores and model folders.
 
+mod folders;
 mod model_folder;
 mod predictor;
 

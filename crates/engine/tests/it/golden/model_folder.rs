@@ -8,7 +8,7 @@ use anyhow::{Context, ensure};
 use candle::Tensor;
 use candle::pickle::read_all_with_key;
 use data::Class;
-use engine::{NetworkConfig, Trained};
+use engine::{NetworkConfig, PredictConfig, Trained};
 use golden::number;
 use losses::Activation;
 use models::{Interface, ModelConfig, ResidualUnet, Unet, canonical_name};
@@ -50,6 +50,7 @@ pub(super) fn read(
         classes,
         regions_class_order,
         mirror_axes: mirrored,
+        predict: PredictConfig::default(),
         temperature: 1.0,
     };
     let checkpoint = folder.join(format!("fold_{fold}/checkpoint_final.pth"));

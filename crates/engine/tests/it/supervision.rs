@@ -1,0 +1,65 @@
+//! Supervision of one's own.
+
+use candle::Device;
+use engine::{
+    Batch, Observer, Progress, Run, RunFolder, Supervision, Term, checkpoint, train_with,
+};
+use losses::{CrossEntropy, Loss};
+use models::{HeadId, Logits};
+use tempfile::tempdir;
+
+use crate::fixture::{Balls, config};
+
+/// Holds the labels against a coarser head, and against the main one where that is asked for.
+#[derive(Debug)]
+struct Deep {
+    loss: CrossEntropy,
+    main: bool,
+}
+
+impl Supervision for Deep {
+    fn terms(&self, batch: &Batch, _: &Logits, _: Progress) -> engine::Result<Vec<Term<'_>>> {
+        let loss: &dyn Loss = &self.loss;
+        let halved: Vec<usize> = batch.images.dims()[2..].iter().map(|extent| extent / 2).collect();
+        let target = batch.target.at_resolution(&halved)?;
+        let mut terms = vec![Term { weight: 0.5, head: HeadId::Deep(1), loss, target }];
+        if self.main {
+            let target = batch.target.clone();
+            terms.push(Term { weight: 0.5, head: HeadId::Main, loss, target });
+        }
+        Ok(terms)
+    }
+}
+
+#[test]
+fn heads_that_a_network_has_in_training_alone_have_no_part_in_its_validation() -> anyhow::Result<()>
+{
+    let mut config = config(3, 2);
+    config.model = toml::from_str("[unet]\nfeatures_per_stage = [4, 4, 8]")?;
+    let (balls, device) = (Balls::new(6, [8, 18, 20]), Device::Cpu);
+    for main in [true, false] {
+        let folder = tempdir()?;
+        let folder = RunFolder::create(folder.path(), false)?;
+        let (config, dataset) = (&config, &balls);
+        let run = Run { config, dataset, folder: &folder, device: &device, resume: false };
+        let supervision = Deep { loss: CrossEntropy::default(), main };
+        let none: &mut [&mut dyn Observer] = &mut [];
+
+        let outcome = train_with(&run, &supervision, none)?;
+
+        for epoch in &outcome.history {
+            assert!(epoch.train_loss.is_finite());
+            assert_eq!(epoch.validation_loss.is_finite(), main, "{epoch:?}");
+        }
+        // What is undefined comes back as that.
+        let parameters = nn::Parameters::new(0, &device);
+        let network = &outcome.trained.config;
+        let architecture: &dyn models::Architecture = network.architecture.as_dyn();
+        architecture.build(network.interface, parameters.builder())?;
+        let mut optimizer = config.optimizer.build();
+        let path = folder.checkpoint();
+        let state = checkpoint::load(&path, &parameters, optimizer.as_mut(), config)?;
+        assert_eq!(state.history[1].validation_loss.is_nan(), !main);
+    }
+    Ok(())
+}
