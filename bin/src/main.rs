@@ -31,8 +31,9 @@ struct Cli {
     #[arg(display_order = 900)]
     format: Format,
 
-    /// Threads for everything; default: one for each core
-    #[arg(long, global = true, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
+    /// Threads for everything, at most 1024; default: one for each core
+    #[arg(long, global = true, value_name = "N")]
+    #[arg(value_parser = clap::value_parser!(u16).range(1..=i64::from(threads::MOST)))]
     #[arg(display_order = 901)]
     threads: Option<u16>,
 

@@ -5,6 +5,7 @@ use std::ops::ControlFlow;
 use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressStyle};
+use sconce::engine::evaluate::decimals;
 use sconce::engine::{self, Event, Observer};
 
 /// Shows how far a command has come.
@@ -137,15 +138,14 @@ impl Observer for Progress {
             }
             Event::Epoch(summary) => {
                 (self.loss, self.steps) = (0.0, 0);
-                let dice =
-                    summary.mean_dice().map_or("–".to_owned(), |dice| format!("{dice:.3}"));
+                let dice = decimals(summary.mean_dice(), 3);
                 self.say(&format!(
-                    "{} epoch {:>3}/{}  loss {:.4}  held-out loss {:.4}  Dice {dice}  {:.1} s",
+                    "{} epoch {:>3}/{}  loss {:.4}  held-out loss {}  Dice {dice}  {:.1} s",
                     self.label,
                     summary.epoch + 1,
                     summary.epochs,
                     summary.train_loss,
-                    summary.validation_loss,
+                    decimals(Some(summary.validation_loss), 4),
                     summary.seconds,
                 ));
                 if summary.epoch + 1 == summary.epochs {

@@ -15,6 +15,7 @@ use crate::progress::Progress;
 use crate::resolve::resolve;
 
 /// Predict images with a trained network
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of its own")]
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// A run folder, a model folder, or hub:owner/name[@revision]
@@ -32,12 +33,15 @@ pub(crate) struct Args {
     /// Replace predictions that are there already
     #[arg(long)]
     overwrite: bool,
+    /// Average over mirrored images; default: as the model was scored
+    #[arg(long, overrides_with = "no_mirror")]
+    mirror: bool,
     /// Do not average over mirrored images: up to eight times faster, a little less accurate
-    #[arg(long)]
+    #[arg(long, overrides_with = "mirror")]
     no_mirror: bool,
-    /// The distance between tiles, as a share of the patch
-    #[arg(long, default_value_t = 0.5, value_name = "SHARE")]
-    step_size: f64,
+    /// The distance between tiles, as a share of the patch; default: as the model was scored
+    #[arg(long, value_name = "SHARE")]
+    step_size: Option<f64>,
     /// auto, cpu, cuda, cuda:N or metal
     #[arg(long, default_value_t, value_name = "DEVICE")]
     device: DeviceChoice,
@@ -59,19 +63,16 @@ struct Failure {
 }
 
 pub(crate) fn run(args: &Args) -> anyhow::Result<Output> {
-    if !(args.step_size > 0.0 && args.step_size <= 1.0) {
-        return Err(Usage(format!(
-            "--step-size is {}; a share above 0, at most 1",
-            args.step_size
-        ))
-        .into());
+    if let Some(share) = args.step_size.filter(|share| !(*share > 0.0 && *share <= 1.0)) {
+        return Err(Usage(format!("--step-size is {share}; a share above 0, at most 1")).into());
     }
     let trained = zoo::load(&resolve(&args.model)?)?;
     let device = super::train::open(args.device)?;
+    let own = &trained.config.predict;
     let settings = PredictConfig {
-        step_size: args.step_size,
-        mirror: !args.no_mirror,
-        ..PredictConfig::default()
+        step_size: args.step_size.unwrap_or(own.step_size),
+        mirror: args.mirror || own.mirror && !args.no_mirror,
+        ..own.clone()
     };
     let cases = data::find_images(&args.input, trained.config.interface.channels)?;
     let predictor = Predictor::new(&trained, settings, &device)
@@ -139,7 +140,8 @@ fn predict(
 ) -> anyhow::Result<()> {
     let prediction = predictor.predict(&case.read()?)?;
     if wanted.contains(&files.labels) {
-        data::write_label_map(&files.labels, &prediction.labels()?)?;
+        let labels = predictor.config().to_files(prediction.labels()?);
+        data::write_label_map(&files.labels, &labels)?;
     }
     if let Some(path) = files.probabilities.as_ref().filter(|path| wanted.contains(path)) {
         // Probabilities of regions that overlap do not sum to 1: they are an image, not a label.

@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use anyhow::{Context as _, bail};
 use sconce::data::{Layout as _, Phantom, PhantomConfig};
-use sconce::engine::evaluate::Evaluation;
+use sconce::engine::evaluate::{Evaluation, decimals};
 use sconce::engine::observe::Log;
 use sconce::engine::{
     DeviceChoice, Observer, Run, RunConfig, RunFolder, file, report, train, validate,
@@ -43,8 +43,8 @@ struct Part {
 struct Trained {
     name: String,
     organ_dice: Option<f64>,
-    ece_before: Option<f64>,
-    ece_after: Option<f64>,
+    pooled_ece_before: Option<f64>,
+    pooled_ece_after: Option<f64>,
     seconds: f64,
     run: PathBuf,
     model: PathBuf,
@@ -128,13 +128,13 @@ fn one(part: &Part, root: &Path, device: &sconce::Device) -> anyhow::Result<Trai
     if !verified.ok() {
         bail!("the packed model does not compute what it computed before: {verified}");
     }
-    let ece = |evaluation: &Evaluation| evaluation.calibration.as_ref().map(|it| it.ece);
+    let ece = |evaluation: &Evaluation| evaluation.calibration.as_ref().map(|it| it.pooled_ece);
     let organ = validation.calibrated.masks.get(ORGAN).and_then(|scores| scores.get("dice"));
     Ok(Trained {
         name: name.to_owned(),
         organ_dice: organ.and_then(|aggregate| aggregate.mean),
-        ece_before: ece(&validation.raw),
-        ece_after: ece(&validation.calibrated),
+        pooled_ece_before: ece(&validation.raw),
+        pooled_ece_after: ece(&validation.calibrated),
         seconds: started.elapsed().as_secs_f64(),
         run,
         model,
@@ -144,8 +144,10 @@ fn one(part: &Part, root: &Path, device: &sconce::Device) -> anyhow::Result<Trai
 
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let number = |value: Option<f64>| value.map_or("–".to_owned(), |it| format!("{it:.3}"));
-        writeln!(f, "network      held-out organ Dice   ECE before → after calibration   time")?;
+        let number = |value: Option<f64>| decimals(value, 3);
+        let head =
+            "network      held-out organ Dice   pooled ECE before → after calibration   time";
+        writeln!(f, "{head}")?;
         for model in &self.models {
             let verdict = match model.organ_dice {
                 Some(dice) if dice >= TARGET_DICE => "",
@@ -153,10 +155,10 @@ impl fmt::Display for Report {
             };
             writeln!(
                 f,
-                "{:<12} {:<21} {:<32} {:.0} s{verdict}",
+                "{:<12} {:<21} {:<39} {:.0} s{verdict}",
                 model.name,
                 number(model.organ_dice),
-                format!("{} → {}", number(model.ece_before), number(model.ece_after)),
+                format!("{} → {}", number(model.pooled_ece_before), number(model.pooled_ece_after)),
                 model.seconds,
             )?;
         }

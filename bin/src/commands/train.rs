@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 use sconce::data::Layout as _;
-use sconce::engine::evaluate::{Calibration, Evaluation};
+use sconce::engine::evaluate::{Calibration, Evaluation, decimals};
 use sconce::engine::observe::Log;
 use sconce::engine::{DeviceChoice, Observer, Run, RunConfig, RunFolder, device, train, validate};
 use serde::Serialize;
@@ -121,7 +121,7 @@ pub(super) fn write_scores(f: &mut fmt::Formatter<'_>, evaluation: &Evaluation) 
         .keys()
         .filter(|name| evaluation.masks.values().any(|scores| scores.contains_key(*name)))
         .collect();
-    let number = |mean: Option<f64>| mean.map_or("–".to_owned(), |mean| format!("{mean:.4}"));
+    let number = |mean: Option<f64>| decimals(mean, 4);
     let cases = evaluation.cases.len();
     write!(f, "{:<16}", format!("{cases} case{}", if cases == 1 { "" } else { "s" }))?;
     for metric in &metrics {
@@ -152,8 +152,16 @@ pub(super) fn write_scores(f: &mut fmt::Formatter<'_>, evaluation: &Evaluation) 
         let each = each.map(|(name, aggregate)| format!("{name} {}", number(aggregate.mean)));
         writeln!(f, "{:<16} {}", "probabilities", each.collect::<Vec<_>>().join("  "))?;
     }
-    if let Some(Calibration { ece, brier, nll, .. }) = &evaluation.calibration {
-        writeln!(f, "{:<16} brier {brier:.4}  ece {ece:.4}  nll {nll:.4}", "pooled voxels")?;
+    if let Some(Calibration { pooled_ece, brier, nll, .. }) = &evaluation.calibration {
+        let [brier, ece, nll] = [brier, pooled_ece, nll].map(|value| number(Some(*value)));
+        writeln!(f, "{:<16} brier {brier}  pooled_ece {ece}  nll {nll}", "pooled voxels")?;
+    }
+    if let Some(scaling) = evaluation.scaling {
+        let mut each: Vec<String> =
+            evaluation.cases.iter().map(|case| number(case.temperature)).collect();
+        each.sort();
+        each.dedup();
+        writeln!(f, "{:<16} {}: {}", "temperature", each.join(", "), scaling.in_words())?;
     }
     Ok(())
 }

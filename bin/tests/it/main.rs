@@ -2,6 +2,7 @@
 
 mod damage;
 mod hub;
+mod labels;
 mod predicting;
 mod program;
 mod readme;

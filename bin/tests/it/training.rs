@@ -66,6 +66,38 @@ fn a_killed_run_goes_on_as_if_nothing_had_happened() -> anyhow::Result<()> {
 }
 
 #[test]
+fn scores_follow_the_weights_of_a_run_that_is_prolonged() -> anyhow::Result<()> {
+    let workplace = trained()?;
+    let folder = workplace.path();
+    let line = "train run.toml --data data --output run --device cpu --resume --set train.epochs=4";
+    // A case that appears or goes would move the others across the split.
+    fs::rename(folder.join("data/case06"), folder.join("case06"))?;
+    let refused = sconce(folder, line.split(' '))?;
+    assert_eq!(refused.code, Some(1), "{refused:?}");
+    assert!(refused.error().contains("has other cases than run/split.json says (case case06 is"));
+    fs::rename(folder.join("case06"), folder.join("data/case06"))?;
+    let before = contents(&folder.join("run"))?;
+
+    good(folder, line)?;
+    good(folder, "zoo pack run --output model")?;
+
+    // What a kill between weights and scores would leave, had the scores been kept.
+    for (path, bytes) in &before {
+        if path.ends_with("summary.json") {
+            fs::write(path, bytes)?;
+        }
+    }
+    let pack = sconce(folder, "zoo pack run --output other".split(' '))?;
+    assert_eq!(pack.code, Some(1), "{pack:?}");
+    assert!(
+        pack.error().contains("summary.json is not usable: it is of other weights"),
+        "{pack:?}"
+    );
+    assert!(pack.error().contains("with --resume") && !folder.join("other").exists(), "{pack:?}");
+    Ok(())
+}
+
+#[test]
 fn an_occupied_folder_is_refused_and_left_as_it_was() -> anyhow::Result<()> {
     let workplace = trained()?;
     let folder = workplace.path();

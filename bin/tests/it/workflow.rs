@@ -29,6 +29,13 @@ fn every_step_from_data_to_model_speaks_json() -> anyhow::Result<()> {
     let again = json(folder, "evaluate -m run --data data --device cpu")?;
     assert_eq!(again["cases"].as_array().map(|cases| cases.len() as u64), Some(held_out));
     assert_eq!(&again["masks"]["organ"]["dice"]["mean"], dice);
+    let summary = fs::read(folder.join("run/validation/summary.json"))?;
+    assert_eq!(again, serde_json::from_slice::<serde_json::Value>(&summary)?);
+    assert_eq!(again["scaling"], "cross_fitted");
+    // One name, one number.
+    assert!(again["probabilities"]["case_ece"].is_object(), "{again}");
+    assert!(again["calibration"]["pooled_ece"].is_number(), "{again}");
+    assert!(!again.to_string().contains("\"ece\""), "{again}");
     let all = json(folder, "evaluate -m run --data data --all --device cpu -o all.json")?;
     assert_eq!(all["cases"].as_array().map(Vec::len), Some(6));
     assert_eq!(
