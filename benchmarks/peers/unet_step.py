@@ -2,23 +2,19 @@
 """A U-Net's training step and inference: PyTorch beside sconce, asked in turn.
 
     python3 -m venv venv && venv/bin/pip install torch numpy
-    cargo build --release -p sconce-benchmarks --bin peer
+    cargo build --release --workspace --bins
     venv/bin/python benchmarks/peers/unet_step.py [--runs 7] [--json FILE]
 
 Both sides build the same network (two 3x3(x3) convolutions with instance norm and leaky ReLU a stage, strided
 encoder, transposed-convolution decoder), run in processes of their own with two threads, and are timed
-alternately. The table gives the median seconds of each, and the ratio peer / ours: above 1, we are faster.
+alternately. The peer runs as it comes, and with a tuned memory allocator. The table gives the median seconds of each,
+and the ratio peer / ours: above 1, we are faster.
 """
 import argparse
-import json
-import os
-import platform
-import statistics
-import subprocess
-import sys
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[2]
+import asking
+
 CASES = {
     "step3d_f32": dict(task="train", features=[32, 64, 128, 256], shape=[2, 1, 64, 64, 64], classes=3),
     "step2d_f32": dict(task="train", features=[32, 64, 128, 256, 512], shape=[4, 1, 256, 256], classes=2),
@@ -92,53 +88,31 @@ for line in sys.stdin:
 """
 
 
-def start(command):
-    # Some machines pin OpenBLAS to an old kernel for the sake of old builds; a fair peer runs without.
-    env = {k: v for k, v in os.environ.items() if not k.startswith("OPENBLAS_")}
-    env.update(OMP_NUM_THREADS="2", RAYON_NUM_THREADS="2", CANDLE_NUM_THREADS="2")
-    return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=env)
-
-
-def ask(process, case):
-    process.stdin.write(json.dumps(case) + "\n")
-    process.stdin.flush()
-    line = process.stdout.readline()
-    if not line:
-        sys.exit("one side ended early; its message is above")
-    return json.loads(line)
-
-
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--runs", type=int, default=7, help="timed runs of each side, after one that is not counted")
     parser.add_argument("--case", action="append", choices=sorted(CASES), help="these cases alone")
     parser.add_argument("--json", type=Path, help="also write the table here")
     args = parser.parse_args()
-    binary = ROOT / "target/release/peer"
-    if not binary.exists():
-        sys.exit("build our side first: cargo build --release -p sconce-benchmarks --bin peer")
     rows, summary = [], {}
-    print(f"{'case':<14} {'PyTorch s':>10} {'sconce s':>10} {'ratio':>7} {'PyTorch MiB':>12} {'sconce MiB':>11}")
+    print(f"{'case':<12} {'PyTorch s':>9} {'tuned s':>8} {'sconce s':>8} {'ratio':>6} {'tuned':>6} "
+          f"{'PyTorch MiB':>11} {'sconce MiB':>10}")
     for name in args.case or CASES:
-        ours, peer = start([str(binary)]), start([sys.executable, "-c", PEER])
-        ask(ours, CASES[name]), ask(peer, CASES[name])
-        mine, theirs = [], []
-        for _ in range(args.runs):
-            theirs.append(ask(peer, CASES[name]))
-            mine.append(ask(ours, CASES[name]))
-        for process in (ours, peer):
-            process.stdin.close()
-            process.wait()
-        median = lambda answers: statistics.median(answer["seconds"] for answer in answers)
-        row = dict(case=name, peer=median(theirs), ours=median(mine), ratio=median(theirs) / median(mine),
-                   peer_mib=theirs[-1]["peak_mib"], ours_mib=mine[-1]["peak_mib"], version=theirs[-1]["version"])
+        sides = [asking.ours(), asking.peer(PEER), asking.peer(PEER, **asking.TUNED)]
+        asking.interleave(sides, [CASES[name]] * 3, args.runs)
+        for side in sides:
+            side.end()
+        mine, default, tuned = (side.seconds() for side in sides)
+        row = dict(case=name, peer=default, peer_tuned=tuned, ours=mine, ratio=default / mine, ratio_tuned=tuned / mine,
+                   peer_mib=sides[1].peak(), ours_mib=sides[0].peak(), version=sides[1].answers[-1]["version"])
         rows.append(row)
         summary[f"{name}_vs_default"] = row["ratio"]
-        print(f"{name:<14} {row['peer']:>10.3f} {row['ours']:>10.3f} {row['ratio']:>7.2f} "
-              f"{row['peer_mib']:>12.0f} {row['ours_mib']:>11.0f}", flush=True)
+        summary[f"{name}_vs_tuned"] = row["ratio_tuned"]
+        summary[f"{name.removesuffix('_f32')}_memory_saving"] = row["peer_mib"] / row["ours_mib"]
+        print(f"{name:<12} {default:>9.3f} {tuned:>8.3f} {mine:>8.3f} {row['ratio']:>6.2f} {row['ratio_tuned']:>6.2f} "
+              f"{row['peer_mib']:>11.0f} {row['ours_mib']:>10.0f}", flush=True)
     if args.json:
-        machine = dict(processor=platform.processor() or platform.machine(), cores=os.cpu_count())
-        args.json.write_text(json.dumps(dict(rows=rows, summary=summary, machine=machine), indent=1) + "\n")
+        asking.record(args.json, "benchmarks/peers/unet_step.py", rows, summary)
 
 
 if __name__ == "__main__":

@@ -5,20 +5,11 @@
 """
 import argparse
 import json
-import os
-import subprocess
+import sys
 from pathlib import Path
 
-
-def processor():
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-    except OSError:
-        return "unknown"
-    flags = next((line for line in lines if line.startswith("flags")), "")
-    model = next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), "unknown")
-    level = "AVX-512" if " avx512f" in flags else "AVX2" if " avx2" in flags else "x86-64"
-    return f"{model}, {level}, {os.cpu_count()} cores"
+sys.path.append(str(Path(__file__).resolve().parents[1] / "peers"))
+from asking import commit, machine
 
 
 def main():
@@ -32,10 +23,9 @@ def main():
     raw, summary, fit = read("validation/raw.json"), read("validation/summary.json"), read("calibration.json")
     epochs = [json.loads(line) for line in (args.run / "log.jsonl").read_text().splitlines()]
     epochs = [line for line in epochs if line["event"] == "epoch"]
-    commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True).stdout.strip()
     mean = lambda table: {name: value["mean"] for name, value in table.items()}
     record = dict(
-        command=args.command, commit=commit, machine=processor(), minutes=args.minutes, note=args.note,
+        command=args.command, commit=commit(), machine=machine(), minutes=args.minutes, note=args.note,
         dataset=summary["dataset"], held_out_cases=len(summary["cases"]), epochs=len(epochs),
         masks={name: mean(scores) for name, scores in summary["masks"].items()},
         probabilities_before=mean(raw["probabilities"]), probabilities_after=mean(summary["probabilities"]),

@@ -1,4 +1,8 @@
-//! What benchmarks share: networks and steps of fixed sizes, seeded.
+//! What benchmarks share: layers, networks and steps of fixed sizes, seeded.
+
+mod layer;
+
+pub use crate::layer::{Layer, LayerRequest};
 
 use candle::{DType, Device, Tensor};
 use sconce::engine::{Batch, LabelSupervision, Progress, step};
@@ -25,7 +29,7 @@ fn unet(features: &[usize]) -> anyhow::Result<ModelConfig> {
 }
 
 /// Values that differ from voxel to voxel and are the same in each run.
-fn pattern(shape: &[usize], device: &Device) -> candle::Result<Tensor> {
+pub(crate) fn pattern(shape: &[usize], device: &Device) -> candle::Result<Tensor> {
     let count = shape.iter().product();
     let values: Vec<f32> =
         (0..count).map(|at: usize| ((at * 7919) % 1009) as f32 / 504.5 - 1.0).collect();

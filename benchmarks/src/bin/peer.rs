@@ -3,25 +3,29 @@
 
 #![expect(clippy::print_stdout, reason = "standard output is how the script hears of it")]
 
-use std::collections::BTreeMap;
 use std::io::{BufRead as _, Write as _};
 use std::time::Instant;
 
 use candle::Device;
-use sconce_benchmarks::{Subject, peak_memory};
+use sconce_benchmarks::{Layer, LayerRequest, Subject, peak_memory};
 use serde::{Deserialize, Serialize};
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-#[derive(Deserialize)]
-struct Request {
-    /// `train` or `infer`.
-    task: String,
-    features: Vec<usize>,
-    /// `(N, C_in, *S)`.
-    shape: Vec<usize>,
-    classes: usize,
+/// A line of standard input.
+#[derive(Clone, PartialEq, Eq, Deserialize)]
+#[serde(untagged)]
+enum Request {
+    /// A training step (`train`) or a prediction (`infer`) of a U-Net.
+    Network {
+        task: String,
+        features: Vec<usize>,
+        /// `(N, C_in, *S)`.
+        shape: Vec<usize>,
+        classes: usize,
+    },
+    Layer(LayerRequest),
 }
 
 #[derive(Serialize)]
@@ -31,26 +35,49 @@ struct Answer {
     peak_mib: Option<f64>,
 }
 
-fn main() -> anyhow::Result<()> {
-    let mut subjects: BTreeMap<String, Subject> = BTreeMap::new();
-    for line in std::io::stdin().lock().lines() {
-        let line = line?;
-        let request: Request = serde_json::from_str(&line)?;
-        let key = format!("{:?} {:?} {}", request.features, request.shape, request.classes);
-        if !subjects.contains_key(&key) {
-            // One at a time: what an earlier case holds would count against this one's memory.
-            subjects.clear();
-            let subject =
-                Subject::new(&request.features, &request.shape, request.classes, &Device::Cpu)?;
-            subjects.insert(key.clone(), subject);
+/// What a request is about, built before the clock starts.
+enum Held {
+    Network(Box<Subject>, String),
+    Layer(Box<Layer>),
+}
+
+impl Held {
+    fn new(request: Request) -> anyhow::Result<Self> {
+        Ok(match request {
+            Request::Network { task, features, shape, classes } => {
+                let subject = Subject::new(&features, &shape, classes, &Device::Cpu)?;
+                Self::Network(Box::new(subject), task)
+            }
+            Request::Layer(request) => Self::Layer(Box::new(Layer::new(request)?)),
+        })
+    }
+
+    fn run(&mut self) -> anyhow::Result<f64> {
+        match self {
+            Self::Network(subject, task) => match task.as_str() {
+                "train" => subject.train_step(),
+                "infer" => subject.infer(),
+                other => anyhow::bail!("{other} is not a task"),
+            },
+            Self::Layer(layer) => layer.run().map(|()| 0.0),
         }
-        let Some(subject) = subjects.get_mut(&key) else { anyhow::bail!("no subject {key}") };
-        let started = Instant::now();
-        let value = match request.task.as_str() {
-            "train" => subject.train_step()?,
-            "infer" => subject.infer()?,
-            other => anyhow::bail!("{other} is not a task"),
+    }
+}
+
+fn main() -> anyhow::Result<()> {
+    // One at a time: what an earlier case holds would count against this one's memory.
+    let mut held: Option<(Request, Held)> = None;
+    for line in std::io::stdin().lock().lines() {
+        let request: Request = serde_json::from_str(&line?)?;
+        if held.as_ref().is_none_or(|(of, _)| *of != request) {
+            held = None;
+        }
+        let (_, subject) = match &mut held {
+            Some(held) => held,
+            None => held.insert((request.clone(), Held::new(request)?)),
         };
+        let started = Instant::now();
+        let value = subject.run()?;
         let seconds = started.elapsed().as_secs_f64();
         let answer = Answer { seconds, value, peak_mib: peak_memory() };
         println!("{}", serde_json::to_string(&answer)?);
