@@ -11,6 +11,9 @@
 //! | [`engine`] | train, predict, evaluate, report |
 //! | [`zoo`] | model folders |
 //! | [`volume`] | images and label maps on a grid |
+//! | [`guide`] | how to begin, and what to know of threads and of candle |
+
+pub mod guide;
 
 #[doc(inline)]
 pub use data;

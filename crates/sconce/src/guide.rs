@@ -1,0 +1,16 @@
+//! What the crates' own pages do not say, because it concerns several of them.
+//!
+//! | page | |
+//! |---|---|
+//! | [`getting_started`] | from a run file to a prediction |
+//! | [`threads`] | one number of threads for every pool |
+//! | [`candle`] | what candle gets wrong, and what to use instead |
+
+#[doc = include_str!("../guide/getting-started.md")]
+pub mod getting_started {}
+
+#[doc = include_str!("../guide/threads.md")]
+pub mod threads {}
+
+#[doc = include_str!("../guide/candle.md")]
+pub mod candle {}
