@@ -53,7 +53,8 @@ def ours():
     binary = ROOT / "target/release/peer"
     if not binary.exists():
         sys.exit("build our side first: cargo build --release --workspace --bins")
-    return Side([str(binary)])
+    # The program `sconce` tells its allocator so itself.
+    return Side([str(binary)], MIMALLOC_PURGE_DELAY="-1")
 
 
 def peer(script, **environment):

@@ -29,7 +29,7 @@ def main():
         dataset=summary["dataset"], held_out_cases=len(summary["cases"]), epochs=len(epochs),
         masks={name: mean(scores) for name, scores in summary["masks"].items()},
         probabilities_before=mean(raw["probabilities"]), probabilities_after=mean(summary["probabilities"]),
-        ece_before=raw["calibration"]["ece"], ece_after=summary["calibration"]["ece"],
+        pooled_ece_before=raw["calibration"]["pooled_ece"], pooled_ece_after=summary["calibration"]["pooled_ece"],
         ece_voxels=summary["calibration"]["voxels"], temperature=fit["temperature"],
     )
     print(json.dumps(record, indent=1))

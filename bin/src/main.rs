@@ -1,5 +1,6 @@
 //! Medical image segmentation from image files to a calibrated model.
 
+mod allocator;
 mod backend;
 mod commands;
 mod output;
@@ -16,11 +17,6 @@ use clap::error::ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand;
 use crate::commands::Command;
 use crate::output::Format;
 use crate::progress::note;
-
-// Training allocates and frees a hundred large tensors a step; the system's allocator gives their
-// pages back each time.
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 /// Medical image segmentation: train, predict, evaluate, publish
 #[derive(Debug, Parser)]
@@ -43,6 +39,7 @@ struct Cli {
 
 /// 0: done. 1: the command failed. 2: the command line itself is wrong.
 fn main() -> ExitCode {
+    allocator::keep_pages();
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         // Help and version are no errors.

@@ -4,13 +4,14 @@ use std::fmt;
 
 use candle::{Result, Tensor};
 use candle_nn::{Init, VarBuilder};
-use nn::{Act, BatchNorm, Conv, ConvConfig, InstanceNorm, PoolConfig};
+use nn::{Act, BatchNorm, Conv, ConvConfig, InstanceNorm, Pending, PoolConfig};
 
 use crate::topology::{Norm, Style};
 
-/// A part of a network, from `(N, *S, C)` to `(N, *S', C')`.
+/// A part of a network, from `(N, *S, C)`, perhaps in several tensors side by side, to
+/// `(N, *S', C')`.
 pub(crate) trait Layer: fmt::Debug + Send + Sync {
-    fn forward_t(&self, x: &Tensor, train: bool) -> Result<Tensor>;
+    fn forward_t(&self, inputs: &[&Pending], train: bool) -> Result<Pending>;
 }
 
 /// Layers one after the other.
@@ -26,8 +27,8 @@ pub(crate) struct Encoder {
 }
 
 /// What `layers` make of `x`.
-pub(crate) fn chain(layers: &[Box<dyn Layer>], x: Tensor, train: bool) -> Result<Tensor> {
-    layers.iter().try_fold(x, |x, layer| layer.forward_t(&x, train))
+pub(crate) fn chain(layers: &[Box<dyn Layer>], x: Pending, train: bool) -> Result<Pending> {
+    layers.iter().try_fold(x, |x, layer| layer.forward_t(&[&x], train))
 }
 
 /// What a convolution maps, and with which window.
@@ -55,10 +56,10 @@ impl Normalization {
         })
     }
 
-    fn forward_t(&self, x: &Tensor, act: Act, train: bool) -> Result<Tensor> {
+    fn defer_t(&self, x: Tensor, act: Act, train: bool) -> Result<Pending> {
         match self {
-            Self::Instance(norm) => norm.forward(x, act),
-            Self::Batch(norm) => norm.forward_t(x, act, train),
+            Self::Instance(norm) => norm.defer(x, act),
+            Self::Batch(norm) => norm.defer_t(x, act, train),
         }
     }
 }
@@ -91,12 +92,12 @@ impl ConvNorm {
 }
 
 impl Layer for ConvNorm {
-    fn forward_t(&self, x: &Tensor, train: bool) -> Result<Tensor> {
-        let x = self.conv.forward(x)?;
+    fn forward_t(&self, inputs: &[&Pending], train: bool) -> Result<Pending> {
+        let x = self.conv.forward_of(inputs)?;
         if self.act_first {
-            return self.norm.forward_t(&self.act.forward(&x)?, Act::Identity, train);
+            return self.norm.defer_t(self.act.forward(&x)?, Act::Identity, train);
         }
-        self.norm.forward_t(&x, self.act, train)
+        self.norm.defer_t(x, self.act, train)
     }
 }
 
@@ -157,15 +158,19 @@ impl ResidualBlock {
 }
 
 impl Layer for ResidualBlock {
-    fn forward_t(&self, x: &Tensor, train: bool) -> Result<Tensor> {
+    fn forward_t(&self, inputs: &[&Pending], train: bool) -> Result<Pending> {
+        let parts = inputs.iter().map(|input| input.resolve()).collect::<Result<Vec<_>>>()?;
+        let x = nn::concat(&parts.iter().collect::<Vec<_>>())?;
         let mut skip = x.clone();
         if let Some(pool) = &self.pool {
             skip = nn::avg_pool(&skip, pool)?;
         }
+        let mut skip = Pending::from(skip);
         if let Some(project) = &self.project {
-            skip = project.forward_t(&skip, train)?;
+            skip = project.forward_t(&[&skip], train)?;
         }
-        let inner = self.conv2.forward_t(&self.conv1.forward_t(x, train)?, train)?;
-        self.act.forward(&(inner + skip)?)
+        let inner = self.conv1.forward_t(&[&x.into()], train)?;
+        let inner = self.conv2.forward_t(&[&inner], train)?;
+        Ok(self.act.forward(&(inner.resolve()? + skip.resolve()?)?)?.into())
     }
 }

@@ -8,7 +8,7 @@ use crate::backend::is_native;
 use crate::extents::per_channel;
 use crate::geometry::Geometry;
 use crate::init::he_normal;
-use crate::{native, reference};
+use crate::{Pending, conv_of, native, reference};
 
 /// How a convolution moves over its input, each list one entry per spatial axis, slowest first.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -119,6 +119,15 @@ impl Conv {
     /// As [`conv`].
     pub fn forward(&self, x: &Tensor) -> Result<Tensor> {
         conv(x, &self.weight, self.bias.as_ref(), &self.config)
+    }
+
+    /// The convolution of `inputs` side by side, see [`conv_of`].
+    ///
+    /// # Errors
+    ///
+    /// As [`conv_of`].
+    pub fn forward_of(&self, inputs: &[&Pending]) -> Result<Tensor> {
+        conv_of(inputs, &self.weight, self.bias.as_ref(), &self.config)
     }
 
     /// The weight, `(Cout, Cin / groups, *K)`.

@@ -8,7 +8,7 @@ use crate::backend::is_native;
 use crate::extents::per_channel;
 use crate::geometry::Geometry;
 use crate::init::he_normal;
-use crate::{native, reference};
+use crate::{Pending, conv_transpose_of, native, reference};
 
 /// How a transposed convolution moves, each list one entry per spatial axis, slowest first.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -114,6 +114,15 @@ impl ConvTranspose {
     /// As [`conv_transpose`].
     pub fn forward(&self, x: &Tensor) -> Result<Tensor> {
         conv_transpose(x, &self.weight, self.bias.as_ref(), &self.config)
+    }
+
+    /// The transposed convolution of `inputs` side by side, see [`conv_transpose_of`].
+    ///
+    /// # Errors
+    ///
+    /// As [`conv_transpose_of`].
+    pub fn forward_of(&self, inputs: &[&Pending]) -> Result<Tensor> {
+        conv_transpose_of(inputs, &self.weight, self.bias.as_ref(), &self.config)
     }
 
     /// The weight, `(Cin, Cout / groups, *K)`.

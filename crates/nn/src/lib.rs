@@ -29,6 +29,7 @@
 //! | [`max_pool`], [`avg_pool`] | | [`PoolConfig`] |
 //! | [`adaptive_avg_pool`] | | to given extents, such as 1 |
 //! | [`resize`](fn@resize), [`resize_by`] | | [`Interpolation`] |
+//! | [`conv_of`], [`conv_transpose_of`] | [`Pending`] | convolutions that normalize what they read |
 //! | [`concat`](fn@concat) | | channels side by side |
 //! | [`pad`](fn@pad) | | [`PadMode`] |
 //! | [`pixel_shuffle`](fn@pixel_shuffle) | | channels to voxels |
@@ -73,6 +74,7 @@ mod norm;
 mod optim;
 mod pad;
 mod parameters;
+mod pending;
 mod pixel_shuffle;
 mod pool;
 mod reference;
@@ -102,6 +104,7 @@ pub use crate::optim::{
 };
 pub use crate::pad::{PadMode, pad};
 pub use crate::parameters::Parameters;
+pub use crate::pending::{Pending, conv_of, conv_transpose_of};
 pub use crate::pixel_shuffle::pixel_shuffle;
 pub use crate::pool::{PoolConfig, adaptive_avg_pool, avg_pool, max_pool};
 pub use crate::resize::{Interpolation, resize, resize_by};

@@ -1,6 +1,6 @@
 use candle::{Result, Tensor};
 use candle_nn::VarBuilder;
-use nn::{Conv, ConvConfig, ConvTranspose, ConvTransposeConfig};
+use nn::{Conv, ConvConfig, ConvTranspose, ConvTransposeConfig, Pending};
 
 use crate::block::{Encoder, Layers, Window, chain, convs};
 use crate::topology::{Stage, Style};
@@ -109,7 +109,8 @@ impl Model for Network {
 
     fn forward_t(&self, input: &Input, train: bool) -> Result<Logits> {
         self.check(&input.images)?;
-        let mut x = chain(&self.encoder.stem, nn::to_channels_last(&input.images)?, train)?;
+        let images = Pending::from(nn::to_channels_last(&input.images)?);
+        let mut x = chain(&self.encoder.stem, images, train)?;
 
         let mut skips = Vec::new();
         for stage in &self.encoder.stages {
@@ -122,10 +123,11 @@ impl Model for Network {
         let mut heads = Vec::new();
         for (level, up) in (0..self.decoder.len()).rev().zip(&self.decoder) {
             let skip = skips.pop().expect("one skip for each step up");
-            x = nn::concat(&[&up.upsample.forward(&x)?, &skip])?;
-            x = chain(&up.convs, x, train)?;
+            let coarse = Pending::from(up.upsample.forward_of(&[&x])?);
+            let (first, others) = up.convs.split_first().expect("at least one convolution");
+            x = chain(others, first.forward_t(&[&coarse, &skip], train)?, train)?;
             if level == 0 || (train && self.deep_supervision) {
-                heads.push(nn::to_channels_first(&up.head.forward(&x)?)?);
+                heads.push(nn::to_channels_first(&up.head.forward_of(&[&x])?)?);
             }
         }
         let main = heads.pop().expect("a head on the finest resolution");

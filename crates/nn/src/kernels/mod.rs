@@ -20,6 +20,7 @@ pub(crate) mod pack;
 pub(crate) mod plan;
 pub(crate) mod pool;
 mod product;
+pub(crate) mod reading;
 mod scratch;
 mod tile;
 mod vectors;

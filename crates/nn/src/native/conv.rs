@@ -38,14 +38,20 @@ fn apply(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>, op: Convolution) ->
 }
 
 /// A convolution, or its transpose.
-struct Convolution {
-    geometry: Geometry,
-    transposed: bool,
+pub(crate) struct Convolution {
+    pub(crate) geometry: Geometry,
+    pub(crate) transposed: bool,
 }
 
 impl Convolution {
     /// The convolution or, `reverse`, its adjoint, of `x`.
-    fn convolve(&self, reverse: bool, x: &[f32], weight: &[f32], bias: Option<&[f32]>) -> Vec<f32> {
+    pub(super) fn convolve(
+        &self,
+        reverse: bool,
+        x: &[f32],
+        weight: &[f32],
+        bias: Option<&[f32]>,
+    ) -> Vec<f32> {
         let adjoint = self.transposed != reverse;
         let tiling = if adjoint {
             winograd::Tiling::adjoint(&self.geometry)
@@ -60,7 +66,23 @@ impl Convolution {
         convolve(&plan, x, &pack(&plan, weight), bias)
     }
 
-    fn forward(&self, x: &[f32], weight: &[f32], bias: Option<&[f32]>) -> (CpuStorage, Shape) {
+    /// Channels of the result.
+    pub(super) fn outputs(&self) -> usize {
+        if self.transposed { self.geometry.fine_channels } else { self.geometry.coarse_channels }
+    }
+
+    /// The gradient of the weight, from what was read and the gradient of the result.
+    pub(super) fn of_weight(&self, x: &[f32], dy: &[f32]) -> Vec<f32> {
+        let (fine, coarse) = if self.transposed { (dy, x) } else { (x, dy) };
+        of_weight(&self.geometry, fine, coarse)
+    }
+
+    pub(super) fn forward(
+        &self,
+        x: &[f32],
+        weight: &[f32],
+        bias: Option<&[f32]>,
+    ) -> (CpuStorage, Shape) {
         let y = self.convolve(false, x, weight, bias);
         let shape =
             if self.transposed { self.geometry.fine_shape() } else { self.geometry.coarse_shape() };
@@ -80,9 +102,7 @@ impl Convolution {
             return Ok(None);
         }
         let (x, dy) = (Values::of(x)?, Values::of(dy)?);
-        let (fine, coarse) =
-            if self.transposed { (dy.get(), x.get()) } else { (x.get(), dy.get()) };
-        tensor_like(of_weight(&self.geometry, fine, coarse), weight).map(Some)
+        tensor_like(self.of_weight(x.get(), dy.get()), weight).map(Some)
     }
 }
 

@@ -6,6 +6,7 @@
 mod concat;
 mod conv;
 mod norm;
+mod reading;
 mod unary;
 
 use std::ops::Range;
@@ -13,8 +14,11 @@ use std::ops::Range;
 use candle::{CpuStorage, Layout, Result, Storage, StorageRef, Tensor};
 
 pub(crate) use self::concat::concat;
-pub(crate) use self::conv::{conv, conv_input_gradient, conv_transpose, conv_weight_gradient};
-pub(crate) use self::norm::{normalize, standardize};
+pub(crate) use self::conv::{
+    Convolution, conv, conv_input_gradient, conv_transpose, conv_weight_gradient,
+};
+pub(crate) use self::norm::{Normalization, apply, normalize, standardize};
+pub(crate) use self::reading::conv_of;
 pub(crate) use self::unary::{activate, map_axis, max_pool};
 
 /// The values of a contiguous f32 tensor on the CPU, while no one changes them.

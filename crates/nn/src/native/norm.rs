@@ -1,3 +1,5 @@
+use std::sync::Arc;
+
 use candle::{CpuStorage, CustomOp1, CustomOp3, Layout, Result, Shape, Tensor};
 
 use super::{Values, slice, tensor_like};
@@ -19,15 +21,8 @@ pub(crate) fn normalize(
     act: Act,
 ) -> Result<(Tensor, Tensor, Tensor)> {
     let x = x.contiguous()?;
-    let extent = extent(&x)?;
-    let moments = moments(Values::of(&x)?.get(), extent, cells);
-    let standard = Standard::new(&moments, extent, cells, eps);
-    let y = apply(&x, affine, Normalization { extent, standard, cells: Some(cells), act })?;
-    let vector = |of: fn(&Moments) -> f64| {
-        let values: Vec<f32> = moments.iter().map(|moments| narrow(of(moments))).collect();
-        Tensor::from_vec(values, moments.len(), x.device())
-    };
-    Ok((y, vector(|moments| moments.mean)?, vector(Moments::variance)?))
+    let (op, mean, variance) = Normalization::new(&x, cells, eps, act)?;
+    Ok((apply(&x, affine, op)?, mean, variance))
 }
 
 /// `x` normalized by statistics that are given.
@@ -39,11 +34,7 @@ pub(crate) fn standardize(
     act: Act,
 ) -> Result<Tensor> {
     let x = x.contiguous()?;
-    let extent = extent(&x)?;
-    let (mean, variance) = (statistics.mean.contiguous()?, statistics.variance.contiguous()?);
-    let (mean, variance) = (Values::of(&mean)?, Values::of(&variance)?);
-    let standard = Standard::fixed(mean.get(), variance.get(), extent.batch, eps);
-    apply(&x, affine, Normalization { extent, standard, cells: None, act })
+    apply(&x, affine, Normalization::fixed(&x, statistics, eps, act)?)
 }
 
 fn extent(x: &Tensor) -> Result<Extent> {
@@ -52,7 +43,8 @@ fn extent(x: &Tensor) -> Result<Extent> {
     Ok(Extent { batch, voxels, channels })
 }
 
-fn apply(x: &Tensor, affine: Affine<'_>, op: Normalization) -> Result<Tensor> {
+/// The normalization `op` of `x`.
+pub(crate) fn apply(x: &Tensor, affine: Affine<'_>, op: Normalization) -> Result<Tensor> {
     let channels = op.extent.channels;
     let constant = |parameter: Option<&Tensor>, value: f32| match parameter {
         Some(parameter) => parameter.contiguous(),
@@ -65,15 +57,50 @@ fn apply(x: &Tensor, affine: Affine<'_>, op: Normalization) -> Result<Tensor> {
 }
 
 /// A normalization whose statistics are known already, and the activation after it.
-struct Normalization {
-    extent: Extent,
-    standard: Standard,
+#[derive(Clone, Debug)]
+pub(crate) struct Normalization {
+    pub(super) extent: Extent,
+    pub(super) standard: Arc<Standard>,
     /// What the statistics were taken over, if they are functions of the input.
-    cells: Option<Cells>,
-    act: Act,
+    pub(super) cells: Option<Cells>,
+    pub(super) act: Act,
+}
+
+/// For each channel, the sum over samples of sums `(N, C)`.
+pub(super) fn over_samples(sums: &[f64], channels: usize) -> Vec<f32> {
+    let total = |channel: usize| sums.iter().skip(channel).step_by(channels).sum();
+    (0..channels).map(|channel| narrow(total(channel))).collect()
 }
 
 impl Normalization {
+    /// By the statistics of `x`, which is contiguous, and the means and mean square deviations of
+    /// its cells.
+    pub(crate) fn new(
+        x: &Tensor,
+        cells: Cells,
+        eps: f64,
+        act: Act,
+    ) -> Result<(Self, Tensor, Tensor)> {
+        let extent = extent(x)?;
+        let moments = moments(Values::of(x)?.get(), extent, cells);
+        let standard = Arc::new(Standard::new(&moments, extent, cells, eps));
+        let vector = |of: fn(&Moments) -> f64| {
+            let values: Vec<f32> = moments.iter().map(|moments| narrow(of(moments))).collect();
+            Tensor::from_vec(values, moments.len(), x.device())
+        };
+        let (mean, variance) = (vector(|moments| moments.mean)?, vector(Moments::variance)?);
+        Ok((Self { extent, standard, cells: Some(cells), act }, mean, variance))
+    }
+
+    /// Of values like `x`, by statistics that are given.
+    pub(crate) fn fixed(x: &Tensor, statistics: &Statistics, eps: f64, act: Act) -> Result<Self> {
+        let extent = extent(x)?;
+        let (mean, variance) = (statistics.mean.contiguous()?, statistics.variance.contiguous()?);
+        let (mean, variance) = (Values::of(&mean)?, Values::of(&variance)?);
+        let standard = Standard::fixed(mean.get(), variance.get(), extent.batch, eps);
+        Ok(Self { extent, standard: Arc::new(standard), cells: None, act })
+    }
+
     /// Gradients with respect to input, weight and bias, where asked for.
     fn gradients(
         &self,
@@ -90,14 +117,10 @@ impl Normalization {
 
         let needs_sums = wanted[1] || wanted[2] || (wanted[0] && self.cells.is_some());
         let sums = needs_sums.then(|| gradient_sums(pair, extent, standard, scaling, act));
-        let over_samples = |which: usize| {
-            let sums = &sums.as_ref()?[which];
-            let channels = extent.channels;
-            let total = |channel: usize| sums.iter().skip(channel).step_by(channels).sum();
-            Some((0..channels).map(|channel| narrow(total(channel))).collect())
-        };
-        let of_weight = wanted[1].then(|| over_samples(1)).flatten();
-        let of_bias = wanted[2].then(|| over_samples(0)).flatten();
+        let total =
+            |which: usize| sums.as_ref().map(|sums| over_samples(&sums[which], extent.channels));
+        let of_weight = wanted[1].then(|| total(1)).flatten();
+        let of_bias = wanted[2].then(|| total(0)).flatten();
         let of_input = wanted[0].then(|| {
             let means = self
                 .cells

@@ -2,7 +2,7 @@ use candle::{Result, Tensor, Var};
 use candle_nn::{Init, VarBuilder};
 
 use super::{Statistics, batch_norm, batch_norm_train, group_norm, instance_norm};
-use crate::Act;
+use crate::{Act, Pending};
 
 /// An instance normalization with its parameters: `weight` and `bias`, where it is affine.
 #[derive(Clone, Debug)]
@@ -23,6 +23,13 @@ impl InstanceNorm {
         Ok(Self { affine, eps })
     }
 
+    fn affine(&self) -> (Option<&Tensor>, Option<&Tensor>) {
+        match &self.affine {
+            Some((weight, bias)) => (Some(weight), Some(bias)),
+            None => (None, None),
+        }
+    }
+
     /// The normalization of `x`, `(N, *S, C)`, and the activation after it; see
     /// [`instance_norm`](fn@instance_norm).
     ///
@@ -30,11 +37,18 @@ impl InstanceNorm {
     ///
     /// Where `x` is not `(N, *S, C)` with the channels of this layer.
     pub fn forward(&self, x: &Tensor, act: Act) -> Result<Tensor> {
-        let (weight, bias) = match &self.affine {
-            Some((weight, bias)) => (Some(weight), Some(bias)),
-            None => (None, None),
-        };
+        let (weight, bias) = self.affine();
         instance_norm(x, weight, bias, self.eps, act)
+    }
+
+    /// The same, left to whoever reads `x`; see [`Pending`].
+    ///
+    /// # Errors
+    ///
+    /// As [`InstanceNorm::forward`].
+    pub fn defer(&self, x: Tensor, act: Act) -> Result<Pending> {
+        let (weight, bias) = self.affine();
+        Pending::instance_norm(x, weight, bias, self.eps, act)
     }
 }
 
@@ -67,6 +81,15 @@ impl GroupNorm {
     /// Where `x` is not `(N, *S, C)` with the channels of this layer.
     pub fn forward(&self, x: &Tensor, act: Act) -> Result<Tensor> {
         group_norm(x, self.groups, Some(&self.weight), Some(&self.bias), self.eps, act)
+    }
+
+    /// The same, left to whoever reads `x`; see [`Pending`].
+    ///
+    /// # Errors
+    ///
+    /// As [`GroupNorm::forward`].
+    pub fn defer(&self, x: Tensor, act: Act) -> Result<Pending> {
+        Pending::group_norm(x, self.groups, Some(&self.weight), Some(&self.bias), self.eps, act)
     }
 }
 
@@ -124,11 +147,33 @@ impl BatchNorm {
             return batch_norm(x, &self.running(), weight, bias, self.eps, act);
         }
         let (y, batch) = batch_norm_train(x, weight, bias, self.eps, act)?;
+        self.follow(&batch)?;
+        Ok(y)
+    }
+
+    /// The same, left to whoever reads `x`, but for the running statistics, which move at once; see
+    /// [`Pending`].
+    ///
+    /// # Errors
+    ///
+    /// As [`BatchNorm::forward_t`].
+    pub fn defer_t(&self, x: Tensor, act: Act, train: bool) -> Result<Pending> {
+        let (weight, bias) = (Some(&self.weight), Some(&self.bias));
+        if !train {
+            return Pending::batch_norm(x, &self.running(), weight, bias, self.eps, act);
+        }
+        let (y, batch) = Pending::batch_norm_train(x, weight, bias, self.eps, act)?;
+        self.follow(&batch)?;
+        Ok(y)
+    }
+
+    /// Moves the running statistics towards those of a batch.
+    fn follow(&self, batch: &Statistics) -> Result<()> {
         for (running, fresh) in [(&self.mean, &batch.mean), (&self.variance, &batch.variance)] {
             let kept = (running.as_detached_tensor() * (1.0 - self.momentum))?;
             running.set(&(kept + (fresh * self.momentum)?)?)?;
         }
-        Ok(y)
+        Ok(())
     }
 
     /// The running statistics as they are now.

@@ -30,7 +30,7 @@ pub(crate) struct Affine<'a> {
 }
 
 impl<'a> Affine<'a> {
-    fn check(
+    pub(crate) fn check(
         op: &'static str,
         weight: Option<&'a Tensor>,
         bias: Option<&'a Tensor>,
@@ -49,6 +49,36 @@ pub struct Statistics {
     pub mean: Tensor,
     /// The variances.
     pub variance: Tensor,
+}
+
+impl Statistics {
+    pub(crate) fn check(&self, op: &'static str, channels: usize) -> Result<()> {
+        per_channel(op, "mean", Some(&self.mean), channels)?;
+        per_channel(op, "variance", Some(&self.variance), channels)
+    }
+
+    /// Of a batch like `x`, `(N, *S, C)`, from its means and mean square deviations: detached, with
+    /// the unbiased estimate of the variance.
+    ///
+    /// # Errors
+    ///
+    /// Where a channel has but one value.
+    pub(crate) fn of_batch(x: &Tensor, mean: &Tensor, variance: &Tensor) -> Result<Self> {
+        let count = several(&Extents::of("batch_norm", x)?)?;
+        let variance = (variance.flatten_all()? * (count / (count - 1.0)))?.detach();
+        Ok(Self { mean: mean.flatten_all()?.detach(), variance })
+    }
+}
+
+/// The values of a channel, over all samples, of which there must be more than one.
+fn several(extents: &Extents) -> Result<f64> {
+    let count = (extents.batch * extents.voxels()) as f64;
+    if count < 2.0 {
+        let rule = "a channel needs more than one value for a variance";
+        let (op, value) = ("batch_norm", extents.shape());
+        return Err(Error::Setting { op, setting: "the input's shape", value, rule }.into());
+    }
+    Ok(count)
 }
 
 /// Normalizes each channel of each sample of `x`, `(N, *S, C)`, over its voxels, then applies the
@@ -126,8 +156,7 @@ pub fn batch_norm(
     let op = "batch_norm";
     let channels = Extents::of(op, x)?.channels;
     let affine = Affine::check(op, weight, bias, channels)?;
-    per_channel(op, "mean", Some(&running.mean), channels)?;
-    per_channel(op, "variance", Some(&running.variance), channels)?;
+    running.check(op, channels)?;
     if is_native(op, x)? {
         native::standardize(x, running, affine, eps, act)
     } else {
@@ -154,19 +183,14 @@ pub fn batch_norm_train(
     let op = "batch_norm";
     let extents = Extents::of(op, x)?;
     let affine = Affine::check(op, weight, bias, extents.channels)?;
-    let count = (extents.batch * extents.voxels()) as f64;
-    if count < 2.0 {
-        let rule = "a channel needs more than one value for a variance";
-        let value = extents.shape();
-        return Err(Error::Setting { op, setting: "the input's shape", value, rule }.into());
-    }
+    several(&extents)?;
     let (y, mean, variance) = if is_native(op, x)? {
         native::normalize(x, affine, Cells::Batch, eps, act)?
     } else {
         reference::normalize(x, affine, Cells::Batch, eps, act)?
     };
-    let variance = (variance.flatten_all()? * (count / (count - 1.0)))?.detach();
-    Ok((y, Statistics { mean: mean.flatten_all()?.detach(), variance }))
+    let statistics = Statistics::of_batch(x, &mean, &variance)?;
+    Ok((y, statistics))
 }
 
 fn normalize(

@@ -9,6 +9,7 @@ mod golden_ops;
 /// Native kernels agree with the reference, on one thread and on many, and leave nothing behind.
 mod native;
 /// Gradients are derivatives, and transposes are adjoint.
+mod pending;
 mod properties;
 /// Random convolutions.
 mod random;

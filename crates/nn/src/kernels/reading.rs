@@ -1,0 +1,82 @@
+//! What a convolution reads: the channels of one or more tensors side by side, each normalized on the
+//! way where it is to be.
+
+use std::borrow::Cow;
+
+use super::act::{Curve as _, with_curve};
+use super::fresh::in_pieces;
+use super::norm::{Extent, Rows, Scaling, Standard, normalize};
+use crate::Act;
+use crate::isa::isa;
+
+/// A tensor `(N, *S, C)`, and what is done to it as it is read.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Part<'a> {
+    pub(crate) values: &'a [f32],
+    pub(crate) channels: usize,
+    pub(crate) norm: Option<Norm<'a>>,
+}
+
+/// A normalization whose statistics are known, and the activation after it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Norm<'a> {
+    pub(crate) standard: &'a Standard,
+    pub(crate) scaling: Scaling<'a>,
+    pub(crate) act: Act,
+}
+
+/// The parts side by side, of `batch` samples of `voxels` voxels.
+pub(crate) fn read<'a>(parts: &[Part<'a>], batch: usize, voxels: usize) -> Cow<'a, [f32]> {
+    if let [part] = parts {
+        let Some(Norm { standard, scaling, act }) = part.norm else {
+            return Cow::Borrowed(part.values);
+        };
+        let extent = Extent { batch, voxels, channels: part.channels };
+        return Cow::Owned(normalize(part.values, extent, standard, scaling, act));
+    }
+    let channels = parts.iter().map(|part| part.channels).sum();
+    let extent = Extent { batch, voxels, channels };
+    let rows: Vec<Vec<Rows>> = parts.iter().map(|part| rows_of(part, batch)).collect();
+    let all = in_pieces(batch * voxels * channels, extent.task(), |task, joined| {
+        let from = task * extent.task();
+        for (n, range) in extent.parts(task, joined.len()) {
+            let voxels = range.start / channels..range.end / channels;
+            let joined = &mut joined[range.start - from..range.end - from];
+            let mut first = 0;
+            for (part, rows) in parts.iter().zip(&rows) {
+                let values = &part.values[voxels.start * part.channels..];
+                beside(part, rows.get(n), values, joined, (first, channels));
+                first += part.channels;
+            }
+        }
+    });
+    Cow::Owned(all)
+}
+
+fn rows_of(part: &Part<'_>, batch: usize) -> Vec<Rows> {
+    let Some(norm) = part.norm else { return Vec::new() };
+    (0..batch).map(|n| Rows::new(norm.standard, norm.scaling, part.channels, n, 1)).collect()
+}
+
+/// Writes the channels of `part` into those of `joined` from `first` on, of `all` channels.
+fn beside(
+    part: &Part<'_>,
+    rows: Option<&Rows>,
+    values: &[f32],
+    joined: &mut [f32],
+    (first, all): (usize, usize),
+) {
+    let to = joined.chunks_exact_mut(all).map(|voxel| &mut voxel[first..first + part.channels]);
+    let voxels = to.zip(values.chunks_exact(part.channels));
+    let (Some(rows), Some(norm)) = (rows, part.norm) else {
+        return voxels.for_each(|(to, from)| to.copy_from_slice(from));
+    };
+    with_curve!(norm.act, curve => isa().run(|| {
+        for (to, from) in voxels {
+            let affine = rows.mean.iter().zip(&rows.scale).zip(&rows.bias);
+            for ((to, &x), ((&mean, &scale), &bias)) in to.iter_mut().zip(from).zip(affine) {
+                *to = curve.value((x - mean) * scale + bias);
+            }
+        }
+    }))
+}

@@ -1,0 +1,278 @@
+//! Values with a normalization that is yet to come.
+
+use candle::{D, Result, Tensor};
+
+use crate::backend::is_native;
+use crate::extents::{Extents, per_channel};
+use crate::geometry::Geometry;
+use crate::norm::{Affine, Cells, Statistics};
+use crate::{Act, ConvConfig, ConvTransposeConfig, Error, concat, native, reference};
+
+/// Values `(N, *S, C)`, and perhaps a normalization with its activation, which whoever reads them
+/// applies.
+///
+/// A network of convolutions, norms and activations holds on to each tensor that a gradient needs: the
+/// result of every convolution, and the same once more, normalized. Here the norm belongs to the
+/// convolutions that come after it: they normalize what they read, and do so again on the way back,
+/// so that one tensor is kept where there were two, and two nodes of the graph become one. Several
+/// tensors are read as if their channels stood side by side, which spares the concatenation at a skip
+/// connection.
+///
+/// Where nothing native reads them, values are normalized at once: the result is the same.
+///
+/// # Examples
+///
+/// ```
+/// use candle::{DType, Device, Tensor};
+/// use sconce_nn::{Act, ConvConfig, Pending, conv_of};
+///
+/// let x = Tensor::ones((1, 4, 5, 6, 2), DType::F32, &Device::Cpu)?; // (N, D, H, W, C)
+/// let skip = Tensor::ones((1, 4, 5, 6, 3), DType::F32, &Device::Cpu)?;
+/// let x = Pending::instance_norm(x, None, None, 1e-5, Act::Relu)?;
+/// let weight = Tensor::ones((7, 5, 3, 3, 3), DType::F32, &Device::Cpu)?;
+/// let config = ConvConfig::same(&[3, 3, 3], &[1, 1, 1]);
+/// let y = conv_of(&[&x, &skip.into()], &weight, None, &config)?;
+/// assert_eq!(y.dims(), [1, 4, 5, 6, 7]);
+/// # Ok::<(), candle::Error>(())
+/// ```
+#[derive(Clone, Debug)]
+pub struct Pending {
+    values: Tensor,
+    norm: Option<Deferred>,
+}
+
+/// A normalization that is yet to come.
+#[derive(Clone, Debug)]
+pub(crate) struct Deferred {
+    pub(crate) op: native::Normalization,
+    pub(crate) weight: Option<Tensor>,
+    pub(crate) bias: Option<Tensor>,
+}
+
+impl From<Tensor> for Pending {
+    fn from(values: Tensor) -> Self {
+        Self { values, norm: None }
+    }
+}
+
+impl Pending {
+    /// `x`, `(N, *S, C)`, with an [`instance_norm`](crate::instance_norm) to come.
+    ///
+    /// # Errors
+    ///
+    /// As [`instance_norm`](crate::instance_norm).
+    pub fn instance_norm(
+        x: Tensor,
+        weight: Option<&Tensor>,
+        bias: Option<&Tensor>,
+        eps: f64,
+        act: Act,
+    ) -> Result<Self> {
+        Self::normalized("instance_norm", x, weight, bias, Cells::Instance, eps, act)
+    }
+
+    /// `x`, `(N, *S, C)`, with a [`group_norm`](crate::group_norm) to come.
+    ///
+    /// # Errors
+    ///
+    /// As [`group_norm`](crate::group_norm).
+    pub fn group_norm(
+        x: Tensor,
+        groups: usize,
+        weight: Option<&Tensor>,
+        bias: Option<&Tensor>,
+        eps: f64,
+        act: Act,
+    ) -> Result<Self> {
+        let op = "group_norm";
+        let channels = Extents::of(op, &x)?.channels;
+        if groups == 0 || !channels.is_multiple_of(groups) {
+            let rule = "it divides the channels of the input";
+            return Err(Error::Setting { op, setting: "groups", value: vec![groups], rule }.into());
+        }
+        Self::normalized(op, x, weight, bias, Cells::Group(groups), eps, act)
+    }
+
+    /// `x`, `(N, *S, C)`, with a [`batch_norm`](crate::batch_norm) to come.
+    ///
+    /// # Errors
+    ///
+    /// As [`batch_norm`](crate::batch_norm).
+    pub fn batch_norm(
+        x: Tensor,
+        running: &Statistics,
+        weight: Option<&Tensor>,
+        bias: Option<&Tensor>,
+        eps: f64,
+        act: Act,
+    ) -> Result<Self> {
+        let op = "batch_norm";
+        if !is_native(op, &x)? {
+            return Ok(crate::batch_norm(&x, running, weight, bias, eps, act)?.into());
+        }
+        let affine = Affine::check(op, weight, bias, Extents::of(op, &x)?.channels)?;
+        running.check(op, Extents::of(op, &x)?.channels)?;
+        Self::deferred(x, affine, |x| native::Normalization::fixed(x, running, eps, act))
+    }
+
+    /// `x`, `(N, *S, C)`, with a [`batch_norm_train`](crate::batch_norm_train) to come, whose
+    /// statistics are known already.
+    ///
+    /// # Errors
+    ///
+    /// As [`batch_norm_train`](crate::batch_norm_train).
+    pub fn batch_norm_train(
+        x: Tensor,
+        weight: Option<&Tensor>,
+        bias: Option<&Tensor>,
+        eps: f64,
+        act: Act,
+    ) -> Result<(Self, Statistics)> {
+        let op = "batch_norm";
+        if !is_native(op, &x)? {
+            let (y, statistics) = crate::batch_norm_train(&x, weight, bias, eps, act)?;
+            return Ok((y.into(), statistics));
+        }
+        let affine = Affine::check(op, weight, bias, Extents::of(op, &x)?.channels)?;
+        let x = x.contiguous()?;
+        let (norm, mean, variance) = native::Normalization::new(&x, Cells::Batch, eps, act)?;
+        let statistics = Statistics::of_batch(&x, &mean, &variance)?;
+        Ok((Self::deferred(x, affine, |_| Ok(norm))?, statistics))
+    }
+
+    fn normalized(
+        op: &'static str,
+        x: Tensor,
+        weight: Option<&Tensor>,
+        bias: Option<&Tensor>,
+        cells: Cells,
+        eps: f64,
+        act: Act,
+    ) -> Result<Self> {
+        let affine = Affine::check(op, weight, bias, Extents::of(op, &x)?.channels)?;
+        if !is_native(op, &x)? {
+            return Ok(reference::normalize(&x, affine, cells, eps, act)?.0.into());
+        }
+        Self::deferred(x, affine, |x| Ok(native::Normalization::new(x, cells, eps, act)?.0))
+    }
+
+    fn deferred(
+        x: Tensor,
+        affine: Affine<'_>,
+        op: impl FnOnce(&Tensor) -> Result<native::Normalization>,
+    ) -> Result<Self> {
+        let values = x.contiguous()?;
+        let op = op(&values)?;
+        let (weight, bias) = (affine.weight.cloned(), affine.bias.cloned());
+        Ok(Self { values, norm: Some(Deferred { op, weight, bias }) })
+    }
+
+    /// The values, normalized where they are to be.
+    ///
+    /// # Errors
+    ///
+    /// Where a tensor operation fails.
+    pub fn resolve(&self) -> Result<Tensor> {
+        match &self.norm {
+            Some(Deferred { op, weight, bias }) => {
+                let affine = Affine { weight: weight.as_ref(), bias: bias.as_ref() };
+                native::apply(&self.values, affine, op.clone())
+            }
+            None => Ok(self.values.clone()),
+        }
+    }
+
+    /// The shape of the values, `(N, *S, C)`.
+    pub fn dims(&self) -> &[usize] {
+        self.values.dims()
+    }
+
+    pub(crate) fn values(&self) -> &Tensor {
+        &self.values
+    }
+
+    pub(crate) fn norm(&self) -> Option<&Deferred> {
+        self.norm.as_ref()
+    }
+
+    pub(crate) fn channels(&self) -> usize {
+        self.dims().last().copied().unwrap_or_default()
+    }
+}
+
+/// The [`conv`](crate::conv()) of all channels of `inputs` side by side, each normalized as it is
+/// read, where it is to be.
+///
+/// # Errors
+///
+/// As [`concat`](crate::concat()) and [`conv`](crate::conv()).
+pub fn conv_of(
+    inputs: &[&Pending],
+    weight: &Tensor,
+    bias: Option<&Tensor>,
+    config: &ConvConfig,
+) -> Result<Tensor> {
+    if !reads_natively("conv", inputs)? {
+        return crate::conv(&joined(inputs)?, weight, bias, config);
+    }
+    let geometry = Geometry::of_conv(&side_by_side(inputs)?, weight, config)?;
+    per_channel("conv", "bias", bias, geometry.coarse_channels)?;
+    native::conv_of(inputs, weight, bias, native::Convolution { geometry, transposed: false })
+}
+
+/// The [`conv_transpose`](crate::conv_transpose()) of all channels of `inputs` side by side, each
+/// normalized as it is read, where it is to be.
+///
+/// # Errors
+///
+/// As [`concat`](crate::concat()) and [`conv_transpose`](crate::conv_transpose()).
+pub fn conv_transpose_of(
+    inputs: &[&Pending],
+    weight: &Tensor,
+    bias: Option<&Tensor>,
+    config: &ConvTransposeConfig,
+) -> Result<Tensor> {
+    if !reads_natively("conv_transpose", inputs)? {
+        return crate::conv_transpose(&joined(inputs)?, weight, bias, config);
+    }
+    let geometry = Geometry::of_transpose(&side_by_side(inputs)?, weight, config)?;
+    per_channel("conv_transpose", "bias", bias, geometry.fine_channels)?;
+    native::conv_of(inputs, weight, bias, native::Convolution { geometry, transposed: true })
+}
+
+/// Whether a native convolution gains by reading `inputs` itself: a single tensor as it is goes
+/// the plain way.
+fn reads_natively(op: &'static str, inputs: &[&Pending]) -> Result<bool> {
+    match inputs {
+        [input] => Ok(input.norm.is_some() && is_native(op, &input.values)?),
+        [first, second] => {
+            let alike = first.values.dtype() == second.values.dtype();
+            Ok(alike && is_native(op, &first.values)?)
+        }
+        _ => Ok(false),
+    }
+}
+
+/// All channels, normalized where they are to be.
+fn joined(inputs: &[&Pending]) -> Result<Tensor> {
+    let tensors = inputs.iter().map(|input| input.resolve()).collect::<Result<Vec<_>>>()?;
+    match tensors.as_slice() {
+        [tensor] => Ok(tensor.clone()),
+        tensors => concat(&tensors.iter().collect::<Vec<_>>()),
+    }
+}
+
+/// A tensor of the shape that `inputs` have side by side, which takes no memory.
+fn side_by_side(inputs: &[&Pending]) -> Result<Tensor> {
+    let Some((first, rest)) = inputs.split_first() else { candle::bail!("concat of no tensors") };
+    let leading = |input: &Pending| input.dims().split_last().map(|(_, all)| all.to_vec());
+    if let Some(other) = rest.iter().find(|input| leading(input) != leading(first)) {
+        candle::bail!("concat of tensors of shapes {:?} and {:?}", first.dims(), other.dims());
+    }
+    let mut shape = first.dims().to_vec();
+    if let Some(channels) = shape.last_mut() {
+        *channels = inputs.iter().map(|input| input.channels()).sum();
+    }
+    let value = first.values.flatten_all()?.narrow(D::Minus1, 0, 1)?;
+    value.detach().broadcast_as(shape)
+}

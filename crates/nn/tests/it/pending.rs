@@ -1,0 +1,175 @@
+use anyhow::{Context as _, ensure};
+use candle::{DType, Device, Result, Tensor, Var};
+use sconce_nn::{
+    Act, Backend, ConvConfig, ConvTransposeConfig, Pending, batch_norm_train, concat, conv, conv_of,
+    conv_transpose, conv_transpose_of, group_norm, instance_norm, with_backend,
+};
+
+use crate::device::values;
+use crate::random::noise;
+
+const EPS: f64 = 1e-5;
+
+/// The result of `layer` and the gradients of all its inputs; those with an entry in `frozen` have
+/// none.
+fn run(
+    layer: impl Fn(&[Tensor]) -> Result<Tensor>,
+    shapes: &[&[usize]],
+    frozen: &[usize],
+) -> anyhow::Result<Vec<Tensor>> {
+    let inputs: Vec<Var> = (1..)
+        .zip(shapes)
+        .map(|(salt, shape)| Var::from_tensor(&noise(salt, shape, DType::F32, &Device::Cpu)?))
+        .collect::<Result<_>>()?;
+    let tensors: Vec<Tensor> = inputs
+        .iter()
+        .enumerate()
+        .map(|(at, x)| if frozen.contains(&at) { x.detach() } else { x.as_tensor().clone() })
+        .collect();
+    let y = layer(&tensors)?;
+    let cotangent = noise(99, y.dims(), DType::F32, &Device::Cpu)?;
+    let gradients = (&y * cotangent)?.sum_all()?.backward()?;
+    let mut all = vec![y.detach()];
+    for (at, input) in inputs.iter().enumerate() {
+        let found = gradients.get(input);
+        ensure!(found.is_none() == frozen.contains(&at), "input {at}");
+        all.extend(found.map(|gradient| gradient.detach()));
+    }
+    Ok(all)
+}
+
+/// Checks that a layer that reads values with a norm to come does what the norm and the layer do one
+/// after the other, whatever is frozen.
+fn compare(
+    one: impl Fn(&[Tensor]) -> Result<Tensor>,
+    after_the_other: impl Fn(&[Tensor]) -> Result<Tensor>,
+    shapes: &[&[usize]],
+) -> anyhow::Result<()> {
+    for backend in [Backend::Native, Backend::Reference] {
+        let all: Vec<Vec<usize>> = std::iter::once(Vec::new())
+            .chain((0..shapes.len()).map(|at| vec![at]))
+            .chain([(1..shapes.len()).collect()])
+            .collect();
+        for frozen in all {
+            let both = with_backend(backend, || -> anyhow::Result<_> {
+                let expected = run(&after_the_other, shapes, &frozen)?;
+                Ok((run(&one, shapes, &frozen)?, expected))
+            });
+            let (found, expected) = both.with_context(|| format!("{backend:?} {frozen:?}"))?;
+            ensure!(found.len() == expected.len());
+            for (which, (found, expected)) in found.iter().zip(&expected).enumerate() {
+                ensure!(found.dims() == expected.dims());
+                let (found, expected) = (values(found)?, values(expected)?);
+                let largest = expected.iter().fold(1e-2, |most: f64, value| most.max(value.abs()));
+                let apart = found.iter().zip(&expected).map(|(a, b)| (a - b).abs());
+                let apart = apart.fold(0.0, f64::max);
+                ensure!(apart <= 1e-5 * largest, "{backend:?} {frozen:?}: {which} by {apart}");
+            }
+        }
+    }
+    Ok(())
+}
+
+#[test]
+fn a_norm_to_come_is_the_norm() -> anyhow::Result<()> {
+    let act = Act::LeakyRelu(0.01);
+    let config = ConvConfig::same(&[3, 3, 3], &[1, 2, 1]);
+    for channels in [1, 3, 17, 32, 70] {
+        let input: &[usize] = &[2, 3, 5, 4, channels];
+        let shapes: [&[usize]; 5] =
+            [input, &[channels], &[channels], &[9, channels, 3, 3, 3], &[9]];
+        compare(
+            |t| {
+                let x = Pending::instance_norm(t[0].clone(), Some(&t[1]), Some(&t[2]), EPS, act)?;
+                conv_of(&[&x], &t[3], Some(&t[4]), &config)
+            },
+            |t| {
+                let x = instance_norm(&t[0], Some(&t[1]), Some(&t[2]), EPS, act)?;
+                conv(&x, &t[3], Some(&t[4]), &config)
+            },
+            &shapes,
+        )
+        .with_context(|| format!("{channels} channels"))?;
+    }
+    Ok(())
+}
+
+#[test]
+fn channels_side_by_side_are_read_as_one_tensor() -> anyhow::Result<()> {
+    let act = Act::Relu;
+    let config = ConvConfig::same(&[3, 3], &[1, 1]);
+    for [first, second] in [[4, 8], [3, 5], [32, 16]] {
+        let shapes: [&[usize]; 5] = [
+            &[3, 6, 5, first],
+            &[3, 6, 5, second],
+            &[second],
+            &[second],
+            &[7, first + second, 3, 3],
+        ];
+        compare(
+            |t| {
+                let skip = Pending::group_norm(t[1].clone(), 1, Some(&t[2]), Some(&t[3]), EPS, act)?;
+                conv_of(&[&t[0].clone().into(), &skip], &t[4], None, &config)
+            },
+            |t| {
+                let skip = group_norm(&t[1], 1, Some(&t[2]), Some(&t[3]), EPS, act)?;
+                conv(&concat(&[&t[0], &skip])?, &t[4], None, &config)
+            },
+            &shapes,
+        )
+        .with_context(|| format!("{first} and {second} channels"))?;
+    }
+    Ok(())
+}
+
+#[test]
+fn transposed_convolutions_read_them_too() -> anyhow::Result<()> {
+    let config = ConvTransposeConfig::upsample(&[1, 2, 2]);
+    let shapes: [&[usize]; 5] = [&[2, 3, 4, 5, 6], &[2, 3, 4, 5, 3], &[6], &[6], &[9, 4, 1, 2, 2]];
+    compare(
+        |t| {
+            let (weight, bias) = (Some(&t[2]), Some(&t[3]));
+            let (x, _) = Pending::batch_norm_train(t[0].clone(), weight, bias, EPS, Act::Silu)?;
+            conv_transpose_of(&[&x, &t[1].clone().into()], &t[4], None, &config)
+        },
+        |t| {
+            let (x, _) = batch_norm_train(&t[0], Some(&t[2]), Some(&t[3]), EPS, Act::Silu)?;
+            conv_transpose(&concat(&[&x, &t[1]])?, &t[4], None, &config)
+        },
+        &shapes,
+    )
+}
+
+#[test]
+fn values_with_two_readers_get_the_gradients_of_both() -> anyhow::Result<()> {
+    let config = ConvConfig::same(&[3, 3], &[2, 2]);
+    let shapes: [&[usize]; 4] = [&[2, 6, 5, 8], &[8], &[8], &[8, 8, 3, 3]];
+    compare(
+        |t| {
+            let x = Pending::instance_norm(t[0].clone(), Some(&t[1]), Some(&t[2]), EPS, Act::Gelu)?;
+            let y = conv_of(&[&x], &t[3], None, &config)?.sum_all()?;
+            x.resolve()?.sqr()?.mean_all()? + y
+        },
+        |t| {
+            let x = instance_norm(&t[0], Some(&t[1]), Some(&t[2]), EPS, Act::Gelu)?;
+            let y = conv(&x, &t[3], None, &config)?.sum_all()?;
+            x.sqr()?.mean_all()? + y
+        },
+        &shapes,
+    )
+}
+
+#[test]
+fn what_does_not_fit_side_by_side_is_refused() -> anyhow::Result<()> {
+    let tensor = |shape: &[usize]| noise(1, shape, DType::F32, &Device::Cpu);
+    let (first, second) = (tensor(&[1, 4, 4, 2])?.into(), tensor(&[1, 4, 5, 2])?.into());
+    let weight = tensor(&[3, 4, 3, 3])?;
+    let config = ConvConfig::same(&[3, 3], &[1, 1]);
+
+    let error = conv_of(&[&first, &second], &weight, None, &config).unwrap_err().to_string();
+    assert!(error.contains("[1, 4, 4, 2] and [1, 4, 5, 2]"), "{error}");
+    let error = conv_of(&[&first], &weight, None, &config).unwrap_err().to_string();
+    assert!(error.contains("(Cout, 2, *K)"), "{error}");
+    assert!(conv_of(&[], &weight, None, &config).is_err());
+    Ok(())
+}
