@@ -2,11 +2,12 @@ use ndarray::{Array3, Array4, Axis, Zip};
 use rand_chacha::ChaCha8Rng;
 use volume::{Image, Label};
 
+use crate::budget::voxels;
 use crate::crop::{Nonzero, Region, cut, cut_channels, nonzero};
 use crate::locations::Locations;
 use crate::normalize::Normalize;
 use crate::orient::Orientation;
-use crate::resample::Resampling;
+use crate::resample::{Resampling, separate_axis};
 use crate::restore::Restore;
 use crate::spline::Interpolation;
 use crate::{Error, Fusion, Plan, Result, Truth, fuse};
@@ -86,7 +87,9 @@ impl Plan {
             resampled(kept, outside.as_ref(), resampling)
         });
         let locations = truth.as_ref().map(|truth| Locations::find(truth, classes));
-        let restore = Restore { grid: image.grid.clone(), orientation, region, resampling };
+        let separate = separate_axis(target, spacing);
+        let restore =
+            Restore { grid: image.grid.clone(), orientation, region, resampling, separate };
         Ok(Prepared {
             image: self.resampled_image(data, resampling),
             truth,
@@ -142,10 +145,8 @@ impl Plan {
     }
 }
 
-/// Voxels are counted in four bytes.
 fn check_size(size: [usize; 3]) -> Result<()> {
-    let voxels = size.iter().try_fold(1usize, |product, &voxels| product.checked_mul(voxels));
-    if voxels.and_then(|voxels| u32::try_from(voxels).ok()).is_some() {
+    if voxels(size).is_some() {
         return Ok(());
     }
     let text = format!("{size:?} voxels are more than 2^32; use a coarser preprocess.spacing");

@@ -26,6 +26,9 @@ pub struct Restore {
     pub(crate) region: Region,
     /// From that part to the network's grid.
     pub(crate) resampling: Resampling,
+    /// The axis across thick slices on the way back, where the network's grid is asked first whether
+    /// it has any: perhaps another than on the way there.
+    pub(crate) separate: Option<usize>,
 }
 
 impl Restore {
@@ -252,9 +255,9 @@ struct Back<'a> {
 
 impl<'a> Back<'a> {
     fn new(restore: &Restore, values: ArrayView4<'a, f32>) -> Self {
-        let Resampling { from, to, separate } = restore.resampling;
+        let Resampling { from, to, .. } = restore.resampling;
         let along = |axis: usize| {
-            let mixes = mixes(to[axis], from[axis], separate == Some(axis));
+            let mixes = mixes(to[axis], from[axis], restore.separate == Some(axis));
             mixes.into_iter().map(|(low, high, weight)| (low, high, single(weight))).collect()
         };
         let values = if values.is_standard_layout() {

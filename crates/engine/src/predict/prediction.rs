@@ -28,6 +28,22 @@ impl Prediction {
         &self.logits
     }
 
+    /// The same with other logits on the network's grid, such as the mean of several predictions.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Settings`], where they have another shape.
+    pub fn with_logits(self, logits: Array4<f32>) -> Result<Self> {
+        if logits.dim() != self.logits.dim() {
+            return Err(Error::Settings(format!(
+                "logits of shape {:?} cannot stand for those of shape {:?}",
+                logits.shape(),
+                self.logits.shape()
+            )));
+        }
+        Ok(Self { logits, ..self })
+    }
+
     /// The same with logits divided once more.
     #[must_use]
     pub fn at_temperature(mut self, temperature: f64) -> Self {

@@ -1,6 +1,7 @@
 //! nnU-Net's own sliding window, predictions, scores and model folders.
 
 mod folders;
+mod half;
 mod model_folder;
 mod predictor;
 

@@ -10,7 +10,8 @@ use super::{cases, grid, image, label_map, plan};
 fn config(resample: bool) -> PlanConfig {
     PlanConfig {
         resample: Some(resample),
-        spacing: Some([1.2, 0.9, 1.1]),
+        // Thick slices, perhaps across another axis than those of the file.
+        spacing: Some([4.1, 0.9, 1.1]),
         rank: Some(3),
         patch_size: Some([4; 3]),
         ..PlanConfig::default()
@@ -54,8 +55,8 @@ proptest! {
             from: restore.network_size(),
             to: restore.region().size,
             separate: sconce_preprocess::separate_axis(
-                restore.orientation().turn(grid.spacing),
                 case.spacing,
+                restore.orientation().turn(grid.spacing),
             ),
         };
         let full = back.probabilities(logits.view());
