@@ -3,11 +3,11 @@
 
     python3 -m venv venv && venv/bin/pip install torch numpy
     cargo build --release --workspace --bins
-    venv/bin/python benchmarks/peers/kernels.py [--runs 9] [--case NAME] [--json FILE]
+    venv/bin/python benchmarks/peers/kernels.py [--runs 9] [--group NAME] [--json FILE]
 
 Convolutions in each of their three passes, and norm with activation forward and backward, on two threads. The peer is
 asked twice, in its default layout and channels-last; each side keeps its own layout throughout. The ratio is
-peer / ours: above 1, we are faster.
+peer / ours: above 1, we are faster. Memory is the most that each process held for all passes of a case.
 """
 import argparse
 from pathlib import Path
@@ -101,12 +101,13 @@ def main():
     parser.add_argument("--group", action="append", choices=sorted(GROUPS), help="these groups alone")
     parser.add_argument("--json", type=Path, help="also write the table here")
     args = parser.parse_args()
-    sides = [asking.ours(), asking.peer(PEER), asking.peer(PEER)]
     rows, summary = [], {}
-    print(f"{'case':<24} {'pass':<8} {'PyTorch ms':>10} {'ch.-last':>9} {'sconce':>8} {'vs default':>10} {'vs best':>8}")
+    print(f"{'case':<24} {'pass':<8} {'PyTorch ms':>10} {'ch.-last':>9} {'sconce':>8} {'vs default':>10} {'vs best':>8} "
+          f"{'PyTorch MiB':>11} {'sconce MiB':>10}")
     for group in args.group or GROUPS:
         of_group = []
         for name, case in GROUPS[group].items():
+            sides = [asking.ours(), asking.peer(PEER), asking.peer(PEER)]
             for which in ["forward", "both"] if case["task"] == "norm" else ["forward", "input", "weight"]:
                 if which == "input" and name.startswith("first"):
                     continue  # nobody asks for the gradient of an image
@@ -116,15 +117,17 @@ def main():
                 mine, default, last = (side.seconds() for side in sides)
                 row = dict(group=group, case=name, **{"pass": which}, peer=default, peer_channels_last=last, ours=mine,
                            ratio=default / mine, ratio_best=min(default, last) / mine,
+                           peer_mib=sides[1].peak(), ours_mib=sides[0].peak(),
                            version=sides[1].answers[-1]["version"])
                 of_group.append(row)
                 print(f"{name:<24} {which:<8} {default * 1e3:>10.2f} {last * 1e3:>9.2f} {mine * 1e3:>8.2f} "
-                      f"{row['ratio']:>10.2f} {row['ratio_best']:>8.2f}", flush=True)
+                      f"{row['ratio']:>10.2f} {row['ratio_best']:>8.2f} {row['peer_mib']:>11.0f} {row['ours_mib']:>10.0f}",
+                      flush=True)
+            for side in sides:
+                side.end()
         rows += of_group
         summary[f"{group}_vs_default"] = asking.geomean(row["ratio"] for row in of_group)
         summary[f"{group}_vs_best"] = asking.geomean(row["ratio_best"] for row in of_group)
-    for side in sides:
-        side.end()
     for key, value in summary.items():
         print(f"{key:<40} {value:.2f}")
     if args.json:
