@@ -3,6 +3,8 @@
 mod allocator;
 mod backend;
 mod commands;
+mod defect;
+mod invocation;
 mod output;
 mod progress;
 mod resolve;
@@ -40,6 +42,13 @@ struct Cli {
 /// 0: done. 1: the command failed. 2: the command line itself is wrong.
 fn main() -> ExitCode {
     allocator::keep_pages();
+    defect::guarded(run).unwrap_or_else(|line| {
+        note(&line);
+        ExitCode::FAILURE
+    })
+}
+
+fn run() -> ExitCode {
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         // Help and version are no errors.

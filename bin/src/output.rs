@@ -87,7 +87,7 @@ pub(crate) fn one_line(error: &anyhow::Error) -> String {
 
 /// Text on one line, without the backtrace that candle's errors end with where the environment asks
 /// for it, and without the numbers of the operating system's errors.
-fn flat(text: &str) -> String {
+pub(crate) fn flat(text: &str) -> String {
     let lines = text.lines().take_while(|line| !line.trim_start().starts_with("0: "));
     let words = lines.flat_map(str::split_whitespace).collect::<Vec<_>>().join(" ");
     let mut parts = words.split(" (os error ");

@@ -23,7 +23,7 @@ pub(crate) fn bind(threads: Option<usize>) -> anyhow::Result<()> {
     }
     for name in ["RAYON_NUM_THREADS", "CANDLE_NUM_THREADS"] {
         #[expect(unsafe_code, reason = "candle sizes its pools from the environment alone")]
-        // SAFETY: `main` calls this first; no other thread exists that could read the environment.
+        // SAFETY: the program begins with this; no other thread exists that reads the environment.
         unsafe {
             std::env::set_var(name, threads.to_string());
         }

@@ -33,21 +33,34 @@ struct Report {
     threads: usize,
     /// What `SCONCE_BACKEND` chose.
     backend: String,
+    /// The instructions that native kernels on the CPU are made of.
+    instructions: String,
     devices: Vec<Row>,
 }
 
 pub(crate) fn run(args: &Args) -> anyhow::Result<Output> {
     let choices = match args.device {
         Some(choice) => vec![choice],
-        None => vec![DeviceChoice::Cpu, DeviceChoice::Cuda(0), DeviceChoice::Metal],
+        None => {
+            [DeviceChoice::Cpu].into_iter().chain(gpus()).chain([DeviceChoice::Metal]).collect()
+        }
     };
     let named = args.device.is_some();
     let devices =
         choices.into_iter().map(|choice| row(choice, named)).collect::<Result<Vec<_>, _>>()?;
     let failed = devices.iter().any(|row| row.passed == Some(false));
     let backend = format!("{:?}", nn::backend()).to_lowercase();
-    let report = Report { threads: rayon::current_num_threads(), backend, devices };
+    let instructions = nn::isa().to_string();
+    let threads = rayon::current_num_threads();
+    let report = Report { threads, backend, instructions, devices };
     Ok(Output::of(&report).failing_if(failed))
+}
+
+/// All CUDA devices, and where there is none the first, so that its row says why.
+fn gpus() -> Vec<DeviceChoice> {
+    let there = (0..).map(DeviceChoice::Cuda).take_while(|choice| choice.open().is_ok());
+    let found: Vec<_> = there.collect();
+    if found.is_empty() { vec![DeviceChoice::Cuda(0)] } else { found }
 }
 
 fn row(choice: DeviceChoice, named: bool) -> anyhow::Result<Row> {
@@ -81,17 +94,18 @@ fn row(choice: DeviceChoice, named: bool) -> anyhow::Result<Row> {
 
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "threads  {}", self.threads)?;
-        writeln!(f, "backend  {} (SCONCE_BACKEND=auto|reference|native)", self.backend)?;
+        writeln!(f, "threads       {}", self.threads)?;
+        writeln!(f, "backend       {} (SCONCE_BACKEND=auto|reference|native)", self.backend)?;
+        writeln!(f, "instructions  {}", self.instructions)?;
         for row in &self.devices {
             match (row.passed, row.max_difference) {
                 (Some(passed), Some(difference)) => {
                     let verdict = if passed { "self-test passed" } else { "SELF-TEST FAILED" };
-                    write!(f, "{:<8} {verdict} (largest difference {difference:.1e}", row.name)?;
+                    write!(f, "{:<12}  {verdict} (largest difference {difference:.1e}", row.name)?;
                     let at = if row.detail.is_empty() { "" } else { ", in " };
                     writeln!(f, "{at}{})", row.detail)?;
                 }
-                _ => writeln!(f, "{:<8} not available: {}", row.name, row.detail)?,
+                _ => writeln!(f, "{:<12}  not available: {}", row.name, row.detail)?,
             }
         }
         Ok(())

@@ -1,17 +1,17 @@
 //! `sconce predict`: images → label maps, with any trained network.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::{fmt, iter};
 
 use anyhow::Context as _;
-use sconce::data::{self, ImageFiles};
-use sconce::engine::{DeviceChoice, PredictConfig, Predictor};
+use sconce::data::{self, FoundImages, ImageFiles, Layout};
+use sconce::engine::{DeviceChoice, PredictConfig, Predictor, RunConfig, RunFolder};
 use sconce::losses::Activation;
 use sconce::zoo;
 use serde::Serialize;
 
 use crate::output::{Output, Usage};
-use crate::progress::Progress;
+use crate::progress::{Progress, note};
 use crate::resolve::resolve;
 
 /// Predict images with a trained network
@@ -53,6 +53,8 @@ struct Report {
     written: Vec<PathBuf>,
     /// What was there already.
     kept: Vec<PathBuf>,
+    /// Label maps in the folders of images.
+    left_out: Vec<PathBuf>,
     failed: Vec<Failure>,
 }
 
@@ -66,7 +68,8 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<Output> {
     if let Some(share) = args.step_size.filter(|share| !(*share > 0.0 && *share <= 1.0)) {
         return Err(Usage(format!("--step-size is {share}; a share above 0, at most 1")).into());
     }
-    let trained = zoo::load(&resolve(&args.model)?)?;
+    let folder = resolve(&args.model)?;
+    let trained = zoo::load(&folder)?;
     let device = super::train::open(args.device)?;
     let own = &trained.config.predict;
     let settings = PredictConfig {
@@ -74,7 +77,8 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<Output> {
         mirror: args.mirror || own.mirror && !args.no_mirror,
         ..own.clone()
     };
-    let cases = data::find_images(&args.input, trained.config.interface.channels)?;
+    let found = find(&args.input, trained.config.interface.channels, &folder)?;
+    let cases = found.images;
     let predictor = Predictor::new(&trained, settings, &device)
         .with_context(|| format!("cannot use the model {}", args.model))?;
     std::fs::create_dir_all(&args.output)
@@ -84,6 +88,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<Output> {
         output: args.output.clone(),
         written: Vec::new(),
         kept: Vec::new(),
+        left_out: found.left_out,
         failed: Vec::new(),
     };
     let mut progress = Progress::new("predict");
@@ -110,6 +115,23 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<Output> {
     progress.finish();
     let failed = !report.failed.is_empty();
     Ok(Output::of(&report).failing_if(failed))
+}
+
+/// The images of the inputs, and what is said of the rest.
+fn find(inputs: &[PathBuf], channels: usize, model: &Path) -> anyhow::Result<FoundImages> {
+    // A model without its run file still says by what names labels are known elsewhere.
+    let layout = RunConfig::read(&RunFolder::at(model).settings()).ok().map(|config| config.data);
+    let layout = layout.as_ref().map(|layout| layout as &dyn Layout);
+    let found = data::find_images(inputs, channels, layout)?;
+    if !found.left_out.is_empty() {
+        let names = found.left_out.iter().map(|path| path.display().to_string());
+        note(&format!(
+            "left out, as label maps by their names: {}; a file that --input names itself is \
+             predicted",
+            names.collect::<Vec<_>>().join(", ")
+        ));
+    }
+    Ok(found)
 }
 
 /// Where the predictions of one image go.

@@ -14,8 +14,9 @@ use sconce::engine::{
 use sconce::zoo::{self, PackOptions};
 use serde::Serialize;
 
+use crate::invocation::{invocation, quoted};
 use crate::output::Output;
-use crate::progress::{Progress, note};
+use crate::progress::Progress;
 
 /// Generate data, train a 3D and a 2D network on soft labels, score, report and pack them
 #[derive(Debug, clap::Args)]
@@ -58,6 +59,9 @@ struct Report {
     page: PathBuf,
     models: Vec<Trained>,
     seconds: f64,
+    /// What starts this program.
+    #[serde(skip)]
+    program: String,
 }
 
 pub(crate) fn run(args: &Args) -> anyhow::Result<Output> {
@@ -67,6 +71,8 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<Output> {
     }
     let device = super::train::open(args.device)?;
     let started = Instant::now();
+    // Now, since a build may replace the program in the meantime.
+    let program = invocation();
     let mut models = Vec::new();
     for part in parts() {
         models.push(one(&part, root, &device).with_context(|| format!("{} failed", part.recipe))?);
@@ -75,7 +81,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<Output> {
     let page = root.join("report.html");
     file::write_atomic(&page, report::html(&report::of_folders(&runs)?).as_bytes())?;
     let seconds = started.elapsed().as_secs_f64();
-    let output = Report { output: root.clone(), page, models, seconds };
+    let output = Report { output: root.clone(), page, models, seconds, program };
     let good = |model: &Trained| {
         model.verified && model.organ_dice.is_some_and(|dice| dice >= TARGET_DICE)
     };
@@ -97,8 +103,11 @@ fn one(part: &Part, root: &Path, device: &sconce::Device) -> anyhow::Result<Trai
     let started = Instant::now();
     let name = part.recipe;
     let data = root.join("data").join(name);
-    note(&format!("{name}: writing {} cases of {} raters", part.data.cases, part.data.raters));
-    Phantom::new(part.data.clone())?.write(&data, |_, _| ())?;
+    let mut progress = Progress::new(name);
+    let phase = format!("writing cases of {} raters", part.data.raters);
+    let phantom = Phantom::new(part.data.clone())?;
+    phantom.write(&data, |done, total| progress.count(&phase, done, total))?;
+    progress.finish();
 
     let recipe = zoo::recipe(name).context("the program lacks a recipe of its own")?;
     let config = RunConfig::from_text(recipe.text)?;
@@ -107,7 +116,6 @@ fn one(part: &Part, root: &Path, device: &sconce::Device) -> anyhow::Result<Trai
     let folder = RunFolder::create(&run, false)?;
     let task =
         Run { config: &config, dataset: dataset.as_ref(), folder: &folder, device, resume: false };
-    let mut progress = Progress::new(name);
     let mut log = Log::open(&folder.log())?;
     let mut observers: [&mut dyn Observer; 2] = [&mut progress, &mut log];
     let outcome = train(&task, &mut observers)?;
@@ -123,8 +131,12 @@ fn one(part: &Part, root: &Path, device: &sconce::Device) -> anyhow::Result<Trai
                 .to_owned(),
         ..PackOptions::default()
     };
+    let mut phase = |done| progress.count("packing and verifying", done, 2);
+    phase(0);
     zoo::pack(&run, &model, &options)?;
+    phase(1);
     let verified = zoo::verify(&model, device)?;
+    progress.finish();
     if !verified.ok() {
         bail!("the packed model does not compute what it computed before: {verified}");
     }
@@ -174,15 +186,15 @@ impl fmt::Display for Report {
         )?;
         writeln!(f, "  {root}/models    the two networks, packed and verified")?;
         writeln!(f, "  {}   open it in a browser", self.page.display())?;
+        let (sconce, root) = (&self.program, quoted(&self.output));
+        let (model, data) =
+            (format!("{root}/models/phantom-3d"), format!("{root}/data/phantom-3d"));
         writeln!(f, "\nnext:")?;
-        writeln!(f, "  sconce zoo show {root}/models/phantom-3d")?;
-        writeln!(
-            f,
-            "  sconce predict -m {root}/models/phantom-3d -i {root}/data/phantom-3d/case01/image.nii.gz -o predictions"
-        )?;
+        writeln!(f, "  {sconce} zoo show {model}")?;
+        writeln!(f, "  {sconce} predict -m {model} -i {data}/case01/image.nii.gz -o predictions")?;
         write!(
             f,
-            "  sconce train {root}/runs/phantom-3d/run.toml --data {root}/data/phantom-3d --output my-run --set train.epochs=20"
+            "  {sconce} train {root}/runs/phantom-3d/run.toml --data {data} --output my-run --set train.epochs=20"
         )
     }
 }

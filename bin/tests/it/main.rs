@@ -3,8 +3,11 @@
 mod damage;
 mod hub;
 mod labels;
+#[cfg(feature = "hub")]
+mod parquet;
 mod predicting;
 mod program;
+mod quickstart;
 mod readme;
 mod training;
 mod transcripts;

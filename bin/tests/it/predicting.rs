@@ -1,5 +1,6 @@
 use std::fs;
 
+use sconce::data::{read_image, read_label_map, write_image};
 use serde_json::json;
 
 use crate::program::{assert_no_partial, contents, good, json, sconce, trained};
@@ -75,5 +76,75 @@ fn images_that_do_not_fit_the_network_are_named() -> anyhow::Result<()> {
     let line = ran.err.lines().find(|line| line.starts_with("scan: ")).unwrap_or_default();
     assert!(line.contains("channel"), "{ran:?}");
     assert_eq!(ran.out, "written to out: 0\nfailed: 1\n");
+    Ok(())
+}
+
+#[test]
+fn images_of_one_name_are_predicted_under_the_names_of_their_folders() -> anyhow::Result<()> {
+    let workplace = trained()?;
+    let folder = workplace.path();
+    let line = "predict -m run -i data/case01/image.nii.gz data/case02/image.nii.gz -o out";
+
+    let report = json(folder, &format!("{line} --device cpu"))?;
+
+    let names = ["out/case01_image.nii.gz", "out/case02_image.nii.gz"];
+    assert_eq!((&report["written"], &report["failed"]), (&json!(names), &json!([])));
+    // What is not a matter of folders is said with what helps.
+    fs::copy(folder.join("data/case01/image.nii.gz"), folder.join("image.nii"))?;
+    fs::copy(folder.join("data/case01/image.nii.gz"), folder.join("image.nii.gz"))?;
+    let same = "predict -m run -i image.nii image.nii.gz -o out --device cpu";
+    let ran = sconce(folder, same.split(' '))?;
+    assert_eq!(ran.code, Some(1), "{ran:?}");
+    assert_eq!(
+        ran.error(),
+        "error: two files are case image: image.nii and image.nii.gz; rename one, or predict them \
+         one after the other into two folders"
+    );
+    Ok(())
+}
+
+#[test]
+fn label_maps_beside_an_image_are_left_out_and_named() -> anyhow::Result<()> {
+    let workplace = trained()?;
+    let folder = workplace.path();
+    // The layout of the model's data tells this one, and nothing else does.
+    let settings = folder.join("run/run.toml");
+    let text = fs::read_to_string(&settings)?;
+    let label = "{id}/task01_seg{rater}.nii.gz";
+    assert!(text.contains(label), "{text}");
+    fs::write(&settings, text.replace(label, "{id}/drawn_by_{rater}.nii.gz"))?;
+    let case = folder.join("data/case01");
+    fs::copy(case.join("task01_seg01.nii.gz"), case.join("drawn_by_ann.nii.gz"))?;
+
+    let line = "predict -m run -i data/case01 -o out --device cpu";
+    let ran = sconce(folder, line.split(' '))?;
+
+    assert_eq!((ran.code, ran.out.as_str()), (Some(0), "written to out: 1\n"), "{ran:?}");
+    let lines: Vec<_> = ran.err.lines().filter(|line| line.contains("left out")).collect();
+    assert_eq!(
+        lines,
+        ["left out, as label maps by their names: data/case01/drawn_by_ann.nii.gz, \
+          data/case01/task01_seg01.nii.gz, data/case01/task01_seg02.nii.gz, \
+          data/case01/truth.nii.gz; a file that --input names itself is predicted"]
+    );
+    // A name that is given is never a mistake.
+    let line = "predict -m run -i data/case01/task01_seg01.nii.gz -o out --device cpu";
+    let named = json(folder, line)?;
+    assert_eq!(named["written"], json!(["out/task01_seg01.nii.gz"]));
+    assert_eq!(named["left_out"], json!([]));
+    Ok(())
+}
+
+#[test]
+fn labels_of_a_tiff_image_are_a_tiff_file() -> anyhow::Result<()> {
+    let workplace = trained()?;
+    let folder = workplace.path();
+    let image = read_image(folder.join("data/case01/image.nii.gz"))?;
+    write_image(folder.join("scan.tif"), &image)?;
+
+    let report = json(folder, "predict -m run -i scan.tif -o out --device cpu")?;
+
+    assert_eq!(report["written"], json!(["out/scan.tif"]));
+    assert_eq!(read_label_map(folder.join("out/scan.tif"))?.grid.size, image.grid.size);
     Ok(())
 }

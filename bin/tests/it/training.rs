@@ -120,11 +120,13 @@ fn a_run_that_cannot_begin_leaves_nothing_behind() -> anyhow::Result<()> {
     let workplace = workplace()?;
     let folder = workplace.path();
 
-    for wrong in ["--set train.epochs=0", "--set data.raters.image=none", "--data missing"] {
+    for (wrong, code) in
+        [("--set train.epochs=0", 2), ("--set data.raters.image=none", 1), ("--data missing", 1)]
+    {
         let data = if wrong.contains("--data") { "" } else { "--data data" };
         let line = format!("train run.toml {data} --output new --device cpu {wrong}");
         let failed = sconce(folder, line.split_whitespace())?;
-        assert_eq!(failed.code, Some(1), "{failed:?}");
+        assert_eq!(failed.code, Some(code), "{failed:?}");
         failed.error();
         assert!(!folder.join("new").exists(), "{wrong}");
     }

@@ -127,8 +127,7 @@ pub enum Error {
     },
     /// Two different files claim to be the same case.
     #[error(
-        "two files are case {id}: {} and {}; name the cases apart with the setting `id`",
-        first.display(), second.display()
+        "two files are case {id}: {} and {}; {remedy}", first.display(), second.display()
     )]
     DuplicateId {
         /// The case.
@@ -137,6 +136,8 @@ pub enum Error {
         first: PathBuf,
         /// The other.
         second: PathBuf,
+        /// What helps.
+        remedy: String,
     },
     /// A file that describes a data set or its split does not make sense.
     #[error("cannot read {}: {cause}; {remedy}", path.display())]
@@ -193,6 +194,13 @@ impl Error {
 
     pub(crate) fn settings(cause: impl Into<String>, remedy: impl Into<String>) -> Self {
         Self::Settings { cause: cause.into(), remedy: remedy.into() }
+    }
+
+    /// Two files that a data set's settings give the same name.
+    pub(crate) fn duplicate(id: impl Into<String>, first: &Path, second: &Path) -> Self {
+        let remedy = "name the cases apart with the setting `id`".to_owned();
+        let (first, second) = (first.to_owned(), second.to_owned());
+        Self::DuplicateId { id: id.into(), first, second, remedy }
     }
 
     /// The file that the error is about, where it is about one.

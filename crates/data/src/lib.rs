@@ -5,10 +5,10 @@
 //!
 //! | to do | use |
 //! |---|---|
-//! | read a file: NIfTI, PNG, TIFF, JPEG | [`read_image`], [`read_label_map`], [`read_soft_labels`] |
-//! | write one: NIfTI, PNG | [`write_image`], [`write_label_map`], [`write_soft_labels`] |
+//! | read a file | [`read_image`], [`read_label_map`], [`read_soft_labels`] |
+//! | write one | [`write_image`], [`write_label_map`], [`write_soft_labels`] |
 //! | see what a file holds | [`ImageInfo`] |
-//! | find images to predict, or labels to compare | [`find_images`], [`pair_label_files`], giving [`ImageFiles`], [`LabelFiles`] |
+//! | find images to predict, or labels to compare | [`find_images`], [`pair_label_files`], giving [`FoundImages`], [`ImageFiles`], [`LabelFiles`] |
 //! | open a folder | [`LayoutConfig`], the table of [`Layout`]s; [`recognize`] guesses which |
 //! | … of nnU-Net or the decathlon | [`NnunetRaw`] |
 //! | … with an image and a label for each case | [`Pairs`] |
@@ -21,6 +21,13 @@
 //! | find what is wrong | [`check()`], giving [`Report`], [`Problem`], [`ProblemKind`], [`Severity`] |
 //! | see what is there | [`summary()`], giving [`Summary`], [`Spread`], [`ChannelSummary`], [`ClassSummary`], [`RaterCount`] |
 //! | hold cases out | [`Fold`], [`k_fold`], [`read_splits`], [`write_splits`], [`NNUNET_SEED`] |
+//!
+//! | format, each a feature | read | labels written | images written | probabilities written | geometry |
+//! |---|---|---|---|---|---|
+//! | `nifti`: 1 and 2, single files and pairs, compressed or not | yes | yes, as NIfTI-1 | yes | yes | kept |
+//! | `tiff`: pages are slices | yes | yes | yes | yes | none |
+//! | `png`: a single slice | yes | yes | 8 bits | no | none |
+//! | `jpeg`: a single slice, not exact | yes | no: it loses them | 8 bits, grey | no | none |
 //!
 //! Arrays come as `(C, D, H, W)`, slowest axis first; a picture has one slice. Axes are turned in
 //! the readers, once; nothing is reoriented or resampled. Errors name file, cause and remedy in one
@@ -69,7 +76,7 @@ pub use crate::format::{
     ImageInfo, read_image, read_label_map, read_soft_labels, write_image, write_label_map,
     write_soft_labels,
 };
-pub use crate::inputs::{ImageFiles, LabelFiles, find_images, pair_label_files};
+pub use crate::inputs::{FoundImages, ImageFiles, LabelFiles, find_images, pair_label_files};
 pub use crate::layout::{LabelGeometry, Pattern, Patterns};
 pub use crate::phantom::{Phantom, PhantomClasses};
 pub use crate::problem::{Problem, ProblemKind, Severity};
@@ -88,11 +95,21 @@ pub trait Layout: fmt::Debug + Send + Sync {
     ///
     /// Where the folder cannot be listed, its description makes no sense, or it holds no case.
     fn open(&self, root: &Path) -> Result<Box<dyn Dataset>>;
+
+    /// Whether a file of this name, without its folders, is called as label files of this layout
+    /// are, and as its images are not. `false` where the layout tells them apart by other means.
+    fn is_label_name(&self, _name: &str) -> bool {
+        false
+    }
 }
 
 impl Layout for LayoutConfig {
     fn open(&self, root: &Path) -> Result<Box<dyn Dataset>> {
         self.as_dyn().open(root)
+    }
+
+    fn is_label_name(&self, name: &str) -> bool {
+        self.as_dyn().is_label_name(name)
     }
 }
 

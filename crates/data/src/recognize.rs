@@ -6,8 +6,8 @@ use std::path::Path;
 use crate::layout::expect_data_folder;
 use crate::{Error, LayoutConfig, Result};
 
-/// The layout of a folder that says so itself: by a `layout.json`, as generated sets have it, or by
-/// nnU-Net's `dataset.json`.
+/// The layout of a folder that says so itself: by a `layout.json`, as generated sets have it, by
+/// nnU-Net's `dataset.json`, or by Parquet files where the hub has them (feature `parquet`).
 ///
 /// # Errors
 ///
@@ -30,6 +30,10 @@ pub fn recognize(root: &Path) -> Result<LayoutConfig> {
             return Ok(layout);
         }
     }
+    #[cfg(feature = "parquet")]
+    if let Some(layout) = parquet(root)? {
+        return Ok(layout);
+    }
     Err(Error::Description {
         path: root.to_owned(),
         cause: "nothing in it says how it is laid out".to_owned(),
@@ -38,4 +42,16 @@ pub fn recognize(root: &Path) -> Result<LayoutConfig> {
             LayoutConfig::NAMES.join(", ")
         ),
     })
+}
+
+/// The layout of the hub, where its files are in place.
+#[cfg(feature = "parquet")]
+fn parquet(root: &Path) -> Result<Option<LayoutConfig>> {
+    let layout = crate::Parquet::default();
+    for pattern in layout.files.as_slice() {
+        if !pattern.find(root)?.is_empty() {
+            return Ok(Some(layout.into()));
+        }
+    }
+    Ok(None)
 }

@@ -10,11 +10,14 @@ pub(crate) fn guarded<T>(id: &str, work: impl FnOnce() -> Result<T>) -> Result<T
         .unwrap_or_else(|payload| Err(panicked(payload.as_ref()).in_case(id)))
 }
 
-/// The error that a panic is.
+/// The error that a panic is, on one line. Where it happened is not known here: the program prints
+/// that only where it is asked to.
 pub(crate) fn panicked(payload: &(dyn Any + Send)) -> Error {
     let text = payload.downcast_ref::<String>().map(String::as_str);
     let text = text.or_else(|| payload.downcast_ref::<&str>().copied());
-    Error::Panicked { reason: text.unwrap_or("it did not say why").to_owned() }
+    let words = text.unwrap_or("it did not say why").split_whitespace();
+    let text = words.collect::<Vec<_>>().join(" ");
+    Error::Panicked { reason: format!("{text}; RUST_BACKTRACE=1 shows where") }
 }
 
 #[cfg(test)]
@@ -25,10 +28,10 @@ mod tests {
     fn a_panic_becomes_an_error_that_names_the_case() {
         let number = 7;
 
-        let error = guarded::<()>("case_7", || panic!("voxel {number} is odd")).unwrap_err();
+        let error = guarded::<()>("case_7", || panic!("voxel {number}\n  is odd")).unwrap_err();
 
-        let expected = "case case_7: this program has a defect (voxel 7 is odd); report it, and \
-                        leave the case out for now";
+        let expected = "case case_7: this program has a defect (voxel 7 is odd; RUST_BACKTRACE=1 \
+                        shows where); report it, and leave the case out for now";
         assert_eq!(error.to_string(), expected);
     }
 }

@@ -6,15 +6,23 @@ use super::read::Format;
 use crate::error::Action;
 use crate::{Error, Result};
 
-/// Writes a label map: `.nii`, `.nii.gz` or, for a single slice, `.png`.
+/// Writes a label map, in the format that the file's name says.
 ///
-/// Labels are stored in 8 bits where the largest is below 255 (as nnU-Net does; in PNG, up to 255),
-/// else in 16. PNG files do not keep the geometry. The file is there whole or not at all, and the
-/// same for the same labels, byte for byte.
+/// | name | holds | keeps the geometry |
+/// |---|---|---|
+/// | `.nii`, `.nii.gz` | volumes | yes |
+/// | `.hdr` or `.img`, `.hdr.gz` or `.img.gz` | volumes, as a pair of files | yes |
+/// | `.tif`, `.tiff` | volumes: pages are slices | no |
+/// | `.png` | a single slice | no |
+///
+/// Labels are stored in 8 bits where the largest is below 255 (as nnU-Net does; in PNG and TIFF, up
+/// to 255), else in 16. The file is there whole or not at all, and the same for the same labels,
+/// byte for byte.
 ///
 /// # Errors
 ///
-/// Where the file cannot be written, or the format cannot hold the labels.
+/// Where the file cannot be written, or the format cannot hold the labels, as JPEG, which changes
+/// values.
 pub fn write_label_map(path: impl AsRef<Path>, labels: &LabelMap) -> Result<()> {
     let path = path.as_ref();
     match Format::of_name(path) {
@@ -22,15 +30,28 @@ pub fn write_label_map(path: impl AsRef<Path>, labels: &LabelMap) -> Result<()> 
         Some(Format::Nifti) => super::nifti::write_labels(path, labels),
         #[cfg(feature = "png")]
         Some(Format::Png) => super::png::write_labels(path, labels),
+        #[cfg(feature = "tiff")]
+        Some(Format::Tiff) => super::tiff::write_labels(path, labels),
+        Some(Format::Jpeg) => Err(Error::Unsupported {
+            action: Action::Write,
+            path: path.to_owned(),
+            cause: "JPEG loses label values".to_owned(),
+            remedy: "write PNG or NIfTI".to_owned(),
+        }),
         _ => Err(no_writer(path, "a label map", labels.grid.size)),
     }
 }
 
-/// Writes an image: `.nii`, `.nii.gz` or, for a single slice of whole numbers from 0 to 255 in 1, 3
-/// or 4 channels, `.png`.
+/// Writes an image, in the format that the file's name says; nothing is ever rescaled.
 ///
-/// NIfTI files hold 16-bit integers where nothing is lost by that, else `f32`; channels become the
-/// fourth axis. Nothing is ever rescaled.
+/// | names | hold |
+/// |---|---|
+/// | those of NIfTI | any image: 16-bit integers where nothing is lost by that, else `f32`; channels are the fourth axis |
+/// | those of TIFF | any image without its geometry: 8 or 16 bits where nothing is lost by that, else `f32`; channels lie side by side, pages are slices |
+/// | `.png` | a single slice of whole numbers from 0 to 255 in 1, 3 or 4 channels |
+/// | `.jpg`, `.jpeg` | a single slice of whole numbers from 0 to 255 in 1 channel, and not exactly: never for measuring |
+///
+/// The names are those of [`write_label_map`]. The file is there whole or not at all.
 ///
 /// # Errors
 ///
@@ -42,11 +63,16 @@ pub fn write_image(path: impl AsRef<Path>, image: &Image) -> Result<()> {
         Some(Format::Nifti) => super::nifti::write_image(path, image),
         #[cfg(feature = "png")]
         Some(Format::Png) => super::png::write_image(path, image),
+        #[cfg(feature = "tiff")]
+        Some(Format::Tiff) => super::tiff::write_image(path, image),
+        #[cfg(feature = "jpeg")]
+        Some(Format::Jpeg) => super::jpeg::write_image(path, image),
         _ => Err(no_writer(path, "an image", image.grid.size)),
     }
 }
 
-/// Writes class probabilities as `.nii` or `.nii.gz`: `f32`, the classes along the fourth axis.
+/// Writes class probabilities as NIfTI, the classes along the fourth axis, or, without the geometry,
+/// as TIFF, the classes side by side: `f32`. The names are those of [`write_label_map`].
 ///
 /// # Errors
 ///
@@ -56,6 +82,8 @@ pub fn write_soft_labels(path: impl AsRef<Path>, labels: &SoftLabelMap) -> Resul
     match Format::of_name(path) {
         #[cfg(feature = "nifti")]
         Some(Format::Nifti) => super::nifti::write_soft_labels(path, labels),
+        #[cfg(feature = "tiff")]
+        Some(Format::Tiff) => super::tiff::write_soft_labels(path, labels),
         _ => Err(no_writer(path, "class probabilities", labels.grid.size)),
     }
 }
@@ -75,7 +103,7 @@ pub(super) fn refuse(path: &Path, cause: String) -> Error {
 }
 
 /// The values in 8 bits, where all of them are whole numbers from 0 to `most`.
-#[cfg(any(feature = "nifti", feature = "png"))]
+#[cfg(any(feature = "jpeg", feature = "nifti", feature = "png"))]
 pub(super) fn narrow(values: impl Iterator<Item = f32>, most: f32) -> Option<Vec<u8>> {
     let byte = |value: f32| {
         #[expect(

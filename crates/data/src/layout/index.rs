@@ -125,8 +125,7 @@ impl Search<'_> {
             let images = if in_files {
                 self.by_channel(&id, root, images, &captures)?
             } else if let [first, second, ..] = files.as_slice() {
-                let (first, second) = (first.path.clone(), second.path.clone());
-                return Err(Error::DuplicateId { id, first, second });
+                return Err(Error::duplicate(id, &first.path, &second.path));
             } else {
                 files.into_iter().map(|file| file.path).collect()
             };
@@ -136,8 +135,8 @@ impl Search<'_> {
                 labels: labels.of(&captures),
             };
             if let Some(other) = index.cases.insert(id.clone(), entry) {
-                let second = index.cases[&id].images[0].clone();
-                return Err(Error::DuplicateId { id, first: other.images[0].clone(), second });
+                let second = &index.cases[&id].images[0];
+                return Err(Error::duplicate(id.as_str(), &other.images[0], second));
             }
         }
         labels.strays(&mut index.problems);
@@ -164,11 +163,10 @@ impl Search<'_> {
             match images.find_with(root, &captures)?.as_slice() {
                 [one] => Ok(one.path.clone()),
                 [] => Ok(root.join(images.describe(&captures))),
-                [first, second, ..] => Err(Error::DuplicateId {
-                    id: format!("{id}, channel {channel}"),
-                    first: first.path.clone(),
-                    second: second.path.clone(),
-                }),
+                [first, second, ..] => {
+                    let id = format!("{id}, channel {channel}");
+                    Err(Error::duplicate(id, &first.path, &second.path))
+                }
             }
         };
         self.channels.iter().map(file).collect()

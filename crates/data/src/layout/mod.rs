@@ -42,6 +42,11 @@ impl Patterns {
     pub fn as_slice(&self) -> &[Pattern] {
         &self.0
     }
+
+    /// Whether a file that one of them finds may have this name.
+    fn is_name(&self, name: &str) -> bool {
+        self.0.iter().any(|pattern| pattern.is_name(name))
+    }
 }
 
 impl Serialize for Patterns {

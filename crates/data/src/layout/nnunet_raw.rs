@@ -249,7 +249,8 @@ impl Folder<'_> {
             }
             Some(known) => {
                 let (first, second) = (known.images[0].clone(), entry.images[0].clone());
-                return Err(Error::DuplicateId { id: id.to_owned(), first, second });
+                let remedy = "give one of them another name in dataset.json".to_owned();
+                return Err(Error::DuplicateId { id: id.to_owned(), first, second, remedy });
             }
         }
         Ok(())

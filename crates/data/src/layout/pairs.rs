@@ -121,6 +121,10 @@ impl Layout for Pairs {
         };
         Ok(Box::new(PairsFolder { description, index, images, labels, soft: self.soft }))
     }
+
+    fn is_label_name(&self, name: &str) -> bool {
+        self.label.is_name(name) && !self.image.is_name(name)
+    }
 }
 
 /// An opened folder of pairs.
@@ -149,8 +153,7 @@ impl Dataset for PairsFolder {
         let label = if self.soft {
             match (paths.next(), paths.next()) {
                 (Some(first), Some(second)) => {
-                    let (first, second) = (first.clone(), second.clone());
-                    return Err(Error::DuplicateId { id: format!("{id} (label)"), first, second });
+                    return Err(Error::duplicate(format!("{id} (label)"), first, second));
                 }
                 (first, _) => first
                     .map(|path| self.labels.soft(id, path, &image.grid).map(Label::Soft))

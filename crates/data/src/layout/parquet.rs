@@ -156,8 +156,7 @@ impl Parquet {
                 let entry =
                     Entry { group: shared, images: vec![path.to_owned()], labels: Vec::new() };
                 if let Some(other) = index.cases.insert(id.clone(), entry) {
-                    let (first, second) = (other.images[0].clone(), path.to_owned());
-                    return Err(Error::DuplicateId { id, first, second });
+                    return Err(Error::duplicate(id, &other.images[0], path));
                 }
                 rows.push((id, Row { group, row }));
                 number += 1;

@@ -138,6 +138,11 @@ impl Pattern {
         matched.then_some(captures)
     }
 
+    /// Whether a file that it finds may have this name, whatever the folders above it.
+    pub(crate) fn is_name(&self, name: &str) -> bool {
+        self.parts.last().is_some_and(|part| matches(part, name, &mut Captures::new()))
+    }
+
     /// The text with names filled in; `None` where one is not known, or a wildcard is left.
     pub(crate) fn fill(&self, captures: &Captures) -> Option<String> {
         let parts: Option<Vec<String>> =

@@ -126,6 +126,10 @@ impl Layout for Raters {
         };
         Ok(Box::new(RatersFolder { description, index, images, labels }))
     }
+
+    fn is_label_name(&self, name: &str) -> bool {
+        self.label.is_name(name) && !self.image.is_name(name)
+    }
 }
 
 /// An opened folder of images and raters' masks.

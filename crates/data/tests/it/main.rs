@@ -16,6 +16,7 @@ mod phantom;
 mod raters;
 mod round_trip;
 mod samples;
+mod writers;
 
 use peak_alloc::PeakAlloc;
 

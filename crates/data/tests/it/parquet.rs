@@ -10,7 +10,7 @@ use parquet::file::writer::SerializedFileWriter;
 use parquet::schema::parser::parse_message_type;
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{RngCore as _, SeedableRng as _};
-use sconce_data::check;
+use sconce_data::{LayoutConfig, check, recognize};
 
 use crate::folder::{Folder, hard, slice, unreadable};
 
@@ -94,6 +94,23 @@ fn rows_are_cases() {
     assert_eq!(dataset.read(&ids[1]).unwrap().label, None);
     assert_eq!(hard(&dataset.read(&ids[2]).unwrap()), [0, 1, 0, 0, 1, 0]);
     assert_eq!(check(&*dataset, &|_, _| ()).errors(), 1, "a case without a label");
+}
+
+#[test]
+fn files_where_the_hub_has_them_are_recognized() {
+    let folder = set();
+    let name = |root: &Path| recognize(root).map(|layout: LayoutConfig| layout.name());
+    assert_eq!(name(folder.root()).unwrap(), "parquet");
+
+    let data = folder.root().join("data");
+    assert_eq!(name(&data).unwrap(), "parquet", "files at the top");
+
+    // What a folder says itself counts for more.
+    folder.text("dataset.json", "{}");
+    assert_eq!(name(folder.root()).unwrap(), "nnunet_raw");
+    let other = Folder::new();
+    other.text("more/data/a.parquet", "");
+    assert!(name(other.root()).is_err());
 }
 
 #[test]

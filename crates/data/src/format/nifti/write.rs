@@ -1,4 +1,4 @@
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use flate2::Compression;
 use ndarray::{ArrayD, ArrayViewD, Axis};
@@ -8,7 +8,7 @@ use volume::{Grid, Image, LabelMap, SoftLabelMap};
 
 use super::affine;
 use crate::error::Action;
-use crate::format::replace::replace;
+use crate::format::replace::{replace, replace_pair};
 use crate::format::write::narrow;
 use crate::{Error, Result};
 
@@ -63,55 +63,120 @@ enum Stored<'a> {
 /// long for a few percent.
 const LEVEL: u32 = 4;
 
-/// The header of a single file, in bytes, and the four that say that no extension follows.
-const VOXELS_START: u64 = 352;
+/// The header in bytes, with the four that say that no extension follows.
+const HEADER: u64 = 352;
 
-/// Writes a NIfTI-1 file, compressed where its name ends in `.gz`: the same bytes for the same
-/// values, since gzip's header holds neither a name nor a time.
+/// Writes a NIfTI-1 file or pair, compressed where its name ends in `.gz`: the same bytes for the
+/// same values, since gzip's header holds neither a name nor a time.
 fn write(path: &Path, grid: &Grid, values: &Stored<'_>) -> Result<()> {
-    let refuse = |cause: String, remedy: &str| Error::Unsupported {
-        action: Action::Write,
-        path: path.to_owned(),
-        cause,
-        remedy: remedy.to_owned(),
-    };
-    let name = path.file_name().unwrap_or_default().to_string_lossy().to_ascii_lowercase();
-    let ending = [".nii.gz", ".nii"].into_iter().find(|&ending| name.ends_with(ending));
-    let Some(ending) = ending else {
-        return Err(refuse("pairs of .hdr and .img are read only".to_owned(), "name it .nii.gz"));
-    };
     if grid.size.iter().any(|&extent| extent > 32767) {
-        return Err(refuse(
+        return Err(unsupported(
+            path,
             format!("NIfTI-1 has no room for axes of {:?} voxels", grid.size),
             "write it in parts",
         ));
     }
     let header = header(grid);
-    replace(path, ending, |temporary| {
-        let options = WriterOptions::new(temporary)
-            .reference_header(&header)
+    let name = path.file_name().unwrap_or_default().to_string_lossy().to_ascii_lowercase();
+    let single = [".nii.gz", ".nii"].into_iter().find(|&ending| name.ends_with(ending));
+    if let Some(ending) = single {
+        return replace(path, ending, |file| {
+            values.write(path, file, &header)?;
+            complete(path, file, HEADER + values.bytes())
+        });
+    }
+    let Pair { files: [first, second], endings } = Pair::of(path)?;
+    replace_pair([&first, &second], endings, |[first, second]| {
+        values.write(path, first, &header)?;
+        complete(path, first, HEADER)?;
+        complete(path, second, values.bytes())
+    })
+}
+
+impl Stored<'_> {
+    fn bytes(&self) -> u64 {
+        let bytes = match self {
+            Stored::U8(values) => values.len(),
+            Stored::I16(values) => 2 * values.len(),
+            Stored::U16(values) => 2 * values.len(),
+            Stored::F32(values) => 4 * values.len(),
+        };
+        bytes as u64
+    }
+
+    /// Writes `file`, and beside a header the voxels; messages speak of `path`.
+    fn write(&self, path: &Path, file: &Path, header: &NiftiHeader) -> Result<()> {
+        let compressed = is_compressed(file);
+        let options = WriterOptions::new(file)
+            .reference_header(header)
             .compression_level(Compression::new(LEVEL))
-            .compress(ending == ".nii.gz");
+            .compress(compressed);
         // The package transposes: what it sees has x first, as the file does.
-        let (outcome, bytes) = match values {
-            Stored::U8(values) => (options.write_nifti(&values.t()), values.len()),
-            Stored::I16(values) => (options.write_nifti(&values.t()), 2 * values.len()),
-            Stored::U16(values) => (options.write_nifti(&values.t()), 2 * values.len()),
-            Stored::F32(values) => (options.write_nifti(&values.t()), 4 * values.len()),
+        let outcome = match self {
+            Stored::U8(values) => options.write_nifti(&values.t()),
+            Stored::I16(values) => options.write_nifti(&values.t()),
+            Stored::U16(values) => options.write_nifti(&values.t()),
+            Stored::F32(values) => options.write_nifti(&values.t()),
         };
         outcome.map_err(|error| match error {
             NiftiError::Io(cause) => Error::writing(path)(cause),
-            other => refuse(other.to_string(), "write it as another format"),
-        })?;
-        // The package drops its buffer without asking whether all of it could be written.
-        if ending == ".nii" {
-            let length = temporary.metadata().map_err(Error::writing(path))?.len();
-            if length != VOXELS_START + bytes as u64 {
-                return Err(Error::writing(path)(std::io::ErrorKind::WriteZero.into()));
-            }
+            other => unsupported(path, other.to_string(), "write it as another format"),
+        })
+    }
+}
+
+/// That a file has all its bytes: the package drops its buffer without asking whether all of it
+/// could be written. Of compressed files it does ask.
+fn complete(path: &Path, file: &Path, bytes: u64) -> Result<()> {
+    let length = file.metadata().map_err(Error::writing(path))?.len();
+    if is_compressed(file) || length == bytes {
+        return Ok(());
+    }
+    Err(Error::writing(path)(std::io::ErrorKind::WriteZero.into()))
+}
+
+fn is_compressed(file: &Path) -> bool {
+    file.extension().is_some_and(|ending| ending == "gz")
+}
+
+/// A header and the voxels that it describes.
+struct Pair {
+    files: [PathBuf; 2],
+    endings: [&'static str; 2],
+}
+
+impl Pair {
+    const ENDINGS: [[&'static str; 2]; 2] = [[".hdr", ".img"], [".hdr.gz", ".img.gz"]];
+
+    /// The pair that a file belongs to, be it the header or the voxels.
+    fn of(path: &Path) -> Result<Self> {
+        let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+        let found = Self::ENDINGS.into_iter().find_map(|endings| {
+            let stem = endings.into_iter().find_map(|ending| name.strip_suffix(ending));
+            stem.map(|stem| (stem, endings))
+        });
+        let Some((stem, endings)) = found else {
+            // Their names are told from each other by endings in lower case alone.
+            let cause = "the names of a pair end in .hdr and .img".to_owned();
+            return Err(unsupported(path, cause, "name it .nii.gz"));
+        };
+        let files =
+            |endings: [&str; 2]| endings.map(|it| path.with_file_name(format!("{stem}{it}")));
+        // Readers take whichever they find first.
+        let mut others = Self::ENDINGS.into_iter().filter(|&other| other != endings);
+        if let Some(other) =
+            others.find_map(|other| files(other).into_iter().find(|it| it.exists()))
+        {
+            let cause = format!("{} would be mistaken for its part", other.display());
+            return Err(unsupported(path, cause, "remove that file, or choose another name"));
         }
-        Ok(())
-    })
+        Ok(Self { files: files(endings), endings })
+    }
+}
+
+fn unsupported(path: &Path, cause: String, remedy: &str) -> Error {
+    let (path, remedy) = (path.to_owned(), remedy.to_owned());
+    Error::Unsupported { action: Action::Write, path, cause, remedy }
 }
 
 #[expect(clippy::cast_possible_truncation, reason = "NIfTI-1 states geometry in f32")]

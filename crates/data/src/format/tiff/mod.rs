@@ -2,11 +2,15 @@
 //!
 //! Not read here: sub-images, channels that `ImageJ` spreads over pages, voxel sizes.
 
+mod write;
+
 use std::io::Cursor;
 
 use tiff::decoder::{Decoder, DecodingResult, Limits};
 use tiff::tags::Tag;
 use tiff::{ColorType, TiffError};
+
+pub(crate) use self::write::{write_image, write_labels, write_soft_labels};
 
 use super::decoded::{Decoded, Meta, Trouble, Voxel, planar};
 
