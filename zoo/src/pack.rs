@@ -61,6 +61,10 @@ pub struct Packed {
 /// verified, and renamed. Packing the same run twice makes byte-identical folders. Pictures of cases
 /// stay in the run: they show patients.
 ///
+/// What the network computes for a small input, `golden.safetensors`, is computed on the CPU wherever
+/// it was trained, so that every machine can verify it; [`verify`](crate::verify) compares any
+/// device with it.
+///
 /// # Errors
 ///
 /// [`Error::Occupied`], where `output` is there and not empty; [`Error::Option`], where a name or
@@ -80,6 +84,7 @@ pub fn pack(run_folder: &Path, output: &Path, options: &PackOptions) -> Result<P
     }
     let workshop = Workshop::beside(output)?;
     write_all(run_folder, &workshop.0, options, license)?;
+    // The CPU is the one device that every machine has: see decision 9.
     let verification = verify(&workshop.0, &Device::Cpu)?;
     if !verification.ok() {
         return Err(Error::Unverified { findings: verification.findings().join("; ") });

@@ -3,14 +3,15 @@
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-use anyhow::Context as _;
 use sconce::data::Layout as _;
 use sconce::engine::evaluate::{Calibration, Evaluation, decimals};
 use sconce::engine::observe::Log;
-use sconce::engine::{DeviceChoice, Observer, Run, RunConfig, RunFolder, device, train, validate};
+use sconce::engine::{
+    self, DeviceChoice, Observer, Run, RunConfig, RunFolder, device, train, validate,
+};
 use serde::Serialize;
 
-use crate::output::Output;
+use crate::output::{Output, Usage, one_line};
 use crate::progress::{Progress, note};
 
 /// Train a network as a run file says, and score it on the cases that it never saw
@@ -28,7 +29,7 @@ pub(crate) struct Args {
     #[arg(long)]
     resume: bool,
     /// Another value for a setting of the run file, such as train.epochs=10
-    #[arg(long = "set", value_name = "KEY=VALUE")]
+    #[arg(long = "set", value_name = "KEY=VALUE", value_parser = assignment)]
     settings: Vec<String>,
     /// auto, cpu, cuda, cuda:N or metal
     #[arg(long, default_value_t, value_name = "DEVICE")]
@@ -45,7 +46,7 @@ struct Report {
 }
 
 pub(crate) fn run(args: &Args) -> anyhow::Result<Output> {
-    let config = RunConfig::read_with(&args.run, &args.settings)?;
+    let config = read(args)?;
     let dataset = config.data.open(&args.data)?;
     let name = title(&args.output);
     let folder = RunFolder::create(&args.output, args.resume)?;
@@ -70,7 +71,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<Output> {
     let mut progress = Progress::new(&name);
     let mut log = Log::open(&folder.log())?;
     let mut observers: [&mut dyn Observer; 2] = [&mut progress, &mut log];
-    let outcome = train(&run, &mut observers).context("training stopped")?;
+    let outcome = train(&run, &mut observers).map_err(|error| blamed(error, args))?;
     let evaluation = if outcome.stopped {
         None
     } else {
@@ -84,6 +85,36 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<Output> {
         held_out: outcome.held_out.len(),
         evaluation,
     }))
+}
+
+/// An error of training: where the settings are to blame, with the file that they are from, and what
+/// was changed of them.
+fn blamed(error: engine::Error, args: &Args) -> anyhow::Error {
+    let context = if matches!(error, engine::Error::Unsuitable(_)) {
+        let changed = args.settings.iter().map(|setting| format!(" --set {setting}"));
+        format!("{}{}", args.run.display(), changed.collect::<String>())
+    } else {
+        "training stopped".to_owned()
+    };
+    anyhow::Error::from(error).context(context)
+}
+
+/// One value of `--set`, whose setting is only known once the run file is read.
+fn assignment(text: &str) -> Result<String, &'static str> {
+    match text.split_once('=') {
+        None => Err("it is not of the form key=value"),
+        Some((key, _)) if key.trim().is_empty() => Err("it names no setting"),
+        Some(_) => Ok(text.to_owned()),
+    }
+}
+
+/// Reads the run file with the settings of the command line; where the file is right by itself,
+/// the command line is what is wrong.
+fn read(args: &Args) -> anyhow::Result<RunConfig> {
+    RunConfig::read_with(&args.run, &args.settings).map_err(|error| {
+        let error = error.into();
+        if RunConfig::read(&args.run).is_ok() { Usage(one_line(&error)).into() } else { error }
+    })
 }
 
 /// Opens a device, and says so where `auto` fell back to the CPU.

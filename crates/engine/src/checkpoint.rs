@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::event::EpochSummary;
 use crate::file::Versioned;
+use crate::network::Learner;
 use crate::{Error, Result, RunConfig, weights};
 
 /// What a checkpoint holds beside tensors.
@@ -27,6 +28,42 @@ pub struct CheckpointState {
 
 impl Versioned for CheckpointState {
     const SCHEMA: u32 = 1;
+}
+
+/// A run between two epochs: all that it needs to go on as if it had never stopped.
+#[derive(Debug)]
+pub struct Snapshot<'a> {
+    pub(crate) config: &'a RunConfig,
+    pub(crate) learner: &'a Learner,
+    pub(crate) history: &'a [EpochSummary],
+}
+
+impl Snapshot<'_> {
+    /// Epochs that are done.
+    pub fn epochs_done(&self) -> usize {
+        self.history.len()
+    }
+
+    /// What became of each.
+    pub fn history(&self) -> &[EpochSummary] {
+        self.history
+    }
+
+    /// Writes a checkpoint, atomically. In a run folder, `--resume` goes on from
+    /// [`RunFolder::checkpoint`](crate::RunFolder::checkpoint).
+    ///
+    /// # Errors
+    ///
+    /// As [`save`].
+    pub fn save(&self, path: &Path) -> Result<()> {
+        let state = CheckpointState {
+            schema: CheckpointState::SCHEMA,
+            epochs_done: self.epochs_done(),
+            history: self.history.to_vec(),
+            config: self.config.to_toml()?,
+        };
+        save(path, &self.learner.parameters, self.learner.optimizer.as_ref(), &state)
+    }
 }
 
 const PARAMETERS: &str = "parameters/";

@@ -8,9 +8,13 @@ use losses::LossConfig;
 use models::ModelConfig;
 use nn::{OptimizerConfig, ScheduleConfig};
 use preprocess::{Augmentation, Fusion, PlanConfig};
-use serde::{Deserialize, Serialize};
+use registry::{OutOfRange, StepSize};
+use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::{Error, Result};
+
+/// Steps that a run may have: at ten a second, those of 13 years.
+const MOST_STEPS: usize = u32::MAX as usize;
 
 /// What a training run does, without saying where its data lie.
 ///
@@ -134,12 +138,17 @@ impl Default for TrainConfig {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct PredictConfig {
-    /// The distance between tiles, as a share of the patch.
+    /// The distance between tiles, as a share of the patch: a [`registry::StepSize`].
+    #[serde(deserialize_with = "step_size")]
     pub step_size: f64,
     /// Whether the middle of a tile counts more than its border.
     pub gaussian: bool,
     /// Whether to average over all mirrored versions of each tile.
     pub mirror: bool,
+}
+
+fn step_size<'de, D: Deserializer<'de>>(deserializer: D) -> Result<f64, D::Error> {
+    StepSize::deserialize(deserializer).map(f64::from)
 }
 
 impl Default for PredictConfig {
@@ -155,13 +164,12 @@ impl PredictConfig {
     ///
     /// [`Error::Settings`].
     pub fn check(&self) -> Result<()> {
-        if self.step_size > 0.0 && self.step_size <= 1.0 {
-            return Ok(());
+        match StepSize::try_from(self.step_size) {
+            Ok(_) => Ok(()),
+            Err(OutOfRange { value, range }) => Err(Error::Settings(format!(
+                "predict.step_size is {value}; {range} is needed, a share of the patch"
+            ))),
         }
-        Err(Error::Settings(format!(
-            "predict.step_size is {}; a share of the patch above 0, at most 1, is needed",
-            self.step_size
-        )))
     }
 }
 
@@ -173,11 +181,10 @@ impl RunConfig {
     ///
     /// # Errors
     ///
-    /// [`Error::Io`] and [`Error::Config`], which points at the line; [`Error::Settings`], where
-    /// settings contradict each other.
+    /// [`Error::Io`] and [`Error::Config`], which points at the line; [`Error::File`], where a
+    /// number is out of range or settings contradict each other.
     pub fn read(path: &Path) -> Result<Self> {
-        let text = fs::read_to_string(path).map_err(Error::io(path))?;
-        Self::parse(path, &text)?.checked()
+        Self::read_with(path, &[])
     }
 
     /// Reads the text of a run file.
@@ -199,8 +206,14 @@ impl RunConfig {
     pub fn read_with(path: &Path, assignments: &[String]) -> Result<Self> {
         let text = fs::read_to_string(path).map_err(Error::io(path))?;
         let unchanged = Self::parse(path, &text)?;
+        // The file is to blame, unless it is an assignment that made it wrong.
+        let alone = unchanged.clone().checked();
+        let blamed = |error: Error| match (error, alone.is_err()) {
+            (Error::Settings(reason), true) => Error::File { path: path.to_owned(), reason },
+            (error, _) => error,
+        };
         if assignments.is_empty() {
-            return unchanged.checked();
+            return unchanged.checked().map_err(blamed);
         }
         let wrong = |source| Error::Config { path: path.to_owned(), source: Box::new(source) };
         let mut table: toml::Table = toml::from_str(&text).map_err(wrong)?;
@@ -212,7 +225,7 @@ impl RunConfig {
                 .try_into::<Self>()
                 .map_err(|error| Error::Settings(format!("{assignment}: {}", error.message())))?;
         }
-        table.try_into::<Self>().map_err(wrong)?.checked()
+        table.try_into::<Self>().map_err(wrong)?.checked().map_err(blamed)
     }
 
     fn parse(path: &Path, text: &str) -> Result<Self> {
@@ -251,6 +264,14 @@ impl RunConfig {
             if value == 0 {
                 return refuse(format!("{name} is 0; at least 1 is needed"));
             }
+        }
+        let steps = train.epochs.checked_mul(train.iterations_per_epoch);
+        if steps.is_none_or(|steps| steps > MOST_STEPS) {
+            return refuse(format!(
+                "train.epochs {} of train.iterations_per_epoch {} are more than {MOST_STEPS} steps; \
+                 use fewer",
+                train.epochs, train.iterations_per_epoch
+            ));
         }
         if !(0.0..=1.0).contains(&train.oversample_foreground) {
             return refuse(format!(

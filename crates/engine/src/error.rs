@@ -32,6 +32,10 @@ pub enum Error {
     /// Settings, each fine by itself, that contradict each other or the data.
     #[error("{0}")]
     Settings(String),
+    /// The settings of a run make no sense, contradict each other, do not suit the data, or ask for
+    /// more than can be had: its run file is to be changed.
+    #[error(transparent)]
+    Unsuitable(Box<Error>),
     /// The device that was asked for cannot be used.
     #[error("device {name} cannot be used: {reason}")]
     Device {
@@ -56,6 +60,26 @@ pub enum Error {
         /// The cases of the batch.
         cases: Vec<String>,
     },
+    /// After an epoch, held-out patches show that training has diverged.
+    #[error(
+        "after epoch {epoch}, {what} is not finite for held-out patches of {}: training has \
+         diverged; lower train.learning_rate and begin again",
+        cases.join(", ")
+    )]
+    Diverged {
+        /// The epoch, from 0.
+        epoch: usize,
+        /// What is not finite: the network's output, or the loss of it.
+        what: &'static str,
+        /// The cases of the patches, sorted.
+        cases: Vec<String>,
+    },
+    /// A trained network's output is not finite.
+    #[error(
+        "the network's output is not finite, so that its weights are of no use; train it again with \
+         a lower train.learning_rate"
+    )]
+    OutputNotFinite,
     /// A case cannot be used.
     #[error("case {id}: {source}")]
     Case {
@@ -98,6 +122,11 @@ impl Error {
     pub(crate) fn io(path: impl Into<PathBuf>) -> impl FnOnce(io::Error) -> Self {
         let path = path.into();
         |source| Self::Io { path, source }
+    }
+
+    /// Says that an error is the run file's.
+    pub(crate) fn unsuitable(error: impl Into<Self>) -> Self {
+        Self::Unsuitable(Box::new(error.into()))
     }
 
     /// Says which case an error speaks of.

@@ -5,8 +5,12 @@ use std::ops::ControlFlow;
 use serde::{Deserialize as _, Deserializer};
 
 use crate::Result;
+use crate::checkpoint::Snapshot;
 
-/// Watches a run: logs it, draws a progress bar, stops it early.
+/// Watches a run: logs it, draws a progress bar, saves it, stops it early.
+///
+/// Every run is watched by [`observe::Checkpoint`](crate::observe::Checkpoint), whoever else
+/// watches: no run is without a checkpoint.
 pub trait Observer {
     /// Is told of each event, in order; [`ControlFlow::Break`] ends the run at the next epoch's
     /// end, with a checkpoint.
@@ -52,8 +56,17 @@ pub enum Event<'a> {
         /// The norm of all gradients before clipping.
         gradient_norm: f64,
     },
-    /// An epoch is done, and its checkpoint is written.
+    /// An epoch is done.
     Epoch(&'a EpochSummary),
+    /// The run is between two epochs, told after [`Event::Epoch`]: what is saved now can be gone on
+    /// from.
+    Between {
+        /// The run as it is.
+        snapshot: &'a Snapshot<'a>,
+        /// Whether this was the last epoch, or an observer has ended the run: no other moment will
+        /// come to save it.
+        ends: bool,
+    },
     /// A held-out case has been predicted and scored.
     Predicted {
         /// The case.

@@ -1,14 +1,21 @@
+use std::collections::BTreeSet;
+
 use candle::{DType, Device, Tensor};
 use models::{Input, Logits, Model};
 
 use crate::step::{scalar, weighted_sum};
 use crate::supervise::{Progress, Supervision};
-use crate::{Batch, LabelSpace, Loader, Result, Run};
+use crate::{Batch, Error, LabelSpace, Loader, Result, Run};
 
 /// The mean loss of held-out patches, and Dice of each foreground class over all of them together.
 ///
 /// The loss is of those heads alone that the network has outside training; NaN, where none of them
 /// is supervised.
+///
+/// # Errors
+///
+/// [`Error::Diverged`], where the network's output or the loss of it is not finite: what follows
+/// would blame a case.
 pub(crate) fn score(
     run: &Run<'_>,
     model: &dyn Model,
@@ -25,16 +32,31 @@ pub(crate) fn score(
         let batch = loader.validation(iteration, &Device::Cpu)?.to_device(run.device)?;
         let logits = model.forward_t(&Input::images(batch.images.clone()), false)?;
         let logits = detached(&logits);
-        let terms = supervision.terms(&batch, &logits, progress)?;
-        loss += match weighted_sum(&terms, &logits)? {
-            Some(sum) => scalar(&sum)?,
-            None => f64::NAN,
+        let diverged = |what| {
+            let cases: BTreeSet<&String> = batch.ids.iter().collect();
+            let cases = cases.into_iter().cloned().collect();
+            Error::Diverged { epoch, what, cases }
         };
+        if !is_finite(logits.main())? {
+            return Err(diverged("the network's output"));
+        }
+        let terms = supervision.terms(&batch, &logits, progress)?;
+        let of_batch = weighted_sum(&terms, &logits)?.as_ref().map(scalar).transpose()?;
+        if of_batch.is_some_and(|loss| !loss.is_finite()) {
+            return Err(diverged("the loss"));
+        }
+        loss += of_batch.unwrap_or(f64::NAN);
         count(logits.main(), &batch, space, &mut overlap)?;
     }
     let dice = overlap[space.foreground()].iter();
     let dice = dice.map(|&[both, sum]| (sum > 0.0).then(|| 2.0 * both / sum));
     Ok((loss / train.validation_iterations as f64, dice.collect()))
+}
+
+/// Whether every value is a finite number: of no other is the product with 0 a number.
+fn is_finite(tensor: &Tensor) -> Result<bool> {
+    let nothing = (tensor * 0.0)?.to_dtype(DType::F32)?.sum_all()?;
+    Ok(scalar(&nothing)? == 0.0)
 }
 
 /// The same without the graph that a forward pass through trainable parameters has.

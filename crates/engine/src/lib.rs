@@ -6,7 +6,7 @@
 //! | train a network | [`fn@train`], [`train_with`] a [`Supervision`] of one's own |
 //! | go on after an interruption | [`Run::resume`](train::Run), [`checkpoint`] |
 //! | look into what a run sees | [`Loader`] by a [`Recipe`], [`Batch`], [`LabelSpace`], [`fn@step`] |
-//! | watch a run | [`Observer`], [`Event`], [`observe`] |
+//! | watch a run, and save it | [`Observer`], [`Event`], [`observe`] |
 //! | read or write a trained network | [`Trained`], [`NetworkConfig`] |
 //! | predict an image | [`Predictor`] |
 //! | score predictions | [`evaluate`], each case at one of [`evaluate::Temperatures`] |
@@ -20,6 +20,7 @@ pub mod calibrate;
 pub mod checkpoint;
 pub mod config;
 pub mod device;
+mod door;
 mod error;
 pub mod evaluate;
 mod event;

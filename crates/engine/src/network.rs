@@ -1,5 +1,4 @@
 use candle::Device;
-use losses::Loss as _;
 use models::{Architecture as _, Interface, Model, Topology};
 use nn::{Optimizer, Parameters};
 use preprocess::augment::TransformConfig;
@@ -24,27 +23,12 @@ impl Learner {
     pub(crate) fn new(
         config: &RunConfig,
         network: &NetworkConfig,
-        plan: &Plan,
         device: &Device,
     ) -> Result<Self> {
         let parameters = Parameters::new(config.seed, device);
         let model = network.architecture.build(network.interface, parameters.builder())?;
-        let patch = &plan.patch_size[3 - plan.rank..];
-        if patch.iter().zip(model.stride()).any(|(extent, &stride)| !extent.is_multiple_of(stride))
-        {
-            return Err(Error::Settings(format!(
-                "a patch of {patch:?} voxels does not divide by the network's stride {:?}; change \
-                 preprocess.patch_size, or the strides of the model",
-                model.stride()
-            )));
-        }
         Ok(Self { parameters, model, optimizer: config.optimizer.build() })
     }
-}
-
-/// That the loss of a run suits its labels.
-pub(crate) fn check_loss(config: &RunConfig, space: &LabelSpace) -> Result<()> {
-    config.loss.suits(space.activation()).map_err(|error| Error::Settings(format!("loss.{error}")))
 }
 
 /// Plans the network from the training cases, or reads what was planned when the run began.
@@ -82,7 +66,14 @@ pub(crate) fn planned(
     for case in looked_at {
         fingerprint.push(case?);
     }
-    let plan = Plan::new(&run.config.preprocess, &fingerprint, &description.channels)?;
+    let plan = Plan::new(&run.config.preprocess, &fingerprint, &description.channels).map_err(
+        |error| match error {
+            preprocess::Error::Settings(_) | preprocess::Error::NoForeground { .. } => {
+                Error::unsuitable(error)
+            }
+            error => error.into(),
+        },
+    )?;
     let interface = Interface {
         channels: description.channels.len(),
         classes: space.channels(),
@@ -91,7 +82,7 @@ pub(crate) fn planned(
     let network = NetworkConfig {
         schema: NetworkConfig::SCHEMA,
         dataset: description.name.clone(),
-        architecture: run.config.model.fitted(&stages(&plan))?,
+        architecture: run.config.model.fitted(&stages(&plan)).map_err(Error::unsuitable)?,
         interface,
         activation: space.activation(),
         channels: description.channels.clone(),

@@ -7,15 +7,18 @@ use candle::Device;
 use data::{Dataset, Fold};
 use preprocess::Plan;
 
-use crate::checkpoint::{self, CheckpointState};
+use crate::checkpoint::Snapshot;
 use crate::event::{EpochSummary, Event, Observer};
-use crate::file::{Versioned as _, write_atomic, write_json};
-use crate::network::{Learner, check_loss, planned};
+use crate::file::{write_atomic, write_json};
+use crate::network::{Learner, planned};
+use crate::observe::Checkpoint;
 use crate::producer::produce;
 use crate::step::step;
 use crate::supervise::{LabelSupervision, Progress, Supervision};
-use crate::trained::{NetworkConfig, Trained, config_path, plan_path};
-use crate::{Error, LabelSpace, Loader, Recipe, Result, RunConfig, RunFolder, held_out};
+use crate::trained::{NetworkConfig, Trained, WeightsMetadata, config_path, plan_path};
+use crate::{
+    Error, LabelSpace, Loader, Recipe, Result, RunConfig, RunFolder, checkpoint, door, held_out,
+};
 
 /// What to train, on what, where.
 #[derive(Debug)]
@@ -59,7 +62,7 @@ pub struct Outcome {
 /// a file cannot be written; where a run is to go on, and the data set has other cases than it
 /// began with. The last checkpoint stays.
 pub fn train(run: &Run<'_>, observers: &mut [&mut dyn Observer]) -> Result<Outcome> {
-    check_loss(run.config, &LabelSpace::of(run.dataset.description())?)?;
+    door::loss(run, &LabelSpace::of(run.dataset.description())?)?;
     train_with(run, &LabelSupervision::new(run.config.loss.clone()), observers)
 }
 
@@ -76,8 +79,10 @@ pub fn train_with(
     let _lock = run.folder.lock()?;
     let config = run.config;
     let space = LabelSpace::of(run.dataset.description())?;
+    door::settings(run, &space)?;
     let split = divided(run)?;
     let (plan, network) = planned(run, &space, &split.train)?;
+    door::planned(config, &plan, &network)?;
     let recipe = Recipe {
         plan: &plan,
         space: &space,
@@ -86,8 +91,10 @@ pub fn train_with(
         train: &config.train,
         seed: config.seed,
     };
+    let mut saving = Checkpoint::new(run.folder.checkpoint(), config.train.checkpoint_every);
+    let observers: &mut [&mut dyn Observer] = &mut with(&mut saving, observers);
     let (training, validation) = loaders(run, &split, recipe, observers)?;
-    let mut learner = Learner::new(config, &network, &plan, run.device)?;
+    let mut learner = Learner::new(config, &network, run.device)?;
     let mut history = begin(run, &mut learner, &split, &plan, &network)?;
     let (epochs, iterations) = (config.train.epochs, config.train.iterations_per_epoch);
     let mut stop = tell(
@@ -150,22 +157,19 @@ pub fn train_with(
             seconds: started.elapsed().as_secs_f64(),
         };
         history.push(summary.clone());
-        let last = epoch + 1 == epochs;
-        let due = last || (epoch + 1) % config.train.checkpoint_every == 0;
-        if due {
-            save(run, &learner, &history)?;
-        }
         stop |= tell(observers, &Event::Epoch(&summary))?;
-        if stop && !last {
-            if !due {
-                save(run, &learner, &history)?;
-            }
+        let last = epoch + 1 == epochs;
+        let ends = stop || last;
+        let snapshot = &Snapshot { config, learner: &learner, history: &history };
+        stop |= tell(observers, &Event::Between { snapshot, ends })?;
+        if ends && !last {
             stopped = true;
             break;
         }
     }
     let parameters = learner.parameters.tensors()?;
-    let trained = Trained { config: network, plan: plan.clone(), parameters };
+    let metadata = WeightsMetadata::of(&network, Some(config.seed));
+    let trained = Trained { config: network, plan: plan.clone(), parameters, metadata };
     if !stopped {
         // In this order: no moment has new weights beside what was found out about old ones.
         run.folder.forget_scores()?;
@@ -242,15 +246,16 @@ fn begin(
     Ok(history)
 }
 
-fn save(run: &Run<'_>, learner: &Learner, history: &[EpochSummary]) -> Result<()> {
-    let state = CheckpointState {
-        schema: CheckpointState::SCHEMA,
-        epochs_done: history.len(),
-        history: history.to_vec(),
-        config: run.config.to_toml()?,
-    };
-    let path = run.folder.checkpoint();
-    checkpoint::save(&path, &learner.parameters, learner.optimizer.as_ref(), &state)
+/// The observer that every run has, before those that it was given.
+fn with<'a>(
+    first: &'a mut dyn Observer,
+    others: &'a mut [&mut dyn Observer],
+) -> Vec<&'a mut dyn Observer> {
+    let mut all = vec![first];
+    for observer in others {
+        all.push(&mut **observer);
+    }
+    all
 }
 
 /// Tells every observer; whether one of them wants the run to end.

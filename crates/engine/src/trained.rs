@@ -96,13 +96,58 @@ impl Versioned for Plan {
     const SCHEMA: u32 = Self::SCHEMA;
 }
 
-/// What `model.safetensors` says of itself.
+/// What `model.safetensors` says of itself, as JSON with sorted keys under the one metadata key
+/// [`METADATA_KEY`](crate::weights::METADATA_KEY): enough to know what the file is where it has
+/// been parted from its folder, and nothing of time, path, host or number of threads, so that equal
+/// runs make equal files.
+///
+/// ```json
+/// {"activation":"softmax","architecture":{"unet":{"conv_bias":true}},
+///  "classes":[{"name":"background","values":[0]},{"name":"organ","values":[1,2]}],
+///  "dataset":"phantom-3d","format":"sconce","interface":{"channels":1,"classes":2,"rank":3},
+///  "schema":1,"seed":1}
+/// ```
+///
+/// What is optional here is not in older files, nor in files that hold other tensors than weights.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct WeightsMetadata {
     /// What wrote it.
     pub format: String,
     /// The version of this format: 1.
     pub schema: u32,
+    /// The network, with every setting.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub architecture: Option<ModelConfig>,
+    /// Channels, classes and rank.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub interface: Option<Interface>,
+    /// The name of the data set that it was trained on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dataset: Option<String>,
+    /// The classes, background first.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub classes: Option<Vec<data::Class>>,
+    /// How its logits become probabilities.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub activation: Option<Activation>,
+    /// The seed of the run that trained it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub seed: Option<u64>,
+}
+
+impl WeightsMetadata {
+    /// Of a network, and of the seed of the run that trained it, where that is known.
+    pub fn of(config: &NetworkConfig, seed: Option<u64>) -> Self {
+        Self {
+            architecture: Some(config.architecture.clone()),
+            interface: Some(config.interface),
+            dataset: Some(config.dataset.clone()),
+            classes: Some(config.classes.clone()),
+            activation: Some(config.activation),
+            seed,
+            ..Self::default()
+        }
+    }
 }
 
 impl Versioned for WeightsMetadata {
@@ -110,8 +155,18 @@ impl Versioned for WeightsMetadata {
 }
 
 impl Default for WeightsMetadata {
+    /// Of tensors that are no network's weights.
     fn default() -> Self {
-        Self { format: "sconce".to_owned(), schema: Self::SCHEMA }
+        Self {
+            format: "sconce".to_owned(),
+            schema: Self::SCHEMA,
+            architecture: None,
+            interface: None,
+            dataset: None,
+            classes: None,
+            activation: None,
+            seed: None,
+        }
     }
 }
 
@@ -124,6 +179,9 @@ pub struct Trained {
     pub plan: Plan,
     /// Its parameters, on the CPU, by their names on disk.
     pub parameters: BTreeMap<String, Tensor>,
+    /// What the file of the parameters says of itself: kept as it was read, so that a network that
+    /// is read and written has the same [hash](Trained::weights_hash).
+    pub metadata: WeightsMetadata,
 }
 
 /// `model.safetensors` in a folder.
@@ -158,8 +216,8 @@ impl Trained {
         }
         let config: NetworkConfig = read_versioned(&config_path(folder))?;
         let plan: Plan = read_versioned(&plan_path(folder))?;
-        let (parameters, _): (_, WeightsMetadata) = weights::load_versioned(&weights_path(folder))?;
-        Ok(Self { config, plan, parameters })
+        let (parameters, metadata) = weights::load_versioned(&weights_path(folder))?;
+        Ok(Self { config, plan, parameters, metadata })
     }
 
     /// Writes the three files, each atomically, the weights last.
@@ -170,7 +228,7 @@ impl Trained {
     pub fn save(&self, folder: &Path) -> Result<()> {
         write_json(&config_path(folder), &self.config)?;
         write_json(&plan_path(folder), &self.plan)?;
-        weights::save(&weights_path(folder), &self.parameters, &WeightsMetadata::default())
+        weights::save(&weights_path(folder), &self.parameters, &self.metadata)
     }
 
     /// The SHA-256 hash of the file that [`Trained::save`] writes the weights to: what ties scores
@@ -181,7 +239,7 @@ impl Trained {
     /// Where a tensor cannot be brought to the CPU.
     pub fn weights_hash(&self) -> Result<String> {
         let path = Path::new("model.safetensors");
-        let bytes = weights::serialize(path, &self.parameters, &WeightsMetadata::default())?;
+        let bytes = weights::serialize(path, &self.parameters, &self.metadata)?;
         sha256(&bytes[..]).map_err(Error::io(path))
     }
 

@@ -1,6 +1,8 @@
 use anyhow::{Context, bail};
 use serde_json::Value;
 
+use crate::TestDevice;
+
 /// How far a value may be from its reference: `atol + rtol · |reference|`.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Tolerance {
@@ -14,6 +16,16 @@ impl Tolerance {
     /// Both parts.
     pub const fn new(rtol: f64, atol: f64) -> Self {
         Self { rtol, atol }
+    }
+
+    /// What becomes of it on the device that tests run on, where that has no double precision: what
+    /// the rounding of single precision leaves.
+    #[must_use]
+    pub fn on_device(self) -> Self {
+        if TestDevice::named().has_double() {
+            return self;
+        }
+        Self { rtol: self.rtol.max(2e-4), atol: self.atol.max(2e-5) }
     }
 }
 

@@ -7,8 +7,8 @@ use anyhow::Context;
 use safetensors::SafeTensors;
 use serde_json::{Value, json};
 
-use crate::group::{Origin, named};
-use crate::{Case, Group};
+use crate::group::Origin;
+use crate::{Case, Group, named};
 
 impl Group {
     /// Reads references that come as one folder each, below the folder `name`: `meta.json` says
@@ -22,7 +22,7 @@ impl Group {
     ///
     /// Where a folder cannot be read.
     pub fn load_folders(name: &str) -> Self {
-        let root = named().map(|folder| folder.join(name));
+        let root = named::folder().map(|folder| folder.join(name));
         Self::folders_below(root, name)
     }
 

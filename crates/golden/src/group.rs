@@ -3,12 +3,12 @@ use std::io::Write;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::{env, fs, io};
+use std::{fs, io};
 
 use anyhow::Context;
 use serde::Deserialize;
 
-use crate::Case;
+use crate::{Case, named};
 
 /// The cases of one manifest.
 #[derive(Debug)]
@@ -45,17 +45,6 @@ struct Manifest {
     cases: Vec<Case>,
 }
 
-/// The folder that `SCONCE_GOLDEN_DIR` names.
-///
-/// # Panics
-///
-/// Where that is no folder.
-pub(crate) fn named() -> Option<PathBuf> {
-    let named = env::var_os("SCONCE_GOLDEN_DIR").map(PathBuf::from)?;
-    assert!(named.is_dir(), "SCONCE_GOLDEN_DIR is {}, not a folder", named.display());
-    Some(named)
-}
-
 impl Group {
     /// Reads a group from the folder that `SCONCE_GOLDEN_DIR` names, and from no other; where the
     /// variable is unset, from the compact copy.
@@ -67,7 +56,7 @@ impl Group {
     ///
     /// Where the group cannot be read: the test that asks for it cannot go on.
     pub fn load(name: &str) -> Self {
-        Self::from(named(), name)
+        Self::from(named::folder(), name)
     }
 
     fn from(named: Option<PathBuf>, name: &str) -> Self {

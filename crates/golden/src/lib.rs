@@ -18,6 +18,9 @@
 //! Group::load("losses").check(|case| case.function != "drawn by another crate", EXEMPT, run_one);
 //! ```
 //!
+//! Tests of tensors run on the device that `SCONCE_TEST_DEVICE` names, `cpu`, `cuda` or `metal`: the
+//! macros [`device!`] and [`dtype!`].
+//!
 //! A crate runs every case that is its own. What it does not support is listed as [`Exempt`], by
 //! function and a predicate on the parameters; an entry is stale, and fails the test, as soon as
 //! one case that it covers passes. A panic is never exempt.
@@ -26,9 +29,11 @@ mod case;
 mod compare;
 mod folders;
 mod group;
+mod named;
 mod tensor;
 
 pub use crate::case::Case;
 pub use crate::compare::{Tolerance, close, number};
 pub use crate::group::{Exempt, Group};
+pub use crate::named::TestDevice;
 pub use crate::tensor::Tensor;

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use crate::cost::{class_weights, counted, mean_cost};
 use crate::math::quotient;
 use crate::target::widen;
-use crate::{Activation, Cost, Loss, NonNegative, Result, Target};
+use crate::{Activation, Cost, Loss, NonNegative, Positive, Result, Target};
 
 /// The soft Dice loss: one minus the overlap of prediction and target, class by class.
 ///
@@ -56,6 +56,9 @@ pub struct Dice {
     pub squared: bool,
     /// How the score becomes a cost.
     pub cost: Cost,
+    /// The least score below the logarithm of `cost = "log"`, where it is to be another than 1e-7.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub log_floor: Option<Positive>,
     /// A factor for each class, background first; empty for 1 everywhere.
     pub class_weights: Vec<NonNegative>,
     /// Whether to take soft targets although the loss is not smallest at them.
@@ -72,6 +75,7 @@ impl Default for Dice {
             pool_batch: false,
             squared: false,
             cost: Cost::Complement,
+            log_floor: None,
             class_weights: Vec::new(),
             allow_soft: false,
         }
@@ -98,7 +102,11 @@ impl Loss for Dice {
         let below = self.smooth_denominator.unwrap_or(self.smooth).get();
         let score = quotient(&shared.affine(2.0, smooth)?, &(total + below)?)?;
 
-        mean_cost(&self.cost.of(&score)?, weights.as_ref())
+        let costs = match self.log_floor {
+            Some(floor) => self.cost.with_floor(&score, floor.get())?,
+            None => self.cost.of(&score)?,
+        };
+        mean_cost(&costs, weights.as_ref())
     }
 
     fn soft_label_ready(&self) -> bool {
@@ -139,6 +147,8 @@ mod tests {
         approx::assert_abs_diff_eq!(of(&squared)?, 0.5, epsilon = 1e-12);
         let log = Dice { cost: Cost::Log, ..squared };
         approx::assert_abs_diff_eq!(of(&log)?, 2f64.ln(), epsilon = 1e-12);
+        let floored = Dice { log_floor: Some(Positive::literal(0.75)), ..log };
+        approx::assert_abs_diff_eq!(of(&floored)?, (4f64 / 3.0).ln(), epsilon = 1e-12);
         Ok(())
     }
 

@@ -28,7 +28,7 @@ use crate::{Act, ConvConfig, ConvTransposeConfig, Error, concat, native, referen
 ///
 /// let x = Tensor::ones((1, 4, 5, 6, 2), DType::F32, &Device::Cpu)?; // (N, D, H, W, C)
 /// let skip = Tensor::ones((1, 4, 5, 6, 3), DType::F32, &Device::Cpu)?;
-/// let x = Pending::instance_norm(x, None, None, 1e-5, Act::Relu)?;
+/// let x = Pending::instance_norm(&x, None, None, 1e-5, Act::Relu)?;
 /// let weight = Tensor::ones((7, 5, 3, 3, 3), DType::F32, &Device::Cpu)?;
 /// let config = ConvConfig::same(&[3, 3, 3], &[1, 1, 1]);
 /// let y = conv_of(&[&x, &skip.into()], &weight, None, &config)?;
@@ -62,7 +62,7 @@ impl Pending {
     ///
     /// As [`instance_norm`](crate::instance_norm).
     pub fn instance_norm(
-        x: Tensor,
+        x: &Tensor,
         weight: Option<&Tensor>,
         bias: Option<&Tensor>,
         eps: f64,
@@ -77,7 +77,7 @@ impl Pending {
     ///
     /// As [`group_norm`](crate::group_norm).
     pub fn group_norm(
-        x: Tensor,
+        x: &Tensor,
         groups: usize,
         weight: Option<&Tensor>,
         bias: Option<&Tensor>,
@@ -85,7 +85,7 @@ impl Pending {
         act: Act,
     ) -> Result<Self> {
         let op = "group_norm";
-        let channels = Extents::of(op, &x)?.channels;
+        let channels = Extents::of(op, x)?.channels;
         if groups == 0 || !channels.is_multiple_of(groups) {
             let rule = "it divides the channels of the input";
             return Err(Error::Setting { op, setting: "groups", value: vec![groups], rule }.into());
@@ -99,7 +99,7 @@ impl Pending {
     ///
     /// As [`batch_norm`](crate::batch_norm).
     pub fn batch_norm(
-        x: Tensor,
+        x: &Tensor,
         running: &Statistics,
         weight: Option<&Tensor>,
         bias: Option<&Tensor>,
@@ -107,11 +107,11 @@ impl Pending {
         act: Act,
     ) -> Result<Self> {
         let op = "batch_norm";
-        if !is_native(op, &x)? {
-            return Ok(crate::batch_norm(&x, running, weight, bias, eps, act)?.into());
+        if !is_native(op, x)? {
+            return Ok(crate::batch_norm(x, running, weight, bias, eps, act)?.into());
         }
-        let affine = Affine::check(op, weight, bias, Extents::of(op, &x)?.channels)?;
-        running.check(op, Extents::of(op, &x)?.channels)?;
+        let affine = Affine::check(op, weight, bias, Extents::of(op, x)?.channels)?;
+        running.check(op, Extents::of(op, x)?.channels)?;
         Self::deferred(x, affine, |x| native::Normalization::fixed(x, running, eps, act))
     }
 
@@ -122,42 +122,42 @@ impl Pending {
     ///
     /// As [`batch_norm_train`](crate::batch_norm_train).
     pub fn batch_norm_train(
-        x: Tensor,
+        x: &Tensor,
         weight: Option<&Tensor>,
         bias: Option<&Tensor>,
         eps: f64,
         act: Act,
     ) -> Result<(Self, Statistics)> {
         let op = "batch_norm";
-        if !is_native(op, &x)? {
-            let (y, statistics) = crate::batch_norm_train(&x, weight, bias, eps, act)?;
+        if !is_native(op, x)? {
+            let (y, statistics) = crate::batch_norm_train(x, weight, bias, eps, act)?;
             return Ok((y.into(), statistics));
         }
-        let affine = Affine::check(op, weight, bias, Extents::of(op, &x)?.channels)?;
+        let affine = Affine::check(op, weight, bias, Extents::of(op, x)?.channels)?;
         let x = x.contiguous()?;
         let (norm, mean, variance) = native::Normalization::new(&x, Cells::Batch, eps, act)?;
         let statistics = Statistics::of_batch(&x, &mean, &variance)?;
-        Ok((Self::deferred(x, affine, |_| Ok(norm))?, statistics))
+        Ok((Self::deferred(&x, affine, |_| Ok(norm))?, statistics))
     }
 
     fn normalized(
         op: &'static str,
-        x: Tensor,
+        x: &Tensor,
         weight: Option<&Tensor>,
         bias: Option<&Tensor>,
         cells: Cells,
         eps: f64,
         act: Act,
     ) -> Result<Self> {
-        let affine = Affine::check(op, weight, bias, Extents::of(op, &x)?.channels)?;
-        if !is_native(op, &x)? {
-            return Ok(reference::normalize(&x, affine, cells, eps, act)?.0.into());
+        let affine = Affine::check(op, weight, bias, Extents::of(op, x)?.channels)?;
+        if !is_native(op, x)? {
+            return Ok(reference::normalize(x, affine, cells, eps, act)?.0.into());
         }
         Self::deferred(x, affine, |x| Ok(native::Normalization::new(x, cells, eps, act)?.0))
     }
 
     fn deferred(
-        x: Tensor,
+        x: &Tensor,
         affine: Affine<'_>,
         op: impl FnOnce(&Tensor) -> Result<native::Normalization>,
     ) -> Result<Self> {

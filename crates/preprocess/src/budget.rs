@@ -1,10 +1,18 @@
-//! The largest patch that memory allows: nnU-Net's planning of patch and batch.
+//! The largest patch that memory allows: nnU-Net's planning of patch and batch; and the largest
+//! image that can be worked on at all.
 
 use crate::real::index;
 use crate::topology::{Topology, topology};
 
 /// No feature map gets shorter than this, voxels.
 pub(crate) const MIN_EDGE: usize = 4;
+
+/// The number of voxels of a size; `None` where it does not fit into four bytes, which is what places
+/// in an image take.
+pub(crate) fn voxels(size: [usize; 3]) -> Option<u32> {
+    let product = size.iter().try_fold(1usize, |product, &extent| product.checked_mul(extent));
+    product.and_then(|voxels| u32::try_from(voxels).ok())
+}
 
 /// What decides how large a patch may be. Axes are those of the network.
 #[derive(Clone, Copy, Debug)]

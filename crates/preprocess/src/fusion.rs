@@ -58,6 +58,13 @@ pub enum Fusion {
     Intersection,
 }
 
+impl Fusion {
+    /// Whether the masks of several raters become probabilities, not one class for each voxel.
+    pub fn is_soft(&self) -> bool {
+        matches!(self, Self::Mean | Self::WeightedMean { .. } | Self::Staple)
+    }
+}
+
 /// Makes the truth that a label stands for: a hard label stays hard, a soft one soft, and the
 /// masks of several raters are fused. Array axes stay as they are.
 ///
@@ -352,6 +359,7 @@ mod tests {
         for fusion in [Fusion::Mean, Fusion::Staple, Fusion::Majority].iter().chain(&quirks) {
             let truth = fused(&[[0; 4]; 3], 2, fusion)?;
 
+            assert_eq!(matches!(truth, Truth::Soft(_)), fusion.is_soft(), "{fusion:?}");
             let background = truth.to_soft(2).index_axis_move(Axis(0), 0);
             assert_eq!(background, Array3::<f32>::ones((1, 1, 4)), "{fusion:?}");
         }

@@ -1,6 +1,6 @@
 use serde::{Deserialize, Serialize};
 
-use crate::budget::{Budget, MIN_EDGE};
+use crate::budget::{Budget, MIN_EDGE, voxels};
 use crate::fingerprint::{CaseFingerprint, Fingerprint};
 use crate::normalize::{Normalize, NormalizeScheme};
 use crate::resample::new_size;
@@ -134,12 +134,7 @@ impl Plan {
             None => budget.plan(),
             Some(patch) => (topology(spacing, patch, MIN_EDGE).patch_size, 2),
         };
-        if rank == 2 && patch_size[0] != 1 || rank == 3 && patch_size[0] == 1 {
-            return Err(Error::Settings(format!(
-                "a patch of {patch_size:?} voxels does not suit rank {rank}: its first extent is 1 \
-                 at rank 2, and more at rank 3"
-            )));
-        }
+        check_patch(patch_size, rank)?;
         Ok(Self {
             schema: Self::SCHEMA,
             rank,
@@ -162,8 +157,25 @@ impl Plan {
     }
 }
 
+/// That a patch is a slice at rank 2, and a volume at rank 3.
+fn check_patch(patch_size: [usize; 3], rank: usize) -> Result<()> {
+    if (rank == 2) == (patch_size[0] == 1) {
+        return Ok(());
+    }
+    Err(Error::Settings(format!(
+        "a patch of {patch_size:?} voxels does not suit rank {rank}: its first extent is 1 at rank \
+         2, and more at rank 3; change preprocess.patch_size or preprocess.rank"
+    )))
+}
+
 impl PlanConfig {
-    fn check(&self, channels: usize) -> Result<()> {
+    /// That the settings make sense for images of so many channels, whatever else the data are.
+    /// [`Plan::new`] checks it, too; here it costs nothing, before the first case is read.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Settings`], which names the setting.
+    pub fn check(&self, channels: usize) -> Result<()> {
         let refuse = |text: String| Err(Error::Settings(text));
         if let Some(rank) = self.rank.filter(|rank| !(2..=3).contains(rank)) {
             return refuse(format!("preprocess.rank is {rank}; use 2 for slices, 3 for volumes"));
@@ -174,6 +186,14 @@ impl PlanConfig {
         }
         if let Some(patch) = self.patch_size.filter(|patch| patch.contains(&0)) {
             return refuse(format!("preprocess.patch_size is {patch:?} voxels; use at least 1"));
+        }
+        if let Some(patch) = self.patch_size.filter(|&patch| voxels(patch).is_none()) {
+            return refuse(format!(
+                "preprocess.patch_size is {patch:?}, more than 2^32 voxels; use a smaller patch"
+            ));
+        }
+        if let (Some(patch), Some(rank)) = (self.patch_size, self.rank) {
+            check_patch(patch, rank)?;
         }
         if let Some(memory) = self.memory.filter(|memory| !positive(memory)) {
             return refuse(format!("preprocess.memory is {memory} GB; use a positive number"));

@@ -86,6 +86,12 @@ number! {
     Percent: "a number above 0 and up to 100", |value| value > 0.0 && value <= 100.0
 }
 
+number! {
+    /// A number from 0.05 to 1: the distance between tiles, as a share of their extent. At less than
+    /// a twentieth, each voxel of a volume would be looked at more than 8,000 times.
+    StepSize: "a number from 0.05 to 1", |value| value >= 0.05 && value <= 1.0
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -111,6 +117,8 @@ mod tests {
         assert!(Margin::try_from(0.5).is_err());
         assert!(Percent::try_from(0.0).is_err());
         assert!(Percent::try_from(100.0).is_ok());
+        assert!(StepSize::try_from(1e-9).is_err());
+        assert!(StepSize::try_from(0.05).is_ok() && StepSize::try_from(1.0).is_ok());
     }
 
     #[test]

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use candle::Device;
 use engine::calibrate::TemperatureFit;
 use engine::evaluate::{Calibration, CaseScores, Definition, Evaluation, Scaling, Summary};
-use engine::{NetworkConfig, Trained};
+use engine::{NetworkConfig, Trained, WeightsMetadata};
 use models::Architecture as _;
 use sconce_zoo::{self as zoo, PackOptions};
 use serde_json::json;
@@ -86,7 +86,8 @@ pub(crate) fn network(folder: &Path, seed: u64, rank: usize) -> anyhow::Result<(
     let parameters = nn::Parameters::new(seed, &Device::Cpu);
     config.architecture.build(config.interface, parameters.builder())?;
     fs::create_dir_all(folder)?;
-    Ok(Trained { config, plan, parameters: parameters.tensors()? }.save(folder)?)
+    let metadata = WeightsMetadata::of(&config, Some(seed));
+    Ok(Trained { config, plan, parameters: parameters.tensors()?, metadata }.save(folder)?)
 }
 
 fn evaluation() -> Evaluation {

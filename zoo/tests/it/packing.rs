@@ -43,6 +43,27 @@ fn a_packed_run_verifies_and_loads() -> anyhow::Result<()> {
 }
 
 #[test]
+fn weights_are_packed_byte_for_byte_those_of_older_programs_too() -> anyhow::Result<()> {
+    let folder = tempfile::tempdir()?;
+    let path = folder.path().join("run-2").join("model.safetensors");
+    fixture::network(&folder.path().join("run-2"), 2, 2)?;
+    let says = |metadata: &engine::WeightsMetadata| -> anyhow::Result<()> {
+        let (tensors, _): (_, engine::WeightsMetadata) = engine::weights::load(&path)?;
+        Ok(engine::weights::save(&path, &tensors, metadata)?)
+    };
+
+    for (name, old) in [("new", None), ("old", Some(engine::WeightsMetadata::default()))] {
+        if let Some(metadata) = &old {
+            says(metadata)?;
+        }
+        let model = folder.path().join(name);
+        zoo::pack(&folder.path().join("run-2"), &model, &options())?;
+        assert!(fs::read(&path)? == fs::read(model.join("model.safetensors"))?, "{name}");
+    }
+    Ok(())
+}
+
+#[test]
 fn volumes_are_as_good_as_slices() -> anyhow::Result<()> {
     let folder = tempfile::tempdir()?;
     let (run, model) = (folder.path().join("run"), folder.path().join("model"));

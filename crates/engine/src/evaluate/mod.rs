@@ -2,6 +2,7 @@
 
 mod calibration;
 mod definition;
+mod merging;
 mod reference;
 mod regions;
 mod score;

@@ -1,10 +1,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use data::Dataset;
+use losses::Activation;
 use metrics::{MaskPair, MetricConfig, ProbabilityMetricConfig, ProbabilityPair, Region};
 use volume::{Label, LabelMap, SoftLabelMap};
 
 use super::calibration::Accumulator;
+use super::merging::Merging;
 use super::regions::Alone;
 use super::{CaseScores, Evaluation, Reference, Summary, Temperatures, calibration, definition};
 use crate::file::Versioned as _;
@@ -247,6 +249,11 @@ fn mean_of_classes(
 
 /// Predicts and scores cases of a data set, each at its temperature.
 ///
+/// Where the data set tells more classes apart than the network, each of which is a union of some by
+/// the [label values](data::Class::values) that they stand for, it is scored in the network's
+/// classes: the probabilities of a soft label, such as the exact ones of
+/// [`Phantom::truth`](data::Phantom::truth), are added up.
+///
 /// # Errors
 ///
 /// [`Error::Settings`], where the data set has other classes than the network; else where a case
@@ -261,7 +268,12 @@ pub fn on_dataset(
 ) -> Result<Evaluation> {
     let (config, description) = (predictor.config(), dataset.description());
     let space = LabelSpace::of(description)?;
-    if space.channels() != config.interface.classes || space.activation() != config.activation {
+    let same =
+        space.channels() == config.interface.classes && space.activation() == config.activation;
+    let apart = [space.activation(), config.activation] == [Activation::Softmax; 2];
+    let merging = (!same && apart).then(|| Merging::find(&config.classes, &description.classes));
+    let merging = merging.flatten();
+    if !same && merging.is_none() {
         let names = |classes: &[data::Class]| {
             classes.iter().map(|class| class.name.as_str()).collect::<Vec<_>>().join(", ")
         };
@@ -278,8 +290,13 @@ pub fn on_dataset(
         let case = guarded(id, || Ok(dataset.read(id)?))?;
         let unlabelled = || Error::Settings("it has no label to be scored against".to_owned());
         let label = case.label.as_ref().ok_or_else(|| unlabelled().in_case(id))?;
-        let reference = Reference::of(label, space.labels(), description.ignore)
-            .map_err(|error| error.in_case(id))?;
+        let reference = match &merging {
+            None => Reference::of(label, space.labels(), description.ignore),
+            Some(merging) => merging.label(label).and_then(|label| {
+                Reference::of(&label, merging.classes(), merging.ignore(description.ignore))
+            }),
+        };
+        let reference = reference.map_err(|error| error.in_case(id))?;
         // The predictor's own has been applied already.
         let further = temperatures.of(id) / config.temperature;
         let prediction = predictor.predict_case(&case)?.at_temperature(further);

@@ -89,8 +89,9 @@ impl Predictor {
     ///
     /// # Errors
     ///
-    /// [`Error::Settings`], where the image has other channels than the network; else where it
-    /// cannot be prepared or a tensor operation fails.
+    /// [`Error::Settings`], where the image has other channels than the network;
+    /// [`Error::OutputNotFinite`], where the network is of no use; else where the image cannot be
+    /// prepared or a tensor operation fails.
     pub fn predict(&self, image: &Image) -> Result<Prediction> {
         let expected = self.config.interface.channels;
         if image.channels() != expected {
@@ -196,6 +197,9 @@ impl Predictor {
         }
         let mean = total.expect("at least one network and the unmirrored version");
         let values = mean.to_dtype(candle::DType::F32)?.flatten_all()?.to_vec1::<f32>()?;
+        if values.iter().any(|logit| !logit.is_finite()) {
+            return Err(Error::OutputNotFinite);
+        }
         let classes = self.config.interface.classes;
         Ok(Array4::from_shape_vec((classes, d, h, w), values)
             .expect("the main head has the resolution of the image"))

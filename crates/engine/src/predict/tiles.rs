@@ -28,29 +28,32 @@ pub fn positions(image: usize, tile: usize, step_size: f64) -> Vec<usize> {
 const SIGMA_SCALE: f64 = 0.125;
 
 /// The weight of a tile's middle voxel.
-const SCALE: f64 = 10.0;
+const PEAK: f64 = 10.0;
 
 /// How much each voxel of a tile counts: a Gaussian around its middle voxel, of an eighth of the
-/// tile along each axis, at most 10, never 0. With `gaussian` false, 1 everywhere.
+/// tile along each axis, at most 10, never 0: [`gaussian`]. With `gaussian` false, 1 everywhere.
+pub fn importance(tile: [usize; 3], gaussian: bool) -> Array3<f32> {
+    if gaussian { self::gaussian(tile, SIGMA_SCALE, PEAK) } else { Array3::ones(tile) }
+}
+
+/// A Gaussian around the middle voxel of a tile, with a standard deviation of `sigma_scale` of the
+/// tile along each axis, `peak` at most, and nowhere 0.
 ///
 /// # Source
 ///
 /// `compute_gaussian` of nnU-Net v2, in single precision.
-pub fn importance(tile: [usize; 3], gaussian: bool) -> Array3<f32> {
-    if !gaussian {
-        return Array3::ones(tile);
-    }
+pub fn gaussian(tile: [usize; 3], sigma_scale: f64, peak: f64) -> Array3<f32> {
     let mut map = Array3::<f64>::zeros(tile);
     map[tile.map(|extent| extent / 2)] = 1.0;
     for (axis, &extent) in tile.iter().enumerate() {
-        let kernel = kernel(extent as f64 * SIGMA_SCALE);
+        let kernel = kernel(extent as f64 * sigma_scale);
         for line in map.lanes_mut(Axis(axis)) {
             convolve(line, &kernel);
         }
     }
     let greatest = map.iter().copied().fold(0.0, f64::max);
     #[expect(clippy::cast_possible_truncation, reason = "single precision is asked for")]
-    let mut map = map.mapv(|value| (value / greatest * SCALE) as f32);
+    let mut map = map.mapv(|value| (value / greatest * peak) as f32);
     let least = map.iter().copied().filter(|&value| value > 0.0).fold(f32::INFINITY, f32::min);
     map.mapv_inplace(|value| if value > 0.0 { value } else { least });
     map

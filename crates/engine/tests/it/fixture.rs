@@ -1,6 +1,7 @@
 //! A data set in memory: bright balls in noise, two classes; or balls with a brighter core, two
 //! regions of which one contains the other.
 
+use candle::Device;
 use data::{Case, Class, Dataset, Description};
 use engine::{Event, Observer, Outcome, Run, RunConfig, RunFolder, Validation};
 use ndarray::{Array3, Array4};
@@ -45,6 +46,11 @@ impl Balls {
     /// Gives the foreground another name.
     pub(crate) fn rename_class(&mut self, name: &str) {
         name.clone_into(&mut self.description.classes[1].name);
+    }
+
+    /// Lets these raters have marked each case; what they say is the same label.
+    pub(crate) fn rate_by(&mut self, raters: &[&str]) {
+        self.description.raters = raters.iter().map(|&rater| rater.to_owned()).collect();
     }
 
     /// Balls with a core of 0.6 of their radius, labelled 2; the rest of the ball is labelled 1.
@@ -146,9 +152,14 @@ pub(crate) fn validated(
     dataset: &dyn Dataset,
     outcome: &Outcome,
 ) -> engine::Result<Validation> {
-    let (folder, device) = (RunFolder::at(folder), candle::Device::Cpu);
+    let (folder, device) = (RunFolder::at(folder), device());
     let run = Run { config, dataset, folder: &folder, device: &device, resume: false };
     engine::validate(&run, outcome, &mut [])
+}
+
+/// The device that the tests run on: that of `SCONCE_TEST_DEVICE`, else the CPU.
+pub(crate) fn device() -> Device {
+    golden::device!()
 }
 
 /// Trains into `folder`; `stop_after` epochs, where given.
@@ -159,9 +170,20 @@ pub(crate) fn train_into(
     resume: bool,
     stop_after: Option<usize>,
 ) -> engine::Result<Outcome> {
+    train_on(&device(), folder, config, dataset, resume, stop_after)
+}
+
+/// The same on another device: only the CPU promises the same bits twice.
+pub(crate) fn train_on(
+    device: &Device,
+    folder: &std::path::Path,
+    config: &RunConfig,
+    dataset: &dyn Dataset,
+    resume: bool,
+    stop_after: Option<usize>,
+) -> engine::Result<Outcome> {
     let folder = RunFolder::create(folder, resume)?;
-    let device = candle::Device::Cpu;
-    let run = Run { config, dataset, folder: &folder, device: &device, resume };
+    let run = Run { config, dataset, folder: &folder, device, resume };
     let mut stop = StopAfter(stop_after);
     engine::train(&run, &mut [&mut stop as &mut dyn Observer])
 }
@@ -174,7 +196,7 @@ pub(crate) fn train_watched(
     observer: &mut dyn Observer,
 ) -> engine::Result<Outcome> {
     let folder = RunFolder::create(folder, false)?;
-    let device = candle::Device::Cpu;
+    let device = device();
     let run = Run { config, dataset, folder: &folder, device: &device, resume: false };
     engine::train(&run, &mut [observer])
 }

@@ -2,12 +2,16 @@
 
 extern crate sconce_engine as engine;
 
+mod checkpoints;
+mod door;
 mod fixture;
 mod golden;
 mod prediction;
 mod refusals;
 mod regions;
 mod robustness;
+mod run_file;
 mod scores;
 mod supervision;
 mod training;
+mod truth;

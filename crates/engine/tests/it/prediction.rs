@@ -4,7 +4,7 @@ use engine::{PredictConfig, Predictor, Trained};
 use ndarray::{Axis, s};
 use tempfile::tempdir;
 
-use crate::fixture::{Balls, config, train_into};
+use crate::fixture::{Balls, config, device, train_into};
 
 fn trained(rank: usize, size: [usize; 3]) -> anyhow::Result<Trained> {
     let folder = tempdir()?;
@@ -15,7 +15,7 @@ fn trained(rank: usize, size: [usize; 3]) -> anyhow::Result<Trained> {
 #[test]
 fn a_network_for_slices_sees_each_slice_of_a_volume_by_itself() -> anyhow::Result<()> {
     let trained = trained(2, [1, 18, 20])?;
-    let predictor = Predictor::new(&trained, PredictConfig::default(), &candle::Device::Cpu)?;
+    let predictor = Predictor::new(&trained, PredictConfig::default(), &device())?;
     let volume = data::Dataset::read(&Balls::new(1, [5, 18, 20]), "ball_0")?.image.data;
 
     let whole = predictor.logits(&volume)?;
@@ -32,7 +32,7 @@ fn a_network_for_slices_sees_each_slice_of_a_volume_by_itself() -> anyhow::Resul
 #[test]
 fn a_network_for_volumes_takes_a_single_slice() -> anyhow::Result<()> {
     let trained = trained(3, [8, 18, 20])?;
-    let predictor = Predictor::new(&trained, PredictConfig::default(), &candle::Device::Cpu)?;
+    let predictor = Predictor::new(&trained, PredictConfig::default(), &device())?;
     let slice = data::Dataset::read(&Balls::new(1, [1, 18, 20]), "ball_0")?;
 
     let prediction = predictor.predict_case(&slice)?;
@@ -47,7 +47,7 @@ fn a_network_for_volumes_takes_a_single_slice() -> anyhow::Result<()> {
 fn labels_are_the_most_probable_classes_after_resampling() -> anyhow::Result<()> {
     let mut trained = trained(3, [8, 18, 20])?;
     trained.plan.spacing = [1.7, 1.3, 0.8];
-    let predictor = Predictor::new(&trained, PredictConfig::default(), &candle::Device::Cpu)?;
+    let predictor = Predictor::new(&trained, PredictConfig::default(), &device())?;
     let case = data::Dataset::read(&Balls::new(1, [8, 18, 20]), "ball_0")?;
 
     let prediction = predictor.predict_case(&case)?;
@@ -61,12 +61,28 @@ fn labels_are_the_most_probable_classes_after_resampling() -> anyhow::Result<()>
 }
 
 #[test]
+fn a_network_whose_output_is_not_finite_is_told_from_a_bad_image() -> anyhow::Result<()> {
+    let mut trained = trained(3, [8, 18, 20])?;
+    let name = trained.parameters.keys().next().expect("a parameter").clone();
+    let broken = (trained.parameters[&name].ones_like()? * f64::NAN)?;
+    trained.parameters.insert(name, broken);
+    let predictor = Predictor::new(&trained, PredictConfig::default(), &device())?;
+    let case = data::Dataset::read(&Balls::new(1, [8, 18, 20]), "ball_0")?;
+
+    let error = predictor.predict_case(&case).unwrap_err().to_string();
+
+    let reason = "the network's output is not finite, so that its weights are of no use;";
+    assert!(error.starts_with(&format!("case ball_0: {reason}")), "{error}");
+    Ok(())
+}
+
+#[test]
 fn networks_are_averaged_where_they_mean_the_same() -> anyhow::Result<()> {
     let one = trained(3, [8, 18, 20])?;
     let mut sharper = one.clone();
     sharper.config.temperature = 0.5;
     let settings = PredictConfig { mirror: false, ..PredictConfig::default() };
-    let device = candle::Device::Cpu;
+    let device = device();
     let image = data::Dataset::read(&Balls::new(1, [8, 18, 20]), "ball_0")?.image.data;
     let logits = |networks: &[Trained]| -> engine::Result<_> {
         Predictor::ensemble(networks, settings.clone(), &device)?.logits(&image)
@@ -89,7 +105,7 @@ fn networks_are_averaged_where_they_mean_the_same() -> anyhow::Result<()> {
 #[test]
 fn axes_that_training_did_not_mirror_stay_as_they_are() -> anyhow::Result<()> {
     let mut trained = trained(3, [8, 18, 20])?;
-    let device = candle::Device::Cpu;
+    let device = device();
     let image = data::Dataset::read(&Balls::new(1, [8, 18, 20]), "ball_0")?.image.data;
     let mut logits = |axes: [bool; 3], mirror: bool| -> engine::Result<_> {
         trained.config.mirror_axes = axes;

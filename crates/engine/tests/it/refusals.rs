@@ -214,3 +214,23 @@ fn learning_that_explodes_stops_before_the_step() -> anyhow::Result<()> {
     assert!(!folder.path().join("model.safetensors").exists());
     Ok(())
 }
+
+#[test]
+fn learning_that_explodes_in_its_last_step_blames_no_case() -> anyhow::Result<()> {
+    let mut config = config(3, 1);
+    config.train.learning_rate = 1e30;
+    config.train.iterations_per_epoch = 1;
+    let folder = tempdir()?;
+
+    let error =
+        train_into(folder.path(), &config, &Balls::new(6, [8, 18, 20]), false, None).unwrap_err();
+
+    let text = error.to_string();
+    let start = "after epoch 0, the network's output is not finite for held-out patches of ball_";
+    let end = ": training has diverged; lower train.learning_rate and begin again";
+    assert!(text.starts_with(start) && text.ends_with(end), "{text}");
+    for name in ["model.safetensors", "checkpoint.safetensors"] {
+        assert!(!folder.path().join(name).exists(), "{name}");
+    }
+    Ok(())
+}

@@ -5,7 +5,7 @@ use engine::{Outcome, PredictConfig, Predictor, RunConfig};
 use losses::{Activation, LossConfig};
 use tempfile::tempdir;
 
-use crate::fixture::{Balls, config, train_into, validated};
+use crate::fixture::{Balls, config, device, train_into, validated};
 
 fn loss(text: &str) -> LossConfig {
     toml::from_str(text).expect("a loss")
@@ -53,8 +53,7 @@ fn regions_are_painted_in_their_order_and_agree_with_their_probabilities() -> an
     let folder = tempdir()?;
     let balls = Balls::nested(6, [8, 18, 20]);
     let outcome = train_into(folder.path(), &sigmoid(6), &balls, false, None)?;
-    let predictor =
-        Predictor::new(&outcome.trained, PredictConfig::default(), &candle::Device::Cpu)?;
+    let predictor = Predictor::new(&outcome.trained, PredictConfig::default(), &device())?;
 
     let case = data::Dataset::read(&balls, "ball_0")?;
     let prediction = predictor.predict_case(&case)?;

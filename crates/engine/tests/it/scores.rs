@@ -8,7 +8,7 @@ use engine::evaluate::{Evaluation, Scaling, Temperatures, on_dataset};
 use engine::{Predictor, RunFolder, Trained};
 use tempfile::tempdir;
 
-use crate::fixture::{Balls, config, train_into, validated};
+use crate::fixture::{Balls, config, device, train_into, validated};
 
 /// The network of a folder on some cases, as `sconce evaluate` scores it.
 fn again(
@@ -22,7 +22,7 @@ fn again(
     let weights = Some(trained.weights_hash()?);
     trained.config.temperature = 1.0;
     let settings = trained.config.predict.clone();
-    let predictor = Predictor::new(&trained, settings, &candle::Device::Cpu)?;
+    let predictor = Predictor::new(&trained, settings, &device())?;
     let found = on_dataset(&predictor, balls, ids, &temperatures, name, &mut [])?;
     Ok(Evaluation { weights, ..found })
 }
@@ -129,7 +129,7 @@ fn a_network_is_predicted_with_as_its_run_says() -> anyhow::Result<()> {
     assert!(!trained.config.predict.mirror);
     trained.config.predict.step_size = 0.0;
     let settings = trained.config.predict.clone();
-    let error = Predictor::new(&trained, settings, &candle::Device::Cpu).unwrap_err().to_string();
+    let error = Predictor::new(&trained, settings, &device()).unwrap_err().to_string();
     assert!(error.starts_with("predict.step_size is 0;"), "{error}");
     Ok(())
 }

@@ -1,6 +1,5 @@
 //! Supervision of one's own.
 
-use candle::Device;
 use engine::{
     Batch, Observer, Progress, Run, RunFolder, Supervision, Term, checkpoint, train_with,
 };
@@ -8,7 +7,7 @@ use losses::{CrossEntropy, Loss};
 use models::{HeadId, Logits};
 use tempfile::tempdir;
 
-use crate::fixture::{Balls, config};
+use crate::fixture::{self, Balls, config};
 
 /// Holds the labels against a coarser head, and against the main one where that is asked for.
 #[derive(Debug)]
@@ -36,7 +35,7 @@ fn heads_that_a_network_has_in_training_alone_have_no_part_in_its_validation() -
 {
     let mut config = config(3, 2);
     config.model = toml::from_str("[unet]\nfeatures_per_stage = [4, 4, 8]")?;
-    let (balls, device) = (Balls::new(6, [8, 18, 20]), Device::Cpu);
+    let (balls, device) = (Balls::new(6, [8, 18, 20]), fixture::device());
     for main in [true, false] {
         let folder = tempdir()?;
         let folder = RunFolder::create(folder.path(), false)?;

@@ -2,6 +2,7 @@
 
 mod config;
 mod conformance;
+mod device;
 mod golden;
 mod identities;
 mod resolution;

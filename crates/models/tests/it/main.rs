@@ -1,6 +1,7 @@
 //! The networks: what they compute, what their parameters are called, and what they refuse.
 
 mod config;
+mod device;
 mod golden;
 mod names;
 mod refusals;

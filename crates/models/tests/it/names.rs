@@ -3,14 +3,16 @@
 use std::collections::BTreeSet;
 
 use anyhow::Result;
-use candle::{DType, Device, Tensor};
+use candle::Tensor;
 use nn::Parameters;
 use sconce_models::{
     Architecture, Input, Interface, ModelConfig, ResidualUnet, Summary, Unet, canonical_name,
 };
 
+use crate::device::{self, device};
+
 fn names(architecture: &dyn Architecture, interface: Interface) -> Result<Vec<String>> {
-    let parameters = Parameters::new(0, &Device::Cpu);
+    let parameters = Parameters::new(0, &device());
     architecture.build(interface, parameters.builder())?;
     Ok(parameters.vars().into_iter().map(|(name, _)| name).collect())
 }
@@ -160,21 +162,21 @@ fn a_summary_lists_each_layer_once_and_sums_up() -> Result<()> {
 fn weights_travel_to_a_frozen_network_and_nothing_is_left_over() -> Result<()> {
     for architecture in ModelConfig::defaults() {
         let interface = Interface { channels: 2, classes: 3, rank: 2 };
-        let parameters = Parameters::new(3, &Device::Cpu);
+        let parameters = Parameters::new(3, &device());
         let trained = architecture.build(interface, parameters.builder())?;
 
         let frozen = nn::frozen(parameters.tensors()?);
         let loaded = architecture.build(interface, frozen.builder())?;
         frozen.finish()?;
 
-        let images = Tensor::rand(-1f32, 1., (1, 2, 8, 16), &Device::Cpu)?;
+        let images = Tensor::rand(-1f32, 1., (1, 2, 8, 16), &device())?;
         let of = |model: &dyn sconce_models::Model| -> Result<Vec<f32>> {
             let logits = model.forward_t(&Input::images(images.clone()), false)?;
             Ok(logits.main().flatten_all()?.to_vec1()?)
         };
         assert_eq!(of(trained.as_ref())?, of(loaded.as_ref())?, "{}", architecture.name());
 
-        let again = Parameters::new(4, &Device::Cpu);
+        let again = Parameters::new(4, &device());
         architecture.build(interface, again.builder())?;
         again.load(&parameters.tensors()?)?;
         let mut incomplete = parameters.tensors()?;
@@ -187,12 +189,12 @@ fn weights_travel_to_a_frozen_network_and_nothing_is_left_over() -> Result<()> {
 
 #[test]
 fn a_fresh_residual_block_passes_its_input_on() -> Result<()> {
-    let parameters = Parameters::new(0, &Device::Cpu);
+    let parameters = Parameters::new(0, &device());
     let unet = ResidualUnet { features_per_stage: vec![2, 3], ..ResidualUnet::default() };
     unet.build(small(2), parameters.builder())?;
 
     for (name, var) in parameters.vars() {
-        let values = var.flatten_all()?.to_dtype(DType::F64)?.to_vec1::<f64>()?;
+        let values = device::values(&var)?;
         let zero = values.iter().all(|&value| value == 0.0);
         let is_last = name.contains("conv2.norm") || name.rsplit('.').next() == Some("bias");
         assert_eq!(zero, is_last, "{name}");

@@ -1,11 +1,13 @@
 //! Shapes of logits and heads, for random networks.
 
-use candle::{DType, Device, Tensor};
+use candle::{DType, Tensor};
 use nn::Parameters;
 use proptest::prelude::*;
 use sconce_models::{
     Architecture, HeadId, Input, Interface, ModelConfig, Norm, ResidualUnet, Unet,
 };
+
+use crate::device::device;
 
 #[derive(Clone, Debug)]
 struct Draw {
@@ -83,11 +85,11 @@ proptest! {
     #[test]
     fn each_head_has_the_classes_and_the_extents_of_its_resolution(draw in draws()) {
         let extents = extents(&draw);
-        let parameters = Parameters::new(0, &Device::Cpu);
+        let parameters = Parameters::new(0, &device());
         let model = draw.model.build(draw.interface, parameters.builder()).unwrap();
         let shape = |channels: usize, extents: &[usize]| [&[2, channels], extents].concat();
         let images = shape(draw.interface.channels, &extents[0]);
-        let images = Tensor::rand(-1f32, 1., images, &Device::Cpu).unwrap();
+        let images = Tensor::rand(-1f32, 1., images, &device()).unwrap();
         let input = Input::images(images);
 
         let trained = model.forward_t(&input, true).unwrap();
@@ -120,10 +122,10 @@ proptest! {
 fn a_frozen_network_leaves_no_graph() -> anyhow::Result<()> {
     for model in ModelConfig::defaults() {
         let interface = Interface { channels: 1, classes: 2, rank: 2 };
-        let parameters = Parameters::new(0, &Device::Cpu);
+        let parameters = Parameters::new(0, &device());
         model.build(interface, parameters.builder())?;
         let frozen = model.build(interface, nn::frozen(parameters.tensors()?).builder())?;
-        let images = Tensor::zeros((1, 1, 8, 8), DType::F32, &Device::Cpu)?;
+        let images = Tensor::zeros((1, 1, 8, 8), DType::F32, &device())?;
 
         let logits = frozen.forward_t(&Input::images(images), false)?;
 

@@ -78,5 +78,5 @@ fn beside(
                 *to = curve.value((x - mean) * scale + bias);
             }
         }
-    }))
+    }));
 }

@@ -3,19 +3,23 @@ use std::collections::BTreeMap;
 use candle::{Result, Tensor};
 use serde::{Deserialize, Serialize};
 
-use super::Optimizer;
 use super::slots::{Slots, pairs, running_mean, with_decay};
+use super::{Optimizer, range};
 use crate::{Gradients, Parameters};
 
 /// The settings of [`Adam`] with weight decay as part of the gradient; the defaults are PyTorch's.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct AdamConfig {
-    /// How much of the running means of gradients and of their squares is kept at each step.
+    /// How much of the running means of gradients and of their squares is kept at each step, from 0
+    /// to below 1.
+    #[serde(deserialize_with = "range::both_kept")]
     pub betas: [f64; 2],
-    /// Keeps the quotient finite where a gradient is 0.
+    /// Keeps the quotient finite where a gradient is 0; positive.
+    #[serde(deserialize_with = "range::positive")]
     pub eps: f64,
-    /// The weight of the L2 penalty.
+    /// The weight of the L2 penalty, 0 or more.
+    #[serde(deserialize_with = "range::decay")]
     pub weight_decay: f64,
     /// Whether to divide by the largest mean square so far rather than by the present one.
     pub amsgrad: bool,

@@ -6,6 +6,7 @@
 mod adam;
 mod adam_w;
 mod r_adam;
+mod range;
 mod rms_prop;
 mod sgd;
 mod slots;

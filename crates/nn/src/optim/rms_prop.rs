@@ -3,21 +3,25 @@ use std::collections::BTreeMap;
 use candle::{Result, Tensor};
 use serde::{Deserialize, Serialize};
 
-use super::Optimizer;
 use super::slots::{Slots, pairs, running_mean, with_decay};
+use super::{Optimizer, range};
 use crate::{Gradients, Parameters};
 
 /// The settings of [`RmsProp`]; the defaults are PyTorch's.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct RmsPropConfig {
-    /// How much of the running mean of squares is kept at each step.
+    /// How much of the running mean of squares is kept at each step, from 0 to below 1.
+    #[serde(deserialize_with = "range::kept")]
     pub alpha: f64,
-    /// Keeps the quotient finite where a gradient is 0.
+    /// Keeps the quotient finite where a gradient is 0; positive.
+    #[serde(deserialize_with = "range::positive")]
     pub eps: f64,
-    /// The weight of the L2 penalty.
+    /// The weight of the L2 penalty, 0 or more.
+    #[serde(deserialize_with = "range::decay")]
     pub weight_decay: f64,
-    /// How much of the last step is kept.
+    /// How much of the last step is kept, from 0 to below 1.
+    #[serde(deserialize_with = "range::kept")]
     pub momentum: f64,
     /// Whether to divide by the deviation from the mean gradient rather than from 0.
     pub centered: bool,

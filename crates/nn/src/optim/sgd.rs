@@ -3,21 +3,24 @@ use std::collections::BTreeMap;
 use candle::{Result, Tensor};
 use serde::{Deserialize, Serialize};
 
-use super::Optimizer;
 use super::slots::{Slots, pairs, with_decay};
+use super::{Optimizer, range};
 use crate::{Gradients, Parameters};
 
 /// The settings of [`Sgd`]; the defaults are nnU-Net's.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct SgdConfig {
-    /// How much of the last step is kept.
+    /// How much of the last step is kept, from 0 to below 1.
+    #[serde(deserialize_with = "range::kept")]
     pub momentum: f64,
-    /// How much of a new gradient is left out of the momentum.
+    /// How much of a new gradient is left out of the momentum, from 0 to 1.
+    #[serde(deserialize_with = "range::part")]
     pub dampening: f64,
     /// Whether the gradient is corrected by the momentum before it is followed.
     pub nesterov: bool,
-    /// The weight of the L2 penalty.
+    /// The weight of the L2 penalty, 0 or more.
+    #[serde(deserialize_with = "range::decay")]
     pub weight_decay: f64,
 }
 

@@ -4,12 +4,7 @@ use candle::{Device, Result, Tensor};
 
 /// The device under test.
 pub(crate) fn device() -> Device {
-    match std::env::var("SCONCE_TEST_DEVICE").as_deref() {
-        Err(_) | Ok("cpu") => Device::Cpu,
-        Ok("cuda") => Device::new_cuda_with_stream(0).expect("a CUDA device"),
-        Ok("metal") => Device::new_metal(0).expect("a Metal device"),
-        Ok(other) => panic!("SCONCE_TEST_DEVICE is {other:?}; use cpu, cuda or metal"),
-    }
+    golden::device!()
 }
 
 /// The values of `x`, whatever its type.

@@ -1,8 +1,8 @@
 use anyhow::{Context as _, ensure};
 use candle::{DType, Device, Result, Tensor, Var};
 use sconce_nn::{
-    Act, Backend, ConvConfig, ConvTransposeConfig, Pending, batch_norm_train, concat, conv, conv_of,
-    conv_transpose, conv_transpose_of, group_norm, instance_norm, with_backend,
+    Act, Backend, ConvConfig, ConvTransposeConfig, Pending, batch_norm_train, concat, conv,
+    conv_of, conv_transpose, conv_transpose_of, group_norm, instance_norm, with_backend,
 };
 
 use crate::device::values;
@@ -33,7 +33,7 @@ fn run(
     for (at, input) in inputs.iter().enumerate() {
         let found = gradients.get(input);
         ensure!(found.is_none() == frozen.contains(&at), "input {at}");
-        all.extend(found.map(|gradient| gradient.detach()));
+        all.extend(found.map(Tensor::detach));
     }
     Ok(all)
 }
@@ -80,7 +80,7 @@ fn a_norm_to_come_is_the_norm() -> anyhow::Result<()> {
             [input, &[channels], &[channels], &[9, channels, 3, 3, 3], &[9]];
         compare(
             |t| {
-                let x = Pending::instance_norm(t[0].clone(), Some(&t[1]), Some(&t[2]), EPS, act)?;
+                let x = Pending::instance_norm(&t[0], Some(&t[1]), Some(&t[2]), EPS, act)?;
                 conv_of(&[&x], &t[3], Some(&t[4]), &config)
             },
             |t| {
@@ -108,7 +108,7 @@ fn channels_side_by_side_are_read_as_one_tensor() -> anyhow::Result<()> {
         ];
         compare(
             |t| {
-                let skip = Pending::group_norm(t[1].clone(), 1, Some(&t[2]), Some(&t[3]), EPS, act)?;
+                let skip = Pending::group_norm(&t[1], 1, Some(&t[2]), Some(&t[3]), EPS, act)?;
                 conv_of(&[&t[0].clone().into(), &skip], &t[4], None, &config)
             },
             |t| {
@@ -129,7 +129,7 @@ fn transposed_convolutions_read_them_too() -> anyhow::Result<()> {
     compare(
         |t| {
             let (weight, bias) = (Some(&t[2]), Some(&t[3]));
-            let (x, _) = Pending::batch_norm_train(t[0].clone(), weight, bias, EPS, Act::Silu)?;
+            let (x, _) = Pending::batch_norm_train(&t[0], weight, bias, EPS, Act::Silu)?;
             conv_transpose_of(&[&x, &t[1].clone().into()], &t[4], None, &config)
         },
         |t| {
@@ -146,7 +146,7 @@ fn values_with_two_readers_get_the_gradients_of_both() -> anyhow::Result<()> {
     let shapes: [&[usize]; 4] = [&[2, 6, 5, 8], &[8], &[8], &[8, 8, 3, 3]];
     compare(
         |t| {
-            let x = Pending::instance_norm(t[0].clone(), Some(&t[1]), Some(&t[2]), EPS, Act::Gelu)?;
+            let x = Pending::instance_norm(&t[0], Some(&t[1]), Some(&t[2]), EPS, Act::Gelu)?;
             let y = conv_of(&[&x], &t[3], None, &config)?.sum_all()?;
             x.resolve()?.sqr()?.mean_all()? + y
         },

@@ -50,6 +50,52 @@ fn nothing_is_ignored_and_nothing_is_left_to_do() {
     }
 }
 
+/// Something that only some of the code may do: see `crates/README.md`.
+struct Privilege {
+    /// What gives it away, in any line of code.
+    words: &'static [&'static str],
+    /// The folder that has it.
+    owner: &'static str,
+    /// Files elsewhere with good reason, and the reason.
+    exceptions: &'static [(&'static str, &'static str)],
+}
+
+const PRIVILEGES: &[Privilege] = &[
+    Privilege {
+        words: &["env::var"],
+        owner: "bin/",
+        exceptions: &[("crates/golden/src/named.rs", "what tests are told of the machine")],
+    },
+    Privilege {
+        words: &["nifti::", "tiff::", "png::", "image::codecs", "image::open", "image::load"],
+        owner: "crates/data/",
+        exceptions: &[("crates/engine/src/report/picture.rs", "draws pictures into a page")],
+    },
+    Privilege { words: &["hf_hub::"], owner: "zoo/", exceptions: &[] },
+];
+
+#[test]
+fn nobody_does_what_only_others_may() {
+    for Privilege { words, owner, exceptions } in PRIVILEGES {
+        let mut found = Vec::new();
+        for path in sources() {
+            let name = path.strip_prefix(root()).expect("below the root").display().to_string();
+            // Tests look at the house from outside.
+            if name.starts_with(owner) || name.contains("/tests/") {
+                continue;
+            }
+            let text = fs::read_to_string(&path).expect("sources are text");
+            let code = text.lines().filter(|line| !line.trim_start().starts_with("//"));
+            if code.into_iter().any(|line| words.iter().any(|word| line.contains(word))) {
+                found.push(name);
+            }
+        }
+        found.sort();
+        let known: Vec<&str> = exceptions.iter().map(|(name, _)| *name).collect();
+        assert_eq!(found, known, "only {owner} may use {words:?}, and what is excepted here");
+    }
+}
+
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").canonicalize().expect("the workspace")
 }

@@ -8,7 +8,7 @@ use anyhow::{Context, ensure};
 use candle::Tensor;
 use candle::pickle::read_all_with_key;
 use data::Class;
-use engine::{NetworkConfig, PredictConfig, Trained};
+use engine::{NetworkConfig, PredictConfig, Trained, WeightsMetadata};
 use golden::number;
 use losses::Activation;
 use models::{Interface, ModelConfig, ResidualUnet, Unet, canonical_name};
@@ -54,7 +54,8 @@ pub(super) fn read(
         temperature: 1.0,
     };
     let checkpoint = folder.join(format!("fold_{fold}/checkpoint_final.pth"));
-    Ok(Trained { config, plan, parameters: parameters(&checkpoint)? })
+    let metadata = WeightsMetadata::of(&config, None);
+    Ok(Trained { config, plan, parameters: parameters(&checkpoint)?, metadata })
 }
 
 fn parameters(checkpoint: &Path) -> anyhow::Result<BTreeMap<String, Tensor>> {

@@ -1,11 +1,11 @@
 use anyhow::{Context, ensure};
-use candle::Device;
 use engine::{PredictConfig, Prediction, Predictor, Trained};
 use golden::{Case, Tolerance, close, number};
 use ndarray::Array4;
 use volume::Image;
 
 use super::model_folder;
+use crate::fixture::device;
 
 /// Predicts with the trained networks of a case, from files to labels.
 pub(super) fn run(case: &Case) -> anyhow::Result<()> {
@@ -47,7 +47,7 @@ fn predictor(case: &Case) -> anyhow::Result<Predictor> {
         gaussian: flag("use_gaussian")?,
         mirror: flag("use_mirroring")?,
     };
-    Ok(Predictor::ensemble(&folds, settings, &Device::Cpu)?)
+    Ok(Predictor::ensemble(&folds, settings, &device())?)
 }
 
 fn compare(case: &Case, prediction: &Prediction) -> anyhow::Result<()> {

@@ -1,7 +1,10 @@
 use anyhow::{Context, Result};
-use candle::{Device, Tensor};
+use candle::Tensor;
+use golden::Tolerance;
 use sconce_losses::{Loss, LossConfig, Target};
 use serde_json::Value;
+
+use crate::device::{self, device, floats};
 
 /// Logits `(2, 3, *S)` and labels that a fixed formula fills, the same on each run.
 pub(crate) struct Batch {
@@ -17,8 +20,8 @@ impl Batch {
         let class: Vec<u32> = [0, 1, 2].into_iter().cycle().step_by(7).take(2 * voxels).collect();
         let shape = |front: &[usize]| [front, space].concat();
         Ok(Self {
-            logits: Tensor::from_vec(wave, shape(&[2, 3]), &Device::Cpu)?,
-            target: Target::hard(Tensor::from_vec(class, shape(&[2]), &Device::Cpu)?),
+            logits: floats(&wave, &shape(&[2, 3]))?,
+            target: Target::hard(Tensor::from_vec(class, shape(&[2]), &device())?),
         })
     }
 }
@@ -64,10 +67,13 @@ fn set(json: &mut Value, field: &str, to: &Value) -> bool {
 
 pub(crate) fn value(loss: &LossConfig, logits: &Tensor, target: &Target) -> Result<f64> {
     let loss = loss.forward(logits, target).with_context(|| format!("{loss:?}"))?;
-    Ok(loss.to_dtype(candle::DType::F64)?.to_scalar()?)
+    Ok(device::value(&loss)?)
 }
 
+/// In double precision; single precision is allowed more.
 pub(crate) fn agree(actual: f64, expected: f64, tolerance: f64, name: &str) {
     let apart = (actual - expected).abs();
-    assert!(apart <= tolerance, "{name}: {actual} and {expected} are {apart:e} apart");
+    let Tolerance { rtol, atol } = Tolerance::new(0.0, tolerance).on_device();
+    let near = apart <= atol + rtol * expected.abs();
+    assert!(near, "{name}: {actual} and {expected} are {apart:e} apart");
 }

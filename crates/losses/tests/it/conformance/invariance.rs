@@ -1,10 +1,11 @@
 //! What must not change a loss: where voxels lie, an axis of one, and voxels that do not count.
 
 use anyhow::Result;
-use candle::{Device, Tensor, Var};
+use candle::{Tensor, Var};
 use sconce_losses::{Labels, Loss, Target};
 
 use super::batch::{Batch, agree, kinds, value};
+use crate::device::{self, device, dtype};
 
 fn indices(target: &Target) -> &Tensor {
     let Labels::Hard(indices) = target.labels() else { panic!("batches have hard labels") };
@@ -16,7 +17,7 @@ fn the_order_of_voxels_does_not_matter() -> Result<()> {
     for (name, loss) in kinds()? {
         let Batch { logits, target } = Batch::of(&[20])?;
         let order: Vec<u32> = (0..20).map(|i| i * 7 % 20).collect();
-        let order = Tensor::new(order, &Device::Cpu)?;
+        let order = Tensor::new(order, &device())?;
         let target_of = Target::hard(indices(&target).index_select(&order, 1)?);
 
         let moved = value(&loss, &logits.index_select(&order, 2)?, &target_of)?;
@@ -43,13 +44,13 @@ fn an_image_is_a_volume_of_depth_one() -> Result<()> {
 fn with_garbage(logit: f64, class: u32) -> Result<(Var, Target, Tensor)> {
     let Batch { logits, target } = Batch::of(&[4, 5])?;
     let ignored: Vec<u8> = (0..40).map(|i| u8::from(i % 3 == 1)).collect();
-    let ignored = Tensor::from_vec(ignored, (2, 4, 5), &Device::Cpu)?;
+    let ignored = Tensor::from_vec(ignored, (2, 4, 5), &device())?;
     let everywhere = ignored.unsqueeze(1)?.broadcast_as(logits.shape())?.contiguous()?;
     let alternating = (logits.sign()? * logit)?;
     let logits = everywhere.where_cond(&alternating, &logits)?;
     let labels = (indices(&target).zeros_like()? + f64::from(class))?;
     let labels = ignored.where_cond(&labels, indices(&target))?;
-    let weight = (1.0 - ignored.to_dtype(candle::DType::F64)?)?;
+    let weight = (1.0 - ignored.to_dtype(dtype())?)?;
     Ok((Var::from_tensor(&logits)?, Target::hard(labels).with_weight(weight), everywhere))
 }
 
@@ -61,11 +62,11 @@ fn an_ignored_voxel_takes_no_part() -> Result<()> {
         for (logit, class) in [(5.0, 1), (-1e4, 2), (1e4, 255)] {
             let (logits, target, _) = with_garbage(logit, class)?;
             let loss = loss.forward(&logits, &target)?;
-            agree(loss.to_scalar()?, expected, 1e-13, &name);
+            agree(device::value(&loss)?, expected, 1e-13, &name);
 
             let gradient = loss.backward()?;
             let gradient = (gradient.get(&logits).unwrap() * ignored.to_dtype(logits.dtype())?)?;
-            let most = gradient.abs()?.flatten_all()?.max(0)?.to_scalar::<f64>()?;
+            let most = device::value(&gradient.abs()?.flatten_all()?.max(0)?)?;
             agree(most, 0.0, 0.0, &name);
         }
     }
@@ -76,7 +77,7 @@ fn an_ignored_voxel_takes_no_part() -> Result<()> {
 fn a_weight_of_one_everywhere_changes_nothing() -> Result<()> {
     for (name, loss) in kinds()? {
         let Batch { logits, target } = Batch::of(&[4, 5])?;
-        let ones = Tensor::ones((2, 4, 5), candle::DType::F64, &Device::Cpu)?;
+        let ones = Tensor::ones((2, 4, 5), dtype(), &device())?;
 
         let weighted = value(&loss, &logits, &target.clone().with_weight(ones))?;
 

@@ -1,19 +1,20 @@
 //! Values and gradients are finite wherever the logits are.
 
 use anyhow::Result;
-use candle::{DType, Device, Tensor, Var};
+use candle::{DType, Tensor, Var};
 use sconce_losses::{Loss, LossConfig, Target};
 
 use super::batch::{Batch, agree, kinds};
+use crate::device::{self, device};
 
 fn assert_finite(name: &str, loss: &LossConfig, logits: &Tensor, target: &Target) -> Result<()> {
     let var = Var::from_tensor(logits)?;
     let value = loss.forward(&var, target)?;
     let gradient = value.backward()?;
-    let value = value.to_dtype(DType::F64)?.to_scalar::<f64>()?;
+    let value = device::value(&value)?;
     assert!(value.is_finite(), "{name} is {value}");
     let Some(gradient) = gradient.get(&var) else { return Ok(()) };
-    let gradient = gradient.to_dtype(DType::F64)?.flatten_all()?.to_vec1::<f64>()?;
+    let gradient = device::values(gradient)?;
     assert!(gradient.iter().all(|slope| slope.is_finite()), "{name} has slopes {gradient:?}");
     Ok(())
 }
@@ -40,14 +41,14 @@ fn absent_and_full_classes_stay_finite() -> Result<()> {
     for (name, loss) in kinds()? {
         let Batch { logits, .. } = Batch::of(&[4, 5])?;
         for class in [0u32, 2] {
-            let target = Target::hard(Tensor::full(class, (2, 4, 5), &Device::Cpu)?);
+            let target = Target::hard(Tensor::full(class, (2, 4, 5), &device())?);
             for factor in [1.0, 1e4] {
                 let logits = (logits.to_dtype(DType::F32)? * factor)?;
                 let name = format!("{name} of class {class} × {factor}");
                 assert_finite(&name, &loss, &logits, &target)?;
             }
         }
-        let nothing = Target::regions(Tensor::zeros((2, 3, 4, 5), DType::U8, &Device::Cpu)?);
+        let nothing = Target::regions(Tensor::zeros((2, 3, 4, 5), DType::U8, &device())?);
         let logits = logits.to_dtype(DType::F32)?;
         assert_finite(&format!("{name} of nothing"), &loss, &logits, &nothing)?;
     }
@@ -58,7 +59,7 @@ fn absent_and_full_classes_stay_finite() -> Result<()> {
 fn a_batch_in_which_every_voxel_is_ignored_stays_finite() -> Result<()> {
     for (name, loss) in kinds()? {
         let Batch { logits, target } = Batch::of(&[4, 5])?;
-        let target = target.with_weight(Tensor::zeros((2, 4, 5), DType::F32, &Device::Cpu)?);
+        let target = target.with_weight(Tensor::zeros((2, 4, 5), DType::F32, &device())?);
         for factor in [1.0, 1e4] {
             let logits = (logits.to_dtype(DType::F32)? * factor)?;
             assert_finite(&format!("{name}, all ignored"), &loss, &logits, &target)?;

@@ -3,14 +3,12 @@
 use super::*;
 
 pub(super) fn binary_dice(case: &Case) -> Result<Ours> {
-    if (case.param("eps")? - 1e-7).abs() > 1e-20 {
-        bail!("below the logarithm we have 1e-7");
-    }
     let settings = json!({
         "activation": "sigmoid",
         "pool_batch": case.params["batch_dice"],
         "smooth": case.params["smooth"],
         "cost": if flag(case, "log_loss") { "log" } else { "complement" },
+        "log_floor": case.params["eps"],
         "allow_soft": true,
     });
     Ok(Ours::new(loss("dice", &settings)?, channel(case)?))

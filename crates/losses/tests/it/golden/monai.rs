@@ -3,16 +3,16 @@
 use super::*;
 
 pub(super) fn dice(case: &Case) -> Result<Ours> {
-    let (name, settings) = overlap(case)?;
-    Ok(Ours::new(loss(name, &settings)?, indices(case, "target")?))
+    let (weight, name, settings) = overlap(case)?;
+    Ok(Ours::new(sum(&[(weight, name, settings)])?, indices(case, "target")?))
 }
 
 /// Its cross entropy is over softmax even where Dice is over sigmoid.
 pub(super) fn dice_cross_entropy(case: &Case) -> Result<Ours> {
-    let (name, settings) = overlap(case)?;
+    let (weight, name, settings) = overlap(case)?;
     let cross_entropy = json!({ "class_weights": weights(case) });
     let terms = [
-        (factor(case, "lambda_dice"), name, settings),
+        (factor(case, "lambda_dice") * weight, name, settings),
         (factor(case, "lambda_ce"), "cross_entropy", cross_entropy),
     ];
     Ok(Ours::new(sum(&terms)?, indices(case, "target")?))
@@ -20,10 +20,10 @@ pub(super) fn dice_cross_entropy(case: &Case) -> Result<Ours> {
 
 /// Its focal loss is over sigmoid even where Dice is over softmax.
 pub(super) fn dice_focal(case: &Case) -> Result<Ours> {
-    let (name, settings) = overlap(case)?;
+    let (weight, name, settings) = overlap(case)?;
     let (focal_weight, focal) = focal_settings(case, false)?;
     let terms = [
-        (factor(case, "lambda_dice"), name, settings),
+        (factor(case, "lambda_dice") * weight, name, settings),
         (factor(case, "lambda_focal") * focal_weight, "focal", focal),
     ];
     Ok(Ours::new(sum(&terms)?, indices(case, "target")?))
@@ -37,11 +37,9 @@ pub(super) fn focal(case: &Case) -> Result<Ours> {
     Ok(Ours::new(sum(&[(weight, "focal", settings)])?, indices(case, "target")?))
 }
 
-/// Without the background, MONAI takes the softmax of the other classes' logits alone.
+/// Without the background, MONAI takes the softmax of the other classes' logits alone, and ignores
+/// `alpha`.
 fn focal_of_foreground(case: &Case) -> Result<Ours> {
-    if case.params["alpha"].is_number() {
-        bail!("without the background, MONAI ignores alpha");
-    }
     let foreground = classes(case)? - 1;
     let settings = json!({ "gamma": case.params["gamma"].as_f64().unwrap_or(2.0) });
     let loss = sum(&[(1.0 / foreground as f64, "focal", settings)])?;
@@ -73,11 +71,10 @@ pub(super) fn tversky(case: &Case) -> Result<Ours> {
     Ok(Ours::new(loss("tversky", &settings)?, indices(case, "target")?))
 }
 
-/// Dice or Jaccard: the latter is the Tversky loss with `alpha = beta = 1`, whose smoothing is not
-/// doubled; of squares, it is the Jaccard metric loss with a norm of 2.
-fn overlap(case: &Case) -> Result<(&'static str, Value)> {
-    let smooth = |name: &str| case.params[name].as_f64().unwrap_or(1e-5);
-    let (above, below) = (smooth("smooth_nr"), smooth("smooth_dr"));
+/// Dice or Jaccard, and a weight: the latter is the Tversky loss with `alpha = beta = 1`, whose
+/// smoothing is not doubled; of squares, it is the Jaccard metric loss with a norm of 2.
+fn overlap(case: &Case) -> Result<(f64, &'static str, Value)> {
+    let (above, below) = smoothings(case);
     let mut settings = json!({
         "activation": activation(case),
         "include_background": background(case),
@@ -85,7 +82,7 @@ fn overlap(case: &Case) -> Result<(&'static str, Value)> {
         "class_weights": weights(case),
     });
     let (name, more) = match (flag(case, "jaccard"), flag(case, "squared_pred")) {
-        (true, true) => return jaccard_of_squares(case, above, below),
+        (true, true) => return jaccard_of_squares(case, above),
         (true, false) => (
             "tversky",
             json!({
@@ -100,19 +97,40 @@ fn overlap(case: &Case) -> Result<(&'static str, Value)> {
     let both = settings.as_object_mut().zip(more.as_object());
     let (settings_map, more) = both.context("settings are tables")?;
     settings_map.extend(more.clone());
-    Ok((name, settings))
+    Ok((1.0, name, settings))
 }
 
-fn jaccard_of_squares(case: &Case, above: f64, below: f64) -> Result<(&'static str, Value)> {
-    if (above - below).abs() > 0.0 || !background(case) || !weights(case).is_empty() {
-        bail!("of squares, ours has one smoothing, all classes and no weights");
-    }
+/// Ours is a mean over all classes: where the background is left out, it weighs 0, and the mean is
+/// scaled up to one over the others.
+fn jaccard_of_squares(case: &Case, above: f64) -> Result<(f64, &'static str, Value)> {
     let pooled = f64::from(u8::from(flag(case, "batch")));
+    let classes = classes(case)?;
+    let counted = if background(case) { classes } else { classes - 1 };
+    // Weights are for the classes that count.
+    let mut weights = weights(case);
+    if weights.is_empty() {
+        weights = vec![1.0.into(); counted];
+    }
+    if !background(case) {
+        weights.insert(0, 0.0.into());
+    }
     let settings = json!({
         "activation": activation(case), "norm": 2.0, "alpha": 1.0, "beta": 1.0,
         "smooth": above / 2.0, "batch": pooled, "image": 1.0 - pooled, "active_hard": "all",
+        "class_weights": weights,
     });
-    Ok(("dice_semimetric", settings))
+    Ok((classes as f64 / counted as f64, "dice_semimetric", settings))
+}
+
+/// What is added above and below the quotient.
+fn smoothings(case: &Case) -> (f64, f64) {
+    let smooth = |name: &str| case.params[name].as_f64().unwrap_or(1e-5);
+    (smooth("smooth_nr"), smooth("smooth_dr"))
+}
+
+pub(super) fn has_one_smoothing(case: &Case) -> bool {
+    let (above, below) = smoothings(case);
+    (above - below).abs() == 0.0
 }
 
 /// MONAI's mean is over classes too, where ours is a sum under softmax.

@@ -60,7 +60,7 @@ pub(super) fn deep_supervision(case: &Case) -> Result<()> {
     };
     let heads = (0..weights.len()).map(head).collect::<Result<Vec<_>>>()?;
 
-    let mut total = Tensor::zeros((), candle::DType::F64, &Device::Cpu)?;
+    let mut total = floats(&[0.0], &[])?;
     for ((logits, target), &weight) in
         heads.iter().zip(&weights).filter(|(_, weight)| **weight > 0.)
     {

@@ -46,7 +46,7 @@ fn target(case: &Case) -> Result<Target> {
     } else if masked {
         let last = u32::try_from(classes(case)? - 1)?;
         let labels: Vec<u32> = labels.to_u32()?.into_iter().map(|class| class.min(last)).collect();
-        Target::hard(Tensor::from_vec(labels, case.input("label")?.shape, &Device::Cpu)?)
+        Target::hard(Tensor::from_vec(labels, case.input("label")?.shape, &device())?)
     } else {
         return indices_without(case, "label", case.params["ignore_index"].as_f64());
     };

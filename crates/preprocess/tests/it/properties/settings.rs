@@ -169,6 +169,14 @@ fn what_cannot_be_planned_is_refused() -> anyhow::Result<()> {
         (PlanConfig { memory: Some(-1.0), ..default.clone() }, "preprocess.memory is -1 GB"),
         (PlanConfig { patch_size: Some([1, 8, 8]), ..default.clone() }, "does not suit rank 3"),
         (
+            PlanConfig { patch_size: Some([1, 100_000, 100_000]), ..default.clone() },
+            "preprocess.patch_size is [1, 100000, 100000], more than 2^32 voxels; use a smaller patch",
+        ),
+        (
+            PlanConfig { patch_size: Some([usize::MAX; 3]), ..default.clone() },
+            "more than 2^32 voxels; use a smaller patch",
+        ),
+        (
             PlanConfig { normalize: Some(vec![NormalizeScheme::Ct; 3]), ..default.clone() },
             "preprocess.normalize lists 3 schemes for 1 channels",
         ),

@@ -1,0 +1,198 @@
+//! What a run asks for, checked at its door: before a case is read or prepared, and before memory
+//! is asked for, whose lack ends the program without a word on which setting is to blame.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use candle::{DType, Device, Shape, Tensor};
+use candle_nn::var_builder::SimpleBackend;
+use candle_nn::{Init, VarBuilder};
+use losses::{Loss as _, Target};
+use models::{Architecture as _, Interface, ModelConfig};
+use preprocess::Plan;
+
+use crate::trained::NetworkConfig;
+use crate::{Error, LabelSpace, Result, Run, RunConfig};
+
+/// Values of a batch's images and logits: 8 GiB in single precision, of which a network in training
+/// keeps ten times as much and more, so that no device has room for it.
+const MOST_VALUES: u64 = 1 << 31;
+
+/// Parameters of a network: 16 GiB in single precision. The largest of nnU-Net's have a fortieth.
+const MOST_PARAMETERS: u64 = 1 << 32;
+
+/// Tensors that these parameters come in.
+const MOST_TENSORS: usize = 100_000;
+
+/// Settings that make no sense whatever the data are.
+pub(crate) fn settings(run: &Run<'_>, space: &LabelSpace) -> Result<()> {
+    let (config, channels) = (run.config, run.dataset.description().channels.len());
+    let plan = &config.preprocess;
+    plan.check(channels).map_err(Error::unsuitable)?;
+    // A patch says whether it is a slice; without one, images may be of either rank.
+    let of_patch = plan.patch_size.map(|patch| if patch[0] == 1 { 2 } else { 3 });
+    let ranks = match plan.rank.or(of_patch) {
+        Some(rank) => vec![rank],
+        None => vec![2, 3],
+    };
+    let interface = |rank| Interface { channels, classes: space.channels(), rank };
+    batch(config, plan.patch_size.unwrap_or([1; 3]), interface(3))?;
+    let mut refusal = None;
+    for rank in ranks {
+        match network(&config.model, interface(rank)) {
+            Ok(_) => return Ok(()),
+            Err(error) => refusal = Some(error),
+        }
+    }
+    refusal.map_or(Ok(()), Err)
+}
+
+/// The same of a plan and its network, which are final.
+pub(crate) fn planned(
+    config: &RunConfig,
+    plan: &Plan,
+    network_config: &NetworkConfig,
+) -> Result<()> {
+    let interface = network_config.interface;
+    batch(config, plan.patch_size, interface)?;
+    let stride = network(&network_config.architecture, interface)?;
+    let patch = &plan.patch_size[3 - plan.rank..];
+    if patch.iter().zip(&stride).any(|(extent, &stride)| !extent.is_multiple_of(stride)) {
+        return refuse(format!(
+            "a patch of {patch:?} voxels does not divide by the network's stride {stride:?}; change \
+             preprocess.patch_size, or the strides of the model"
+        ));
+    }
+    Ok(())
+}
+
+/// That the loss of a run suits its labels: what they mean, their number, and whether they are
+/// soft, where that is known before they are read.
+pub(crate) fn loss(run: &Run<'_>, space: &LabelSpace) -> Result<()> {
+    let config = run.config;
+    let named = |error: losses::Error| Error::unsuitable(Error::Settings(format!("loss.{error}")));
+    config.loss.suits(space.activation()).map_err(named)?;
+    let shape = (1, space.channels(), 2, 2);
+    let logits = Tensor::zeros(shape, DType::F32, &Device::Cpu)?;
+    let soft = !run.dataset.description().raters.is_empty() && config.labels.fusion.is_soft();
+    let target = match space {
+        _ if soft => Target::soft((logits.ones_like()? / space.channels() as f64)?),
+        LabelSpace::Classes { .. } => Target::hard(logits.argmax(1)?),
+        LabelSpace::Regions { .. } => Target::regions(logits.to_dtype(DType::U8)?),
+    };
+    match config.loss.forward(&logits, &target) {
+        Ok(_) => Ok(()),
+        Err(losses::Error::Tensor(error)) => Err(error.into()),
+        Err(error) => refuse(format!("loss.{}: {error}", config.loss.name())),
+    }
+}
+
+fn refuse<T>(reason: String) -> Result<T> {
+    Err(Error::unsuitable(Error::Settings(reason)))
+}
+
+/// That a batch is not too large.
+fn batch(config: &RunConfig, patch: [usize; 3], interface: Interface) -> Result<()> {
+    let Interface { channels, classes, .. } = interface;
+    let count = config.train.batch_size;
+    let factors = [count, patch[0], patch[1], patch[2], channels.saturating_add(classes)];
+    let values = product(&factors);
+    if values.is_some_and(|values| values <= MOST_VALUES) {
+        return Ok(());
+    }
+    let values = values.map_or("more than 2^64".to_owned(), |values| values.to_string());
+    refuse(format!(
+        "train.batch_size {count} of patches of {patch:?} voxels, with {channels} channels and \
+         {classes} classes, is {values} values, but a step takes {MOST_VALUES} at most (8 GiB); use \
+         a smaller train.batch_size or preprocess.patch_size"
+    ))
+}
+
+/// That a network can be built, and is not too large; its stride. Nothing is allocated for it.
+fn network(architecture: &ModelConfig, interface: Interface) -> Result<Vec<usize>> {
+    let counting = Counting::default();
+    let vb = VarBuilder::from_backend(Box::new(counting.clone()), DType::F32, Device::Cpu);
+    let built = architecture.build(interface, vb);
+    let name = architecture.name();
+    if let Some(excess) = counting.lock().excess.take() {
+        return refuse(format!(
+            "model.{name} asks for more parameters than can be trained ({excess}); lower its \
+             features_per_stage, its kernel_sizes, or the number of its layers"
+        ));
+    }
+    match built {
+        Ok(model) => Ok(model.stride().to_vec()),
+        // The first line: candle appends a backtrace where backtraces are on.
+        Err(error) => refuse(format!(
+            "model.{name}: {}",
+            error.to_string().lines().next().unwrap_or("it cannot be built")
+        )),
+    }
+}
+
+/// The product, unless it is beyond 64 bits.
+fn product(factors: &[usize]) -> Option<u64> {
+    let factor = |&factor: &usize| u64::try_from(factor).ok();
+    factors.iter().try_fold(1u64, |product, it| product.checked_mul(factor(it)?))
+}
+
+/// Counts the parameters that a network asks for, and refuses as soon as they are too many. None of
+/// them takes any memory.
+#[derive(Clone, Default)]
+struct Counting(Arc<Mutex<Count>>);
+
+#[derive(Default)]
+struct Count {
+    parameters: u64,
+    tensors: usize,
+    /// What was too much.
+    excess: Option<String>,
+}
+
+impl Counting {
+    fn lock(&self) -> MutexGuard<'_, Count> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Count {
+    /// Whether there is room for one more.
+    fn add(&mut self, name: &str, shape: &[usize]) -> bool {
+        self.tensors += 1;
+        let sum = product(shape).and_then(|more| self.parameters.checked_add(more));
+        let fits = sum.filter(|&sum| sum <= MOST_PARAMETERS);
+        if let Some(sum) = fits {
+            self.parameters = sum;
+        } else {
+            let most = MOST_PARAMETERS;
+            self.excess = Some(format!("with {name}, of shape {shape:?}, more than {most}"));
+        }
+        if self.tensors > MOST_TENSORS {
+            self.excess = Some(format!("in more than {MOST_TENSORS} tensors"));
+        }
+        self.excess.is_none()
+    }
+}
+
+impl SimpleBackend for Counting {
+    fn get(
+        &self,
+        shape: Shape,
+        name: &str,
+        _: Init,
+        dtype: DType,
+        device: &Device,
+    ) -> candle::Result<Tensor> {
+        if !self.lock().add(name, shape.dims()) {
+            candle::bail!("too many parameters");
+        }
+        Tensor::zeros((), dtype, device)?.broadcast_as(shape)
+    }
+
+    fn get_unchecked(&self, name: &str, _: DType, _: &Device) -> candle::Result<Tensor> {
+        candle::bail!("parameter {name} is asked for without its shape")
+    }
+
+    fn contains_tensor(&self, _: &str) -> bool {
+        false
+    }
+}
