@@ -5,6 +5,8 @@
     sconce quickstart --output quickstart
     venv/bin/python benchmarks/interop/nnunet_weights.py quickstart/models/* [--json FILE]
 
+A residual U-Net is made likewise: a run file with `[model.residual_unet]`, `sconce train`, `sconce zoo pack`.
+
 For each model folder, builds the class that nnU-Net would, gives it the weights under the names that they have, and
 computes the logits of the input that lies in `golden.safetensors`. They must be those that lie beside it, to 1e-4 of
 their size; no name may be unknown to nnU-Net, and none that it asks for may be missing. Exit code 1 else.
