@@ -22,3 +22,20 @@ pub(crate) fn keep_pages() {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use libmimalloc_sys::mi_option_get;
+
+    use super::*;
+
+    #[test]
+    fn the_option_is_the_one_that_it_is_taken_for() {
+        #[expect(unsafe_code, reason = "see `keep_pages`")]
+        // SAFETY: the option exists, and is read atomically.
+        let delay = unsafe { mi_option_get(PURGE_DELAY) };
+
+        // A second, where nobody says otherwise: no other option of mimalloc 3 near it is that.
+        assert!(delay == 1000 || std::env::var_os("MIMALLOC_PURGE_DELAY").is_some(), "{delay}");
+    }
+}

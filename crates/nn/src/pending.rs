@@ -6,7 +6,7 @@ use crate::backend::is_native;
 use crate::extents::{Extents, per_channel};
 use crate::geometry::Geometry;
 use crate::norm::{Affine, Cells, Statistics};
-use crate::{Act, ConvConfig, ConvTransposeConfig, Error, concat, native, reference};
+use crate::{Act, ConvConfig, ConvTransposeConfig, concat, native, reference};
 
 /// Values `(N, *S, C)`, and perhaps a normalization with its activation, which whoever reads them
 /// applies.
@@ -85,12 +85,8 @@ impl Pending {
         act: Act,
     ) -> Result<Self> {
         let op = "group_norm";
-        let channels = Extents::of(op, x)?.channels;
-        if groups == 0 || !channels.is_multiple_of(groups) {
-            let rule = "it divides the channels of the input";
-            return Err(Error::Setting { op, setting: "groups", value: vec![groups], rule }.into());
-        }
-        Self::normalized(op, x, weight, bias, Cells::Group(groups), eps, act)
+        let cells = Cells::groups(groups, Extents::of(op, x)?.channels)?;
+        Self::normalized(op, x, weight, bias, cells, eps, act)
     }
 
     /// `x`, `(N, *S, C)`, with a [`batch_norm`](crate::batch_norm) to come.

@@ -22,6 +22,22 @@ pub(crate) enum Cells {
     Batch,
 }
 
+impl Cells {
+    /// So many blocks of `channels` channels.
+    ///
+    /// # Errors
+    ///
+    /// Where they do not divide the channels.
+    pub(crate) fn groups(groups: usize, channels: usize) -> Result<Self> {
+        if groups == 0 || !channels.is_multiple_of(groups) {
+            let rule = "it divides the channels of the input";
+            let (op, value) = ("group_norm", vec![groups]);
+            return Err(Error::Setting { op, setting: "groups", value, rule }.into());
+        }
+        Ok(Self::Group(groups))
+    }
+}
+
 /// The scale and offset of a normalization, `(C)` each, where it has them.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Affine<'a> {
@@ -128,11 +144,8 @@ pub fn group_norm(
 ) -> Result<Tensor> {
     let op = "group_norm";
     let channels = Extents::of(op, x)?.channels;
-    if groups == 0 || !channels.is_multiple_of(groups) {
-        let rule = "it divides the channels of the input";
-        return Err(Error::Setting { op, setting: "groups", value: vec![groups], rule }.into());
-    }
-    normalize(op, x, Affine::check(op, weight, bias, channels)?, Cells::Group(groups), eps, act)
+    let cells = Cells::groups(groups, channels)?;
+    normalize(op, x, Affine::check(op, weight, bias, channels)?, cells, eps, act)
 }
 
 /// Normalizes each channel of `x`, `(N, *S, C)`, by statistics that are given, as in evaluation,
