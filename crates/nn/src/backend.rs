@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicU8, Ordering};
 
 use candle::{DType, Device, Result, Tensor};
 
-use crate::Error;
+use crate::{Error, native};
 
 /// Which implementation computes a layer.
 ///
@@ -75,7 +75,7 @@ impl Backend {
 
     /// Whether `op` on such a tensor is computed by a native kernel.
     fn is_native(self, op: &'static str, dtype: DType, device: &Device) -> Result<bool> {
-        let exists = device.is_cpu() && dtype == DType::F32;
+        let exists = native::exists(dtype, device);
         match self {
             Self::Auto => Ok(exists),
             Self::Reference => Ok(false),

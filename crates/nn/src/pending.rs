@@ -2,11 +2,11 @@
 
 use candle::{D, Result, Tensor};
 
-use crate::backend::is_native;
+use crate::backend;
 use crate::extents::{Extents, per_channel};
 use crate::geometry::Geometry;
 use crate::norm::{Affine, Cells, Statistics};
-use crate::{Act, ConvConfig, ConvTransposeConfig, concat, native, reference};
+use crate::{Act, ConvConfig, ConvTransposeConfig, concat, native, norm};
 
 /// Values `(N, *S, C)`, and perhaps a normalization with its activation, which whoever reads them
 /// applies.
@@ -147,7 +147,7 @@ impl Pending {
     ) -> Result<Self> {
         let affine = Affine::check(op, weight, bias, Extents::of(op, x)?.channels)?;
         if !is_native(op, x)? {
-            return Ok(reference::normalize(x, affine, cells, eps, act)?.0.into());
+            return Ok(norm::normalize(op, x, affine, cells, eps, act)?.into());
         }
         Self::deferred(x, affine, |x| Ok(native::Normalization::new(x, cells, eps, act)?.0))
     }
@@ -271,4 +271,9 @@ fn side_by_side(inputs: &[&Pending]) -> Result<Tensor> {
     }
     let value = first.values.flatten_all()?.narrow(D::Minus1, 0, 1)?;
     value.detach().broadcast_as(shape)
+}
+
+/// Whether a native convolution can normalize `x` as it reads it.
+fn is_native(op: &'static str, x: &Tensor) -> Result<bool> {
+    Ok(backend::is_native(op, x)? && native::defers(x))
 }

@@ -1,66 +1,120 @@
-//! The native path: f32 on the CPU, as custom operations of candle.
+//! Native kernels, as custom operations of candle: a folder for each kind of device.
 //!
 //! A backward pass returns plain tensors, without a graph, and computes the gradient of nothing
-//! that no gradient was asked for.
+//! that no gradient was asked for. What a device has no kernel for never comes here:
+//! [`exists`] says what does.
 
-mod concat;
-mod conv;
-mod norm;
-mod reading;
-mod unary;
+mod cpu;
 
-use std::ops::Range;
+use candle::{DType, Device, Result, Tensor};
 
-use candle::{CpuStorage, Layout, Result, Storage, StorageRef, Tensor};
+pub(crate) use self::cpu::{Convolution, Normalization, apply, conv_of};
+use crate::Act;
+use crate::axis_map::AxisMap;
+use crate::geometry::Geometry;
+use crate::norm::{Affine, Cells, Statistics};
+use crate::pool::Windows;
 
-pub(crate) use self::concat::concat;
-pub(crate) use self::conv::{
-    Convolution, conv, conv_input_gradient, conv_transpose, conv_weight_gradient,
-};
-pub(crate) use self::norm::{Normalization, apply, normalize, standardize};
-pub(crate) use self::reading::conv_of;
-pub(crate) use self::unary::{activate, map_axis, max_pool};
-
-/// The values of a contiguous f32 tensor on the CPU, while no one changes them.
-struct Values<'a> {
-    storage: StorageRef<'a>,
-    range: Range<usize>,
+/// Whether tensors of this type on this device have kernels.
+pub(crate) fn exists(dtype: DType, device: &Device) -> bool {
+    match device {
+        Device::Cpu => dtype == DType::F32,
+        _ => false,
+    }
 }
 
-impl<'a> Values<'a> {
-    fn of(x: &'a Tensor) -> Result<Self> {
-        let (storage, layout) = x.storage_and_layout();
-        let range = contiguous(layout)?;
-        let values = Self { storage, range };
-        values.try_get()?;
-        Ok(values)
-    }
+/// Whether a norm may be left to the convolutions that read its input: [`Normalization`] and
+/// [`conv_of`] are for such tensors alone.
+pub(crate) fn defers(x: &Tensor) -> bool {
+    x.device().is_cpu()
+}
 
-    fn try_get(&self) -> Result<&[f32]> {
-        match &*self.storage {
-            Storage::Cpu(storage) => Ok(&storage.as_slice::<f32>()?[self.range.clone()]),
-            _ => candle::bail!("a native kernel takes tensors on the CPU"),
+/// Calls the function of that name of the device that `$x` is on.
+macro_rules! on_device {
+    ($x:expr, $name:ident $arguments:tt) => {
+        match $x.device() {
+            _ => cpu::$name $arguments,
         }
-    }
-
-    fn get(&self) -> &[f32] {
-        self.try_get().expect("checked when it was made")
-    }
-}
-
-/// The values of an argument of a custom operation.
-fn slice<'a>(storage: &'a CpuStorage, layout: &Layout) -> Result<&'a [f32]> {
-    Ok(&storage.as_slice::<f32>()?[contiguous(layout)?])
-}
-
-fn contiguous(layout: &Layout) -> Result<Range<usize>> {
-    let Some((start, end)) = layout.contiguous_offsets() else {
-        candle::bail!("a native kernel takes contiguous tensors, not {layout:?}");
     };
-    Ok(start..end)
 }
 
-/// A tensor of these values, with the shape of `like`, without a graph.
-fn tensor_like(values: Vec<f32>, like: &Tensor) -> Result<Tensor> {
-    Tensor::from_vec(values, like.shape(), like.device())
+/// See [`conv`](crate::conv()).
+pub(crate) fn conv(
+    x: &Tensor,
+    weight: &Tensor,
+    bias: Option<&Tensor>,
+    geometry: Geometry,
+) -> Result<Tensor> {
+    on_device!(x, conv(x, weight, bias, geometry))
+}
+
+/// See [`conv_transpose`](crate::conv_transpose()).
+pub(crate) fn conv_transpose(
+    x: &Tensor,
+    weight: &Tensor,
+    bias: Option<&Tensor>,
+    geometry: Geometry,
+) -> Result<Tensor> {
+    on_device!(x, conv_transpose(x, weight, bias, geometry))
+}
+
+/// See [`conv_input_gradient`](crate::conv_input_gradient()).
+pub(crate) fn conv_input_gradient(
+    weight: &Tensor,
+    dy: &Tensor,
+    geometry: Geometry,
+) -> Result<Tensor> {
+    on_device!(dy, conv_input_gradient(weight, dy, geometry))
+}
+
+/// See [`conv_weight_gradient`](crate::conv_weight_gradient()).
+pub(crate) fn conv_weight_gradient(
+    x: &Tensor,
+    dy: &Tensor,
+    shape: &[usize],
+    geometry: &Geometry,
+) -> Result<Tensor> {
+    on_device!(dy, conv_weight_gradient(x, dy, shape, geometry))
+}
+
+/// The normalized `x`, and the means and mean square deviations of its cells.
+pub(crate) fn normalize(
+    x: &Tensor,
+    affine: Affine<'_>,
+    cells: Cells,
+    eps: f64,
+    act: Act,
+) -> Result<(Tensor, Tensor, Tensor)> {
+    on_device!(x, normalize(x, affine, cells, eps, act))
+}
+
+/// `x` normalized by statistics that are given.
+pub(crate) fn standardize(
+    x: &Tensor,
+    statistics: &Statistics,
+    affine: Affine<'_>,
+    eps: f64,
+    act: Act,
+) -> Result<Tensor> {
+    on_device!(x, standardize(x, statistics, affine, eps, act))
+}
+
+/// See [`Act::forward`].
+pub(crate) fn activate(x: &Tensor, act: Act) -> Result<Tensor> {
+    on_device!(x, activate(x, act))
+}
+
+/// `x` with the map applied along `axis`.
+pub(crate) fn map_axis(x: &Tensor, axis: usize, map: &AxisMap) -> Result<Tensor> {
+    on_device!(x, map_axis(x, axis, map))
+}
+
+/// See [`max_pool`](crate::max_pool).
+pub(crate) fn max_pool(x: &Tensor, windows: Windows) -> Result<Tensor> {
+    on_device!(x, max_pool(x, windows))
+}
+
+/// The channels of two tensors side by side.
+pub(crate) fn concat(first: &Tensor, second: &Tensor) -> Result<Tensor> {
+    on_device!(first, concat(first, second))
 }

@@ -206,7 +206,8 @@ pub fn batch_norm_train(
     Ok((y, statistics))
 }
 
-fn normalize(
+/// `x` normalized over its cells.
+pub(crate) fn normalize(
     op: &'static str,
     x: &Tensor,
     affine: Affine<'_>,
