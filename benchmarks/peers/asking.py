@@ -9,6 +9,7 @@ import os
 import statistics
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -62,13 +63,24 @@ def peer(script, **environment):
     return Side([sys.executable, "-c", script], **environment)
 
 
-def interleave(sides, requests, runs):
-    """Asks each side, in turn, for its request, `runs` times after one that is not counted."""
+# Threads of OpenMP go on spinning for some milliseconds after their work is done, in the way of whoever is next.
+PAUSE = 0.02
+
+
+def interleave(sides, requests, runs, wake=False):
+    """Asks each side, in turn, for its request, `runs` times after one that is not counted.
+
+    `wake` begins each turn with one more that is not counted: what takes a few milliseconds would else be told by
+    threads that have to be woken.
+    """
     for side, request in zip(sides, requests):
         side.answers.clear()
         side.ask(request, count=False)
     for _ in range(runs):
         for side, request in zip(sides, requests):
+            time.sleep(PAUSE)
+            if wake:
+                side.ask(request, count=False)
             side.ask(request)
 
 

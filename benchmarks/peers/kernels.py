@@ -113,7 +113,7 @@ def main():
                     continue  # nobody asks for the gradient of an image
                 request = dict(case, **{"pass": which})
                 requests = [request, dict(request, channels_last=False), dict(request, channels_last=True)]
-                asking.interleave(sides, requests, args.runs)
+                asking.interleave(sides, requests, args.runs, wake=True)
                 mine, default, last = (side.seconds() for side in sides)
                 row = dict(group=group, case=name, **{"pass": which}, peer=default, peer_channels_last=last, ours=mine,
                            ratio=default / mine, ratio_best=min(default, last) / mine,
