@@ -1,4 +1,4 @@
-use candle::{Device, Tensor};
+use candle::{CpuStorage, CustomOp1, Device, Layout, Shape, Tensor};
 use sconce::nn::{self, Act, ConvConfig, ConvTransposeConfig};
 use serde::Deserialize;
 
@@ -108,10 +108,28 @@ impl Layer {
             }
             ("both", _) => {
                 let x = candle::Var::from_tensor(&self.x)?;
-                (self.forward(&x, &self.weight)? * dy)?.sum_all()?.backward()?;
+                let y = self.forward(&x, &self.weight)?;
+                y.apply_op1(GradientOf(dy.clone()))?.backward()?;
             }
             (other, _) => anyhow::bail!("{other} is not a pass"),
         }
         Ok(())
+    }
+}
+
+/// A loss that costs nothing: 0, with a gradient that is given.
+struct GradientOf(Tensor);
+
+impl CustomOp1 for GradientOf {
+    fn name(&self) -> &'static str {
+        "given gradient"
+    }
+
+    fn cpu_fwd(&self, _: &CpuStorage, _: &Layout) -> candle::Result<(CpuStorage, Shape)> {
+        Ok((CpuStorage::F32(vec![0.0]), Shape::from(())))
+    }
+
+    fn bwd(&self, _: &Tensor, _: &Tensor, _: &Tensor) -> candle::Result<Option<Tensor>> {
+        Ok(Some(self.0.clone()))
     }
 }

@@ -13,7 +13,7 @@ pub(super) fn in_pieces(
 ) -> Vec<f32> {
     let mut values = Vec::with_capacity(length);
     let spare = &mut values.spare_capacity_mut()[..length];
-    let pieces = spare.par_chunks_mut(size).enumerate();
+    let pieces = spare.par_chunks_mut(size.max(1)).enumerate();
     pieces.for_each(|(number, piece)| fill(number, zeroed(piece)));
     #[expect(unsafe_code, reason = "no safe way to grow a vector over values already written")]
     // SAFETY: the capacity is at least `length`, and `zeroed` has written each piece of the slice

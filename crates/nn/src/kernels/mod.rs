@@ -12,17 +12,14 @@
 pub(crate) mod act;
 pub(crate) mod axis;
 pub(crate) mod channels;
+pub(crate) mod direct;
 mod fresh;
 mod gemm;
-pub(crate) mod lines;
 pub(crate) mod norm;
-pub(crate) mod pack;
-pub(crate) mod plan;
 pub(crate) mod pool;
 mod product;
 pub(crate) mod reading;
 mod scratch;
 mod tile;
 mod vectors;
-pub(crate) mod weight_gradient;
 pub(crate) mod winograd;

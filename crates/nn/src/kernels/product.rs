@@ -1,6 +1,6 @@
 //! Products of matrices that lie in the cache, without copies.
 
-use pulp::{Simd, WithSimd};
+use pulp::Simd;
 
 /// The left factor: element `(row, k)` lies at `row · self.row + k · self.step`.
 #[derive(Clone, Copy, Debug)]
@@ -49,123 +49,275 @@ pub(super) fn product<S: Simd>(
     assert!(last * right.panel + (inner - 1) * right.step + width <= right.values.len());
     assert!(last == 0 || (inner - 1) * right.step + 2 * S::F32_LANES <= right.values.len());
     assert!((rows - 1) * sum.row + columns <= sum.values.len());
-    let mut part = Part {
+    let first = Part {
         inner,
         left: left.values.as_ptr(),
-        left_row: left.row,
         left_step: left.step,
         right: right.values.as_ptr(),
         right_step: right.step,
         sum: sum.values.as_mut_ptr(),
-        sum_row: sum.row,
         add: sum.add,
     };
-    let sum_start = part.sum;
+    let at = |row: usize| Row { left: row * left.row, sum: row * sum.row };
     for panel in 0..=last {
-        let is_pair = 2 * panel + 1 < vectors;
         #[expect(unsafe_code, reason = "the loop below is the heart of every convolution")]
         // SAFETY: by the assertions above, the three matrices lie within their slices: each block
         // reads rows below `rows`, `inner` steps, and the columns of its panel, and writes columns
         // below `columns` of its rows.
         unsafe {
-            part.right = right.values.as_ptr().add(panel * right.panel);
-            let mut row = 0;
-            while row < rows {
-                part.left = left.values.as_ptr().add(row * left.row);
-                part.sum = sum_start.add(row * sum.row + panel * 2 * S::F32_LANES);
-                row += if is_pair {
-                    part.block::<S, 2>(simd, rows - row)
-                } else {
-                    part.block::<S, 1>(simd, rows - row)
-                };
+            let part = Part {
+                right: first.right.add(panel * right.panel),
+                sum: first.sum.add(panel * 2 * S::F32_LANES),
+                ..first
+            };
+            if 2 * panel + 1 < vectors {
+                part.all::<S, 2>(simd, rows, at);
+            } else {
+                part.all::<S, 1>(simd, rows, at);
             }
         }
     }
 }
 
-/// A product by itself, for [`Isa::run`](crate::Isa).
-pub(super) struct Product<'a> {
-    pub(super) rows: usize,
-    pub(super) inner: usize,
-    /// A multiple of the vectors of the instructions in use.
-    pub(super) columns: usize,
-    pub(super) left: Left<'a>,
-    pub(super) right: Right<'a>,
-    pub(super) sum: Sum<'a>,
+/// Where a row of the left factor, and the row of the product that it belongs to, begin.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Row {
+    pub(super) left: usize,
+    pub(super) sum: usize,
 }
 
-impl WithSimd for Product<'_> {
-    type Output = ();
-
-    #[inline(always)]
-    fn with_simd<S: Simd>(mut self, simd: S) {
-        let vectors = self.columns / S::F32_LANES;
-        product(simd, (self.rows, self.inner, vectors), self.left, self.right, &mut self.sum);
+/// Adds to rows of `sum` the products of rows of `left`, `inner` values each, and one panel `right`
+/// of one or two vectors of columns, whose rows are `step` apart.
+///
+/// # Panics
+///
+/// Where a slice does not hold its matrix, or one is empty: that is a mistake of this crate.
+#[inline(always)]
+pub(super) fn add_rows<S: Simd>(
+    simd: S,
+    rows: &[Row],
+    (inner, vectors): (usize, usize),
+    left: &[f32],
+    (right, step): (&[f32], usize),
+    sum: &mut [f32],
+) {
+    let columns = vectors * S::F32_LANES;
+    assert!(inner > 0 && (1..=2).contains(&vectors), "a product of nothing");
+    assert!((inner - 1) * step + columns <= right.len());
+    let most = |of: fn(&Row) -> usize| rows.iter().map(of).max().unwrap_or(0);
+    assert!(most(|row| row.left) + inner <= left.len());
+    assert!(most(|row| row.sum) + columns <= sum.len());
+    let part = Part {
+        inner,
+        left: left.as_ptr(),
+        left_step: 1,
+        right: right.as_ptr(),
+        right_step: step,
+        sum: sum.as_mut_ptr(),
+        add: true,
+    };
+    #[expect(unsafe_code, reason = "see `product`")]
+    // SAFETY: by the assertions above, every row that is read and written lies within its slice, and
+    // so do `inner` rows of the panel.
+    unsafe {
+        if vectors == 2 {
+            part.all::<S, 2>(simd, rows.len(), |row| rows[row]);
+        } else {
+            part.all::<S, 1>(simd, rows.len(), |row| rows[row]);
+        }
     }
 }
 
-/// What is left of a product.
-struct Part {
-    inner: usize,
+/// Where a row of the left factor begins, and the row of the right one that meets it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Pair {
+    pub(super) left: usize,
+    pub(super) right: usize,
+}
+
+/// Adds to `sum`, `rows` rows that are `sum_row` apart, the outer products of each pair: `rows` values
+/// of `left`, and one or two vectors of `right`.
+///
+/// # Panics
+///
+/// Where a slice does not hold its matrix, or one is empty: that is a mistake of this crate.
+#[inline(always)]
+pub(super) fn add_pairs<S: Simd>(
+    simd: S,
+    pairs: &[Pair],
+    (rows, vectors): (usize, usize),
+    left: &[f32],
+    right: &[f32],
+    (sum, sum_row): (&mut [f32], usize),
+) {
+    let columns = vectors * S::F32_LANES;
+    assert!(rows > 0 && (1..=2).contains(&vectors), "a product of nothing");
+    let most = |of: fn(&Pair) -> usize| pairs.iter().map(of).max().unwrap_or(0);
+    assert!(most(|pair| pair.left) + rows <= left.len());
+    assert!(most(|pair| pair.right) + columns <= right.len());
+    assert!((rows - 1) * sum_row + columns <= sum.len());
+    let mut part =
+        Outer { pairs, left: left.as_ptr(), right: right.as_ptr(), sum: sum.as_mut_ptr(), sum_row };
+    let mut row = 0;
+    while row < rows {
+        #[expect(unsafe_code, reason = "see `product`")]
+        // SAFETY: by the assertions above, `rows` values from the beginning of each pair on, and rows
+        // of the sum, lie within their slices; each block takes no more than are left.
+        unsafe {
+            let taken = if vectors == 2 {
+                part.some::<S, 2>(simd, rows - row)
+            } else {
+                part.some::<S, 1>(simd, rows - row)
+            };
+            row += taken;
+            part.left = left.as_ptr().add(row);
+            part.sum = part.sum.wrapping_add(taken * sum_row);
+        }
+    }
+}
+
+/// What is left of a sum of outer products.
+struct Outer<'a> {
+    pairs: &'a [Pair],
     left: *const f32,
-    left_row: usize,
-    left_step: usize,
     right: *const f32,
-    right_step: usize,
     sum: *mut f32,
     sum_row: usize,
-    add: bool,
 }
 
-impl Part {
-    /// Computes the block of as many of `rows` rows as the registers hold, and says how many.
+impl Outer<'_> {
+    /// Computes as many of `rows` rows as the registers hold, and says how many.
     #[inline(always)]
     #[expect(unsafe_code, reason = "see `product`")]
-    unsafe fn block<S: Simd, const VECTORS: usize>(&self, simd: S, rows: usize) -> usize {
-        // SAFETY: the caller vouches for `rows` rows, and each call takes no more.
+    unsafe fn some<S: Simd, const VECTORS: usize>(&self, simd: S, rows: usize) -> usize {
+        // SAFETY: the caller vouches for `rows` rows.
         unsafe {
-            if S::REGISTER_COUNT >= 32 && rows >= 12 {
-                self.rows::<S, 12, VECTORS>(simd)
+            if S::REGISTER_COUNT >= 32 && (rows >= 17 || rows == 12) {
+                self.block::<S, 12, VECTORS>(simd)
             } else if S::REGISTER_COUNT >= 32 && rows >= 8 {
-                self.rows::<S, 8, VECTORS>(simd)
+                self.block::<S, 8, VECTORS>(simd)
             } else if rows >= 6 {
-                self.rows::<S, 6, VECTORS>(simd)
+                self.block::<S, 6, VECTORS>(simd)
             } else if rows >= 4 {
-                self.rows::<S, 4, VECTORS>(simd)
-            } else if rows >= 2 {
-                self.rows::<S, 2, VECTORS>(simd)
+                self.block::<S, 4, VECTORS>(simd)
+            } else if rows >= 3 {
+                self.block::<S, 3, VECTORS>(simd)
             } else {
-                self.rows::<S, 1, VECTORS>(simd)
+                self.block::<S, 1, VECTORS>(simd)
             }
         }
     }
 
     #[inline(always)]
     #[expect(unsafe_code, reason = "see `product`")]
-    unsafe fn rows<S: Simd, const ROWS: usize, const VECTORS: usize>(&self, simd: S) -> usize {
-        // SAFETY: the caller vouches for `ROWS` rows and `VECTORS` vectors of columns of the three
-        // matrices; vectors of floats may be read and written at any address of a float.
+    unsafe fn block<S: Simd, const ROWS: usize, const VECTORS: usize>(&self, simd: S) -> usize {
+        // SAFETY: the caller vouches for `ROWS` rows and `VECTORS` vectors of columns of each pair and
+        // of the sum; vectors of floats may be read and written at any address of a float.
         unsafe {
             let mut sums = [[simd.splat_f32s(0.0); VECTORS]; ROWS];
-            let (mut left, mut right) = (self.left, self.right);
-            for _ in 0..self.inner {
+            for pair in self.pairs {
+                let (left, right) = (self.left.add(pair.left), self.right.add(pair.right));
                 let mut columns = [simd.splat_f32s(0.0); VECTORS];
                 for (vector, columns) in columns.iter_mut().enumerate() {
                     *columns = right.add(vector * S::F32_LANES).cast::<S::f32s>().read_unaligned();
                 }
                 for (row, sums) in sums.iter_mut().enumerate() {
-                    let value = simd.splat_f32s(*left.add(row * self.left_row));
+                    let value = simd.splat_f32s(*left.add(row));
                     for (sum, &columns) in sums.iter_mut().zip(&columns) {
                         *sum = simd.mul_add_e_f32s(value, columns, *sum);
                     }
                 }
-                left = left.wrapping_add(self.left_step);
-                right = right.wrapping_add(self.right_step);
             }
             for (row, sums) in sums.iter().enumerate() {
                 for (vector, &value) in sums.iter().enumerate() {
                     let at = self.sum.add(row * self.sum_row + vector * S::F32_LANES);
                     let at = at.cast::<S::f32s>();
+                    at.write_unaligned(simd.add_f32s(at.read_unaligned(), value));
+                }
+            }
+        }
+        ROWS
+    }
+}
+
+/// One panel of a product.
+#[derive(Clone, Copy)]
+struct Part {
+    inner: usize,
+    left: *const f32,
+    left_step: usize,
+    right: *const f32,
+    right_step: usize,
+    sum: *mut f32,
+    add: bool,
+}
+
+impl Part {
+    /// Computes `rows` rows, which begin where `at` says.
+    #[inline(always)]
+    #[expect(unsafe_code, reason = "see `product`")]
+    unsafe fn all<S: Simd, const VECTORS: usize>(
+        &self,
+        simd: S,
+        rows: usize,
+        at: impl Fn(usize) -> Row,
+    ) {
+        let mut row = 0;
+        while row < rows {
+            let at = |next: usize| at(row + next);
+            let left = rows - row;
+            // SAFETY: the caller vouches for `rows` rows, and each block takes no more.
+            row += unsafe {
+                // Two blocks of eight do better than one of twelve and one of four.
+                if S::REGISTER_COUNT >= 32 && (left >= 17 || left == 12) {
+                    self.block::<S, 12, VECTORS>(simd, at)
+                } else if S::REGISTER_COUNT >= 32 && left >= 8 {
+                    self.block::<S, 8, VECTORS>(simd, at)
+                } else if left >= 6 {
+                    self.block::<S, 6, VECTORS>(simd, at)
+                } else if left >= 4 {
+                    self.block::<S, 4, VECTORS>(simd, at)
+                } else if left >= 2 {
+                    self.block::<S, 2, VECTORS>(simd, at)
+                } else {
+                    self.block::<S, 1, VECTORS>(simd, at)
+                }
+            };
+        }
+    }
+
+    /// Computes as many rows as the registers hold, and says how many.
+    #[inline(always)]
+    #[expect(unsafe_code, reason = "see `product`")]
+    unsafe fn block<S: Simd, const ROWS: usize, const VECTORS: usize>(
+        &self,
+        simd: S,
+        at: impl Fn(usize) -> Row,
+    ) -> usize {
+        let rows: [Row; ROWS] = std::array::from_fn(at);
+        // SAFETY: the caller vouches for these rows, for `VECTORS` vectors of columns, and for
+        // `inner` steps; vectors of floats may be read and written at any address of a float.
+        unsafe {
+            let mut left = rows.map(|row| self.left.add(row.left));
+            let mut sums = [[simd.splat_f32s(0.0); VECTORS]; ROWS];
+            let mut right = self.right;
+            for _ in 0..self.inner {
+                let mut columns = [simd.splat_f32s(0.0); VECTORS];
+                for (vector, columns) in columns.iter_mut().enumerate() {
+                    *columns = right.add(vector * S::F32_LANES).cast::<S::f32s>().read_unaligned();
+                }
+                for (left, sums) in left.iter_mut().zip(&mut sums) {
+                    let value = simd.splat_f32s(**left);
+                    *left = left.wrapping_add(self.left_step);
+                    for (sum, &columns) in sums.iter_mut().zip(&columns) {
+                        *sum = simd.mul_add_e_f32s(value, columns, *sum);
+                    }
+                }
+                right = right.wrapping_add(self.right_step);
+            }
+            for (row, sums) in rows.iter().zip(&sums) {
+                for (vector, &value) in sums.iter().enumerate() {
+                    let at = self.sum.add(row.sum + vector * S::F32_LANES).cast::<S::f32s>();
                     let value =
                         if self.add { simd.add_f32s(at.read_unaligned(), value) } else { value };
                     at.write_unaligned(value);
@@ -178,6 +330,8 @@ impl Part {
 
 #[cfg(test)]
 mod tests {
+    use pulp::WithSimd;
+
     use super::*;
     use crate::Isa;
 

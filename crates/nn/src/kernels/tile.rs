@@ -8,6 +8,13 @@ pub(super) struct Tile {
     pub(super) y: (usize, usize),
 }
 
+impl Tile {
+    /// Where its lines lie, slower axis first.
+    pub(super) fn lines(self) -> impl Iterator<Item = [usize; 2]> {
+        (self.z.0..self.z.1).flat_map(move |z| (self.y.0..self.y.1).map(move |y| [z, y]))
+    }
+}
+
 /// How lines are cut into tiles: extents along z and y.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Cut {

@@ -2,7 +2,7 @@
 
 use crate::geometry::Geometry;
 use crate::isa::{Isa, isa};
-use crate::kernels::plan::{Side, three};
+use crate::kernels::direct::plan::{Side, three};
 
 use super::transform::extent;
 

@@ -3,10 +3,7 @@ use candle::{CpuStorage, CustomOp2, CustomOp3, Layout, Result, Shape, Tensor};
 use super::{Values, slice, tensor_like};
 use crate::geometry::Geometry;
 use crate::kernels::channels::sums;
-use crate::kernels::lines::convolve;
-use crate::kernels::pack::pack;
-use crate::kernels::plan::Plan;
-use crate::kernels::weight_gradient::weight_gradient;
+use crate::kernels::direct::{self, Plan};
 use crate::kernels::winograd;
 
 /// See [`conv`](crate::conv()).
@@ -63,7 +60,7 @@ impl Convolution {
         }
         let plan =
             if adjoint { Plan::scatter(&self.geometry) } else { Plan::gather(&self.geometry) };
-        convolve(&plan, x, &pack(&plan, weight), bias)
+        direct::convolve(&plan, x, weight, bias)
     }
 
     /// Channels of the result.
@@ -110,7 +107,7 @@ impl Convolution {
 fn of_weight(geometry: &Geometry, fine: &[f32], coarse: &[f32]) -> Vec<f32> {
     match winograd::Tiling::forward(geometry) {
         Some(tiling) => winograd::weight_gradient(&tiling, fine, coarse),
-        None => weight_gradient(geometry, fine, coarse),
+        None => direct::weight_gradient(geometry, fine, coarse),
     }
 }
 

@@ -1,8 +1,7 @@
 //! Weights between PyTorch's layout and the one that matrix products want.
 
-use super::fresh::in_pieces;
 use super::plan::Plan;
-use crate::geometry::Geometry;
+use crate::kernels::fresh::in_pieces;
 
 /// The weight, `(coarse, fine / groups, *K)`, as `(kz, ky, taps of the plan, groups, source channels
 /// of a group, target channels of a group)`.
@@ -24,22 +23,6 @@ pub(crate) fn pack(plan: &Plan, weight: &[f32]) -> Vec<f32> {
         for (source, row) in packed.chunks_exact_mut(targets).enumerate() {
             for (target, value) in row.iter_mut().enumerate() {
                 *value = weight[source * source_step + target * target_step];
-            }
-        }
-    })
-}
-
-/// The gradient of a weight, as `(taps, groups, fine channels of a group, coarse channels of a
-/// group)`, in PyTorch's layout.
-pub(super) fn unpack(geometry: &Geometry, packed: &[f32]) -> Vec<f32> {
-    let (groups, taps) = (geometry.groups, geometry.taps());
-    let fine = geometry.fine_channels / groups;
-    let coarse = geometry.coarse_channels / groups;
-    in_pieces(packed.len(), fine * taps, |channel, weight| {
-        let (group, channel) = (channel / coarse, channel % coarse);
-        for (from, row) in weight.chunks_exact_mut(taps).enumerate() {
-            for (tap, value) in row.iter_mut().enumerate() {
-                *value = packed[((tap * groups + group) * fine + from) * coarse + channel];
             }
         }
     })

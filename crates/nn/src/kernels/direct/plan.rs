@@ -1,6 +1,7 @@
 //! Which source voxels a destination voxel is made of.
 
 use crate::geometry::Geometry;
+use crate::kernels::tile::Tile;
 
 /// A convolution or its transpose, as seen from the destination: a sum over taps of source voxels.
 ///
@@ -170,9 +171,41 @@ impl Plan {
         }
     }
 
+    /// Whether each target voxel sees the source voxel of its own place, and no other.
+    pub(crate) fn is_pointwise(&self) -> bool {
+        let own = |axis: usize| {
+            (0..self.target.space[axis]).all(|at| self.source_at(axis, at, 0) == Some(at))
+        };
+        let same = Strip {
+            start: 0,
+            step: 1,
+            count: self.source.space[2],
+            source: 0,
+            source_step: 1,
+            tap: 0,
+            taps: 1,
+        };
+        self.kernel == [1; 3]
+            && self.source.space == self.target.space
+            && own(0)
+            && own(1)
+            && self.strips == [same]
+    }
+
     /// The source index that `target` sees by `tap` along `axis`, 0 or 1.
     pub(crate) fn source_at(&self, axis: usize, target: usize, tap: usize) -> Option<usize> {
         self.reach[axis][target * self.kernel[axis] + tap]
+    }
+
+    /// For each line of `tile` that sees a source line by line `tap` of the taps: its number in the
+    /// tile, and the place of that source line.
+    pub(super) fn seen(&self, tile: Tile, tap: usize) -> impl Iterator<Item = (usize, [usize; 2])> {
+        let taps = [tap / self.kernel[1], tap % self.kernel[1]];
+        let lines = tile.lines().enumerate();
+        lines.filter_map(move |(line, [z, y])| {
+            let at = [self.source_at(0, z, taps[0])?, self.source_at(1, y, taps[1])?];
+            Some((line, at))
+        })
     }
 
     /// The range of source indices that targets `from..to` see along `axis`, 0 or 1; empty where

@@ -1,0 +1,251 @@
+//! Convolution without groups, tile by tile of lines and panel by panel of channels.
+
+use pulp::{Simd, WithSimd};
+
+use crate::Isa;
+use crate::isa::isa;
+use crate::kernels::fresh::{in_pieces, in_tasks};
+use crate::kernels::product::{Row, add_rows};
+use crate::kernels::scratch::with_scratch;
+use crate::kernels::tile::{Cut, Halo, Tile};
+use crate::kernels::vectors::{load, store};
+
+use super::panels::Panels;
+use super::patch::{self, Patch};
+use super::plan::{Plan, Side, Strip};
+
+/// Bytes of copies that a task makes at a time, where it goes through all of space.
+const SLAB_BYTES: usize = 1 << 20;
+/// Tasks below which threads would wait for each other.
+const TASKS: usize = 16;
+
+pub(super) fn convolve(
+    plan: &Plan,
+    source: &[f32],
+    weight: &[f32],
+    bias: Option<&[f32]>,
+) -> Vec<f32> {
+    let isa = isa();
+    let panels = Panels::new(isa, plan, weight, bias);
+    let setting = Setting { isa, plan, source, panels: &panels };
+    let targets = plan.batch * plan.target.space.iter().product::<usize>() * panels.channels;
+    if panels.bytes() > 4 * (source.len() + targets) {
+        setting.by_panels()
+    } else {
+        setting.by_tiles()
+    }
+}
+
+/// How the lines of the target are cut into tiles that stay in the cache.
+pub(super) fn cut(plan: &Plan) -> Cut {
+    let [depth, height, _] = plan.target.space;
+    let needs = |axis: usize| plan.sources(axis, 0, plan.target.space[axis]).len();
+    let reach = |axis: usize| {
+        let seen = |at: usize| plan.sources(axis, at, at + 1).len();
+        (0..plan.target.space[axis]).map(seen).max().unwrap_or(0)
+    };
+    let halo = Halo {
+        step: [needs(0), needs(1)],
+        scale: [depth, height],
+        reach: [reach(0), reach(1)],
+        line: 4 * patch::padded(plan),
+    };
+    Cut::new(plan.batch, [depth, height], 4 * plan.target.line(), &halo)
+}
+
+/// What all tasks share.
+struct Setting<'a> {
+    isa: Isa,
+    plan: &'a Plan,
+    source: &'a [f32],
+    panels: &'a Panels,
+}
+
+impl Setting<'_> {
+    /// For each line of taps and each strip: where the source voxels begin that the voxels of `tile`
+    /// see, and their sums.
+    fn rows(&self, tile: Tile, patch: Patch<'_>) -> Vec<(usize, &Strip, Vec<Row>)> {
+        let (plan, width) = (self.plan, self.panels.width);
+        let [deep, high, _] = plan.kernel;
+        let inputs = plan.source.channels;
+        let mut all = Vec::new();
+        for tap in 0..deep * high {
+            let seen: Vec<(usize, usize)> =
+                plan.seen(tile, tap).map(|(line, [z, y])| (line, patch.start(z, y))).collect();
+            for strip in &plan.strips {
+                let first = (strip.source + plan.margin.0.cast_signed()).cast_unsigned();
+                let rows = seen.iter().flat_map(|&(line, start)| {
+                    (0..strip.count).map(move |voxel| Row {
+                        left: start + (first + voxel * strip.source_step) * inputs,
+                        sum: (line * plan.target.space[2] + strip.start + voxel * strip.step)
+                            * width,
+                    })
+                });
+                let rows: Vec<Row> = rows.collect();
+                if !rows.is_empty() {
+                    all.push((tap, strip, rows));
+                }
+            }
+        }
+        all
+    }
+
+    /// Each task one tile, all channels of it.
+    fn by_tiles(&self) -> Vec<f32> {
+        let (plan, panels) = (self.plan, self.panels);
+        let Side { space: [depth, height, width], .. } = plan.target;
+        let cut = cut(plan);
+        let tiles = cut.tiles(plan.batch);
+        let lines = plan.batch * depth * height;
+        let task_of = |line| cut.tile_of(line);
+        in_tasks((lines, plan.target.line()), tiles.len(), task_of, |task, lines| {
+            let tile = tiles[task];
+            let copies = patch::scratch(plan, tile);
+            with_scratch(copies + lines.len() * width * panels.width, |memory| {
+                let (copies, sums) = memory.split_at_mut(copies);
+                let patch = Patch::new(plan, tile, self.source, copies);
+                let rows = self.rows(tile, patch);
+                for panel in 0..panels.count() {
+                    let sums = &mut *sums;
+                    self.isa.run(OfTile { setting: self, rows: &rows, patch, panel, sums });
+                    let sums = sums.chunks_exact(width * panels.width);
+                    for (line, sums) in lines.iter_mut().zip(sums) {
+                        self.isa.run(Write { panels, panel, sums, line });
+                    }
+                }
+            });
+        })
+    }
+
+    /// Where weights are large and space is small: each task one panel of one part of space, so that
+    /// weights are read once.
+    fn by_panels(&self) -> Vec<f32> {
+        let (plan, panels) = (self.plan, self.panels);
+        let Side { space: [depth, height, width], .. } = plan.target;
+        let planes = plan.batch * depth;
+        let parts = TASKS.div_ceil(panels.count()).min(planes);
+        let part = planes.div_ceil(parts);
+        let plane = height * width * panels.width;
+        // By part, panel and plane; the last part may be short of planes.
+        let size = part * plane;
+        let all = planes.div_ceil(part) * panels.count() * size;
+        let sums = in_pieces(all, size, |index, sums| {
+            let (number, panel) = (index / panels.count(), index % panels.count());
+            let range = number * part..((number + 1) * part).min(planes);
+            self.of_planes(panel, range, sums);
+        });
+        let line = plan.target.line();
+        in_pieces(planes * height * line, line, |index, line| {
+            let (at, y) = (index / height, index % height);
+            for panel in 0..panels.count() {
+                let first = (at / part * panels.count() + panel) * size + at % part * plane;
+                let sums = &sums[first + y * width * panels.width..][..width * panels.width];
+                self.isa.run(Write { panels, panel, sums, line: &mut *line });
+            }
+        })
+    }
+
+    /// One panel of planes `range`, counted over all samples.
+    fn of_planes(&self, panel: usize, range: std::ops::Range<usize>, sums: &mut [f32]) {
+        let plan = self.plan;
+        let [depth, height, width] = plan.target.space;
+        let plane = height * width * self.panels.width;
+        let tile_of = |from: usize, to: usize| Tile {
+            n: from / depth,
+            z: (from % depth, from % depth + to - from),
+            y: (0, height),
+        };
+        let mut from = range.start;
+        while from < range.end {
+            // As many planes of one sample as fit.
+            let mut to = from + 1;
+            let ends = range.end.min((from / depth + 1) * depth);
+            while to < ends && 4 * patch::scratch(plan, tile_of(from, to + 1)) <= SLAB_BYTES {
+                to += 1;
+            }
+            let tile = tile_of(from, to);
+            let sums = &mut sums[(from - range.start) * plane..(to - range.start) * plane];
+            with_scratch(patch::scratch(plan, tile), |copies| {
+                let patch = Patch::new(plan, tile, self.source, copies);
+                let rows = self.rows(tile, patch);
+                self.isa.run(OfTile { setting: self, rows: &rows, patch, panel, sums });
+            });
+            from = to;
+        }
+    }
+}
+
+/// One panel of the lines of a tile, into sums `(lines, voxels, two vectors)`.
+struct OfTile<'a> {
+    setting: &'a Setting<'a>,
+    rows: &'a [(usize, &'a Strip, Vec<Row>)],
+    patch: Patch<'a>,
+    panel: usize,
+    sums: &'a mut [f32],
+}
+
+impl WithSimd for OfTile<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        let Self { setting: &Setting { plan, panels, .. }, rows, patch, panel, sums } = self;
+        let width = panels.width;
+        let vectors = panels.columns(panel).div_ceil(S::F32_LANES);
+        let inputs = plan.source.channels;
+        for voxel in sums.chunks_exact_mut(width) {
+            voxel.copy_from_slice(panels.bias(panel));
+        }
+        for (tap, strip, rows) in rows {
+            let weights = &panels.weights(panel, *tap)[strip.tap * inputs * width..];
+            add_rows(
+                simd,
+                rows,
+                (strip.taps * inputs, vectors),
+                patch.values(),
+                (weights, width),
+                sums,
+            );
+        }
+    }
+}
+
+/// Writes the sums of one panel into the channels of a line.
+struct Write<'a> {
+    panels: &'a Panels,
+    panel: usize,
+    sums: &'a [f32],
+    line: &'a mut [f32],
+}
+
+impl WithSimd for Write<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        write(simd, self.panels, self.panel, self.sums, self.line);
+    }
+}
+
+/// Writes sums `(voxels, two vectors)` of one panel into its channels of `target`, `(voxels, C)`.
+#[inline(always)]
+pub(super) fn write<S: Simd>(
+    simd: S,
+    panels: &Panels,
+    panel: usize,
+    sums: &[f32],
+    target: &mut [f32],
+) {
+    let (first, columns) = (panel * panels.width, panels.columns(panel));
+    let whole = columns / S::F32_LANES * S::F32_LANES;
+    let voxels = target.chunks_exact_mut(panels.channels).zip(sums.chunks_exact(panels.width));
+    for (target, sums) in voxels {
+        let target = &mut target[first..first + columns];
+        for at in (0..whole).step_by(S::F32_LANES) {
+            store(simd, target, at, load(simd, sums, at));
+        }
+        for (target, &sum) in target[whole..].iter_mut().zip(&sums[whole..]) {
+            *target = sum;
+        }
+    }
+}
