@@ -47,9 +47,9 @@ fn sum_taps(plan: &Plan, tile: Tile, patch: Patch<'_>, packed: &[f32], lines: &m
     let taps = packed.len() / (deep * high);
     for tap in 0..deep * high {
         let weights = &packed[tap * taps..][..taps];
-        for (line, [z, y]) in plan.seen(tile, tap) {
+        for (line, at) in plan.seen(tile, tap) {
             for strip in &plan.strips {
-                add_strip(plan, strip, patch.line(z, y), weights, lines[line]);
+                add_strip(plan, strip, patch.line(at), weights, lines[line]);
             }
         }
     }

@@ -17,10 +17,8 @@ pub(super) struct Panels {
     pub(super) width: usize,
     /// Target channels.
     pub(super) channels: usize,
-    /// Values of the taps of one line, in one panel.
-    line: usize,
-    /// Lines of taps.
-    lines: usize,
+    /// Values of a panel.
+    size: usize,
 }
 
 impl Panels {
@@ -58,8 +56,7 @@ impl Panels {
         if let Some(bias) = bias {
             padded[..channels].copy_from_slice(bias);
         }
-        let line = plan.order.len() * sources * width;
-        Self { values, bias: padded, width, channels, line, lines: deep * high }
+        Self { values, bias: padded, width, channels, size }
     }
 
     pub(super) fn count(&self) -> usize {
@@ -76,9 +73,9 @@ impl Panels {
         self.width.min(self.channels - panel * self.width)
     }
 
-    /// The weights of line `line` of taps.
-    pub(super) fn weights(&self, panel: usize, line: usize) -> &[f32] {
-        &self.values[(panel * self.lines + line) * self.line..][..self.line]
+    /// The weights of a panel, `(kz, ky, taps of the plan, source channels, two vectors)`.
+    pub(super) fn weights(&self, panel: usize) -> &[f32] {
+        &self.values[panel * self.size..][..self.size]
     }
 
     pub(super) fn bias(&self, panel: usize) -> &[f32] {

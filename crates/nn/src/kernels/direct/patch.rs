@@ -65,11 +65,11 @@ impl<'a> Patch<'a> {
     }
 
     /// Where a line begins, its zeros included.
-    pub(super) fn start(&self, z: usize, y: usize) -> usize {
+    pub(super) fn start(&self, [z, y]: [usize; 2]) -> usize {
         ((z - self.first.0) * self.height + y - self.first.1) * self.line
     }
 
-    pub(super) fn line(&self, z: usize, y: usize) -> &'a [f32] {
-        &self.values[self.start(z, y)..][..self.line]
+    pub(super) fn line(&self, at: [usize; 2]) -> &'a [f32] {
+        &self.values[self.start(at)..][..self.line]
     }
 }

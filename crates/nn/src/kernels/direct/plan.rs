@@ -197,15 +197,17 @@ impl Plan {
         self.reach[axis][target * self.kernel[axis] + tap]
     }
 
+    /// The place of the source line that the target line at `(z, y)` sees by line `tap` of the taps.
+    pub(super) fn sees(&self, [z, y]: [usize; 2], tap: usize) -> Option<[usize; 2]> {
+        let taps = [tap / self.kernel[1], tap % self.kernel[1]];
+        Some([self.source_at(0, z, taps[0])?, self.source_at(1, y, taps[1])?])
+    }
+
     /// For each line of `tile` that sees a source line by line `tap` of the taps: its number in the
     /// tile, and the place of that source line.
     pub(super) fn seen(&self, tile: Tile, tap: usize) -> impl Iterator<Item = (usize, [usize; 2])> {
-        let taps = [tap / self.kernel[1], tap % self.kernel[1]];
         let lines = tile.lines().enumerate();
-        lines.filter_map(move |(line, [z, y])| {
-            let at = [self.source_at(0, z, taps[0])?, self.source_at(1, y, taps[1])?];
-            Some((line, at))
-        })
+        lines.filter_map(move |(line, at)| Some((line, self.sees(at, tap)?)))
     }
 
     /// The range of source indices that targets `from..to` see along `axis`, 0 or 1; empty where

@@ -58,7 +58,7 @@ impl WithSimd for Piece<'_> {
                 simd,
                 (voxels, inputs, vectors),
                 Left { values: source, row: inputs, step: 1 },
-                Right { values: panels.weights(panel, 0), panel: 0, step: panels.width },
+                Right { values: panels.weights(panel), panel: 0, step: panels.width },
                 &mut Sum { values: sums, row: panels.width, add: true },
             );
             write(simd, panels, panel, sums, target);

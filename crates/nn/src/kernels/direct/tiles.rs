@@ -5,7 +5,7 @@ use pulp::{Simd, WithSimd};
 use crate::Isa;
 use crate::isa::isa;
 use crate::kernels::fresh::{in_pieces, in_tasks};
-use crate::kernels::product::{Row, add_rows};
+use crate::kernels::product::{Row, Rows, Segment, add_rows};
 use crate::kernels::scratch::with_scratch;
 use crate::kernels::tile::{Cut, Halo, Tile};
 use crate::kernels::vectors::{load, store};
@@ -62,32 +62,48 @@ struct Setting<'a> {
 }
 
 impl Setting<'_> {
-    /// For each line of taps and each strip: where the source voxels begin that the voxels of `tile`
-    /// see, and their sums.
-    fn rows(&self, tile: Tile, patch: Patch<'_>) -> Vec<(usize, &Strip, Vec<Row>)> {
-        let (plan, width) = (self.plan, self.panels.width);
-        let [deep, high, _] = plan.kernel;
-        let inputs = plan.source.channels;
-        let mut all = Vec::new();
-        for tap in 0..deep * high {
-            let seen: Vec<(usize, usize)> =
-                plan.seen(tile, tap).map(|(line, [z, y])| (line, patch.start(z, y))).collect();
-            for strip in &plan.strips {
-                let first = (strip.source + plan.margin.0.cast_signed()).cast_unsigned();
-                let rows = seen.iter().flat_map(|&(line, start)| {
-                    (0..strip.count).map(move |voxel| Row {
-                        left: start + (first + voxel * strip.source_step) * inputs,
-                        sum: (line * plan.target.space[2] + strip.start + voxel * strip.step)
-                            * width,
-                    })
+    /// The voxels of `tile`, those together that see the same taps in the same places of the patch.
+    fn rows(&self, tile: Tile, patch: Patch<'_>) -> Vec<Rows> {
+        let plan = self.plan;
+        let mut kinds: Vec<(Vec<Segment>, Vec<Row>)> = Vec::new();
+        for (line, at) in tile.lines().enumerate() {
+            let seen: Vec<(usize, usize)> = (0..plan.kernel[0] * plan.kernel[1])
+                .filter_map(|tap| Some((tap, patch.start(plan.sees(at, tap)?))))
+                .collect();
+            let Some(origin) = seen.iter().map(|&(_, start)| start).min() else { continue };
+            let mut strips = plan.strips.as_slice();
+            while let Some(strip) = strips.first() {
+                let same = strips.iter().take_while(|other| other.start == strip.start).count();
+                let segments = self.segments(&seen, origin, &strips[..same]);
+                let rows = (0..strip.count).map(|voxel| Row {
+                    left: origin + voxel * strip.source_step * plan.source.channels,
+                    sum: (line * plan.target.space[2] + strip.start + voxel * strip.step)
+                        * self.panels.width,
                 });
-                let rows: Vec<Row> = rows.collect();
-                if !rows.is_empty() {
-                    all.push((tap, strip, rows));
+                match kinds.iter_mut().find(|kind| kind.0 == segments) {
+                    Some(kind) => kind.1.extend(rows),
+                    None => kinds.push((segments, rows.collect())),
                 }
+                strips = &strips[same..];
             }
         }
-        all
+        let step = self.panels.width;
+        kinds.into_iter().filter_map(|(segments, rows)| Rows::new(rows, segments, step)).collect()
+    }
+
+    /// What the voxels of `strips` see by the lines of taps in `seen`, which begin at so many values of
+    /// the patch.
+    fn segments(&self, seen: &[(usize, usize)], origin: usize, strips: &[Strip]) -> Vec<Segment> {
+        let (plan, inputs) = (self.plan, self.plan.source.channels);
+        let of_line = |&(tap, start): &(usize, usize)| {
+            strips.iter().map(move |strip| Segment {
+                left: start - origin
+                    + (strip.source + plan.margin.0.cast_signed()).cast_unsigned() * inputs,
+                right: (tap * plan.order.len() + strip.tap) * inputs * self.panels.width,
+                length: strip.taps * inputs,
+            })
+        };
+        seen.iter().flat_map(of_line).collect()
     }
 
     /// Each task one tile, all channels of it.
@@ -107,7 +123,7 @@ impl Setting<'_> {
                 let rows = self.rows(tile, patch);
                 for panel in 0..panels.count() {
                     let sums = &mut *sums;
-                    self.isa.run(OfTile { setting: self, rows: &rows, patch, panel, sums });
+                    self.isa.run(OfTile { panels, rows: &rows, patch, panel, sums });
                     let sums = sums.chunks_exact(width * panels.width);
                     for (line, sums) in lines.iter_mut().zip(sums) {
                         self.isa.run(Write { panels, panel, sums, line });
@@ -168,7 +184,7 @@ impl Setting<'_> {
             with_scratch(patch::scratch(plan, tile), |copies| {
                 let patch = Patch::new(plan, tile, self.source, copies);
                 let rows = self.rows(tile, patch);
-                self.isa.run(OfTile { setting: self, rows: &rows, patch, panel, sums });
+                self.isa.run(OfTile { panels: self.panels, rows: &rows, patch, panel, sums });
             });
             from = to;
         }
@@ -177,8 +193,8 @@ impl Setting<'_> {
 
 /// One panel of the lines of a tile, into sums `(lines, voxels, two vectors)`.
 struct OfTile<'a> {
-    setting: &'a Setting<'a>,
-    rows: &'a [(usize, &'a Strip, Vec<Row>)],
+    panels: &'a Panels,
+    rows: &'a [Rows],
     patch: Patch<'a>,
     panel: usize,
     sums: &'a mut [f32],
@@ -189,23 +205,14 @@ impl WithSimd for OfTile<'_> {
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
-        let Self { setting: &Setting { plan, panels, .. }, rows, patch, panel, sums } = self;
+        let Self { panels, rows, patch, panel, sums } = self;
         let width = panels.width;
         let vectors = panels.columns(panel).div_ceil(S::F32_LANES);
-        let inputs = plan.source.channels;
         for voxel in sums.chunks_exact_mut(width) {
             voxel.copy_from_slice(panels.bias(panel));
         }
-        for (tap, strip, rows) in rows {
-            let weights = &panels.weights(panel, *tap)[strip.tap * inputs * width..];
-            add_rows(
-                simd,
-                rows,
-                (strip.taps * inputs, vectors),
-                patch.values(),
-                (weights, width),
-                sums,
-            );
+        for rows in rows {
+            add_rows(simd, rows, vectors, patch.values(), panels.weights(panel), sums);
         }
     }
 }

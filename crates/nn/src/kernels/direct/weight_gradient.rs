@@ -9,7 +9,7 @@ use rayon::prelude::*;
 use crate::geometry::Geometry;
 use crate::isa::{Isa, isa};
 use crate::kernels::fresh::in_pieces;
-use crate::kernels::product::{Pair, add_pairs};
+use crate::kernels::product::{Pair, Pairs, add_pairs};
 use crate::kernels::scratch::with_scratch;
 use crate::kernels::tile::Tile;
 
@@ -18,7 +18,7 @@ use super::plan::{Plan, Strip};
 use super::tiles::cut;
 
 /// Bytes that partial sums may take in all.
-const PARTIAL_BYTES: usize = 16 << 20;
+const PARTIAL_BYTES: usize = 8 << 20;
 /// Parts of space that are summed by themselves, where that is cheap.
 const PARTS: usize = 16;
 /// Bytes of gradients that are copied at a time, where a task goes through all of space.
@@ -81,7 +81,7 @@ struct Unit {
     /// The row of the block where their sums begin, and how many there are.
     row: usize,
     rows: usize,
-    pairs: Vec<Pair>,
+    pairs: Pairs,
 }
 
 impl<'a> Setting<'a> {
@@ -160,7 +160,7 @@ impl<'a> Setting<'a> {
         with_scratch(copies + panel, |memory| {
             let (copies, panel) = memory.split_at_mut(copies);
             let patch = Patch::new(plan, tile, self.fine, copies);
-            let units = self.units(tile, lines, |[z, y]| patch.start(z, y), plan.margin.0);
+            let units = self.units(tile, lines, |at| patch.start(at), plan.margin.0);
             run(patch.values(), &units, panel);
         });
     }
@@ -196,8 +196,7 @@ impl<'a> Setting<'a> {
                             }
                         })
                     });
-                    let pairs: Vec<Pair> = pairs.collect();
-                    if !pairs.is_empty() {
+                    if let Some(pairs) = Pairs::new(pairs) {
                         let row = (strip.tap + tap) * self.inputs;
                         units.push(Unit { line, row, rows: taps * self.inputs, pairs });
                     }

@@ -1,6 +1,12 @@
 //! Products of matrices that lie in the cache, without copies.
 
+mod pairs;
+mod rows;
+
 use pulp::Simd;
+
+pub(super) use self::pairs::{Pair, Pairs, add_pairs};
+pub(super) use self::rows::{Rows, add_rows};
 
 /// The left factor: element `(row, k)` lies at `row · self.row + k · self.step`.
 #[derive(Clone, Copy, Debug)]
@@ -49,8 +55,9 @@ pub(super) fn product<S: Simd>(
     assert!(last * right.panel + (inner - 1) * right.step + width <= right.values.len());
     assert!(last == 0 || (inner - 1) * right.step + 2 * S::F32_LANES <= right.values.len());
     assert!((rows - 1) * sum.row + columns <= sum.values.len());
+    let segments = [Segment { left: 0, right: 0, length: inner }];
     let first = Part {
-        inner,
+        segments: &segments,
         left: left.values.as_ptr(),
         left_step: left.step,
         right: right.values.as_ptr(),
@@ -86,164 +93,19 @@ pub(super) struct Row {
     pub(super) sum: usize,
 }
 
-/// Adds to rows of `sum` the products of rows of `left`, `inner` values each, and one panel `right`
-/// of one or two vectors of columns, whose rows are `step` apart.
-///
-/// # Panics
-///
-/// Where a slice does not hold its matrix, or one is empty: that is a mistake of this crate.
-#[inline(always)]
-pub(super) fn add_rows<S: Simd>(
-    simd: S,
-    rows: &[Row],
-    (inner, vectors): (usize, usize),
-    left: &[f32],
-    (right, step): (&[f32], usize),
-    sum: &mut [f32],
-) {
-    let columns = vectors * S::F32_LANES;
-    assert!(inner > 0 && (1..=2).contains(&vectors), "a product of nothing");
-    assert!((inner - 1) * step + columns <= right.len());
-    let most = |of: fn(&Row) -> usize| rows.iter().map(of).max().unwrap_or(0);
-    assert!(most(|row| row.left) + inner <= left.len());
-    assert!(most(|row| row.sum) + columns <= sum.len());
-    let part = Part {
-        inner,
-        left: left.as_ptr(),
-        left_step: 1,
-        right: right.as_ptr(),
-        right_step: step,
-        sum: sum.as_mut_ptr(),
-        add: true,
-    };
-    #[expect(unsafe_code, reason = "see `product`")]
-    // SAFETY: by the assertions above, every row that is read and written lies within its slice, and
-    // so do `inner` rows of the panel.
-    unsafe {
-        if vectors == 2 {
-            part.all::<S, 2>(simd, rows.len(), |row| rows[row]);
-        } else {
-            part.all::<S, 1>(simd, rows.len(), |row| rows[row]);
-        }
-    }
-}
-
-/// Where a row of the left factor begins, and the row of the right one that meets it.
+/// A run of values of each row of the left factor, from `left` after its beginning on, and the rows of
+/// the right factor, from `right` on, that they meet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Pair {
+pub(super) struct Segment {
     pub(super) left: usize,
     pub(super) right: usize,
-}
-
-/// Adds to `sum`, `rows` rows that are `sum_row` apart, the outer products of each pair: `rows` values
-/// of `left`, and one or two vectors of `right`.
-///
-/// # Panics
-///
-/// Where a slice does not hold its matrix, or one is empty: that is a mistake of this crate.
-#[inline(always)]
-pub(super) fn add_pairs<S: Simd>(
-    simd: S,
-    pairs: &[Pair],
-    (rows, vectors): (usize, usize),
-    left: &[f32],
-    right: &[f32],
-    (sum, sum_row): (&mut [f32], usize),
-) {
-    let columns = vectors * S::F32_LANES;
-    assert!(rows > 0 && (1..=2).contains(&vectors), "a product of nothing");
-    let most = |of: fn(&Pair) -> usize| pairs.iter().map(of).max().unwrap_or(0);
-    assert!(most(|pair| pair.left) + rows <= left.len());
-    assert!(most(|pair| pair.right) + columns <= right.len());
-    assert!((rows - 1) * sum_row + columns <= sum.len());
-    let mut part =
-        Outer { pairs, left: left.as_ptr(), right: right.as_ptr(), sum: sum.as_mut_ptr(), sum_row };
-    let mut row = 0;
-    while row < rows {
-        #[expect(unsafe_code, reason = "see `product`")]
-        // SAFETY: by the assertions above, `rows` values from the beginning of each pair on, and rows
-        // of the sum, lie within their slices; each block takes no more than are left.
-        unsafe {
-            let taken = if vectors == 2 {
-                part.some::<S, 2>(simd, rows - row)
-            } else {
-                part.some::<S, 1>(simd, rows - row)
-            };
-            row += taken;
-            part.left = left.as_ptr().add(row);
-            part.sum = part.sum.wrapping_add(taken * sum_row);
-        }
-    }
-}
-
-/// What is left of a sum of outer products.
-struct Outer<'a> {
-    pairs: &'a [Pair],
-    left: *const f32,
-    right: *const f32,
-    sum: *mut f32,
-    sum_row: usize,
-}
-
-impl Outer<'_> {
-    /// Computes as many of `rows` rows as the registers hold, and says how many.
-    #[inline(always)]
-    #[expect(unsafe_code, reason = "see `product`")]
-    unsafe fn some<S: Simd, const VECTORS: usize>(&self, simd: S, rows: usize) -> usize {
-        // SAFETY: the caller vouches for `rows` rows.
-        unsafe {
-            if S::REGISTER_COUNT >= 32 && (rows >= 17 || rows == 12) {
-                self.block::<S, 12, VECTORS>(simd)
-            } else if S::REGISTER_COUNT >= 32 && rows >= 8 {
-                self.block::<S, 8, VECTORS>(simd)
-            } else if rows >= 6 {
-                self.block::<S, 6, VECTORS>(simd)
-            } else if rows >= 4 {
-                self.block::<S, 4, VECTORS>(simd)
-            } else if rows >= 3 {
-                self.block::<S, 3, VECTORS>(simd)
-            } else {
-                self.block::<S, 1, VECTORS>(simd)
-            }
-        }
-    }
-
-    #[inline(always)]
-    #[expect(unsafe_code, reason = "see `product`")]
-    unsafe fn block<S: Simd, const ROWS: usize, const VECTORS: usize>(&self, simd: S) -> usize {
-        // SAFETY: the caller vouches for `ROWS` rows and `VECTORS` vectors of columns of each pair and
-        // of the sum; vectors of floats may be read and written at any address of a float.
-        unsafe {
-            let mut sums = [[simd.splat_f32s(0.0); VECTORS]; ROWS];
-            for pair in self.pairs {
-                let (left, right) = (self.left.add(pair.left), self.right.add(pair.right));
-                let mut columns = [simd.splat_f32s(0.0); VECTORS];
-                for (vector, columns) in columns.iter_mut().enumerate() {
-                    *columns = right.add(vector * S::F32_LANES).cast::<S::f32s>().read_unaligned();
-                }
-                for (row, sums) in sums.iter_mut().enumerate() {
-                    let value = simd.splat_f32s(*left.add(row));
-                    for (sum, &columns) in sums.iter_mut().zip(&columns) {
-                        *sum = simd.mul_add_e_f32s(value, columns, *sum);
-                    }
-                }
-            }
-            for (row, sums) in sums.iter().enumerate() {
-                for (vector, &value) in sums.iter().enumerate() {
-                    let at = self.sum.add(row * self.sum_row + vector * S::F32_LANES);
-                    let at = at.cast::<S::f32s>();
-                    at.write_unaligned(simd.add_f32s(at.read_unaligned(), value));
-                }
-            }
-        }
-        ROWS
-    }
+    pub(super) length: usize,
 }
 
 /// One panel of a product.
 #[derive(Clone, Copy)]
-struct Part {
-    inner: usize,
+struct Part<'a> {
+    segments: &'a [Segment],
     left: *const f32,
     left_step: usize,
     right: *const f32,
@@ -252,7 +114,7 @@ struct Part {
     add: bool,
 }
 
-impl Part {
+impl Part<'_> {
     /// Computes `rows` rows, which begin where `at` says.
     #[inline(always)]
     #[expect(unsafe_code, reason = "see `product`")]
@@ -295,25 +157,28 @@ impl Part {
         at: impl Fn(usize) -> Row,
     ) -> usize {
         let rows: [Row; ROWS] = std::array::from_fn(at);
-        // SAFETY: the caller vouches for these rows, for `VECTORS` vectors of columns, and for
-        // `inner` steps; vectors of floats may be read and written at any address of a float.
+        // SAFETY: the caller vouches for the segments of these rows, and for `VECTORS` vectors of
+        // columns; vectors of floats may be read and written at any address of a float.
         unsafe {
-            let mut left = rows.map(|row| self.left.add(row.left));
             let mut sums = [[simd.splat_f32s(0.0); VECTORS]; ROWS];
-            let mut right = self.right;
-            for _ in 0..self.inner {
-                let mut columns = [simd.splat_f32s(0.0); VECTORS];
-                for (vector, columns) in columns.iter_mut().enumerate() {
-                    *columns = right.add(vector * S::F32_LANES).cast::<S::f32s>().read_unaligned();
-                }
-                for (left, sums) in left.iter_mut().zip(&mut sums) {
-                    let value = simd.splat_f32s(**left);
-                    *left = left.wrapping_add(self.left_step);
-                    for (sum, &columns) in sums.iter_mut().zip(&columns) {
-                        *sum = simd.mul_add_e_f32s(value, columns, *sum);
+            for segment in self.segments {
+                let mut left = rows.map(|row| self.left.add(row.left + segment.left));
+                let mut right = self.right.add(segment.right);
+                for _ in 0..segment.length {
+                    let mut columns = [simd.splat_f32s(0.0); VECTORS];
+                    for (vector, columns) in columns.iter_mut().enumerate() {
+                        *columns =
+                            right.add(vector * S::F32_LANES).cast::<S::f32s>().read_unaligned();
                     }
+                    for (left, sums) in left.iter_mut().zip(&mut sums) {
+                        let value = simd.splat_f32s(**left);
+                        *left = left.wrapping_add(self.left_step);
+                        for (sum, &columns) in sums.iter_mut().zip(&columns) {
+                            *sum = simd.mul_add_e_f32s(value, columns, *sum);
+                        }
+                    }
+                    right = right.wrapping_add(self.right_step);
                 }
-                right = right.wrapping_add(self.right_step);
             }
             for (row, sums) in rows.iter().zip(&sums) {
                 for (vector, &value) in sums.iter().enumerate() {
