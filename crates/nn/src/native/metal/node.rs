@@ -1,9 +1,8 @@
 //! How a result that is there already enters the graph.
 
-use candle::{
-    CpuStorage, CustomOp1, CustomOp2, CustomOp3, Layout, MetalStorage, Result, Shape, Storage,
-    Tensor,
-};
+#[cfg(feature = "metal")]
+use candle::MetalStorage;
+use candle::{CpuStorage, CustomOp1, CustomOp2, CustomOp3, Layout, Result, Shape, Storage, Tensor};
 
 /// How the gradient of a result becomes that of what it was computed from.
 pub(super) trait Backward: Send + Sync + 'static {
@@ -52,11 +51,6 @@ impl<B: Backward> Node<B> {
         }
     }
 
-    #[cfg(not(feature = "metal"))]
-    fn on_metal(&self) -> Result<(MetalStorage, Shape)> {
-        candle::bail!("{} is not computed on Metal in this build", B::NAME)
-    }
-
     fn backward<const N: usize>(
         &self,
         inputs: [&Tensor; N],
@@ -78,6 +72,7 @@ impl<B: Backward> CustomOp1 for Node<B> {
         self.on_cpu()
     }
 
+    #[cfg(feature = "metal")]
     fn metal_fwd(&self, _: &MetalStorage, _: &Layout) -> Result<(MetalStorage, Shape)> {
         self.on_metal()
     }
@@ -103,6 +98,7 @@ impl<B: Backward> CustomOp2 for Node<B> {
         self.on_cpu()
     }
 
+    #[cfg(feature = "metal")]
     fn metal_fwd(
         &self,
         _: &MetalStorage,
@@ -141,6 +137,7 @@ impl<B: Backward> CustomOp3 for Node<B> {
         self.on_cpu()
     }
 
+    #[cfg(feature = "metal")]
     fn metal_fwd(
         &self,
         _: &MetalStorage,

@@ -89,7 +89,8 @@ mod tests {
         for (places, tiles, weights) in [(1, 1, 1), (129, 1, 27), (1 << 21, 14, 27_648)] {
             let run = run_of(places, tiles, weights);
 
-            assert!(run > 0 && run % TILE_THREADS == 0 && places.div_ceil(run) * weights <= ROOM);
+            assert!(run > 0 && run.is_multiple_of(TILE_THREADS));
+            assert!(places.div_ceil(run) * weights <= ROOM);
         }
         assert_eq!(run_of(1 << 21, 9, 1 << 30), 1 << 21);
     }

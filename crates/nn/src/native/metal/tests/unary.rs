@@ -79,8 +79,7 @@ fn ties_go_to_the_first_voxel_and_nan_wins() -> anyhow::Result<()> {
     let y = max_pool(&x, windows)?;
     let gradients = y.sum_all()?.backward()?;
 
-    let y = values(&y)?;
-    assert!(y[0] == 3.0 && y[1].is_nan(), "{y:?}");
+    assert_eq!(values(&y)?.iter().map(f64::to_string).collect::<Vec<_>>(), ["3", "NaN"]);
     let gradient = values(gradients.get(&x).context("no gradient")?)?;
     assert_eq!(gradient, [0.0, 1.0, 0.0, 1.0, 0.0, 0.0]);
     Ok(())
