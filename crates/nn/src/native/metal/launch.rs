@@ -45,7 +45,7 @@ impl Launch {
             #[cfg(feature = "metal")]
             candle::Device::Metal(device) => super::machine::run(device, self, inputs, &outputs)?,
             #[cfg(test)]
-            candle::Device::Cpu => super::emulator::run(self, inputs, &outputs)?,
+            candle::Device::Cpu => super::tests::emulator::run(self, inputs, &outputs)?,
             device => candle::bail!("{} runs on Metal, not on {device:?}", self.kernel),
         };
         let count = written.len();

@@ -2,15 +2,13 @@
 //!
 //! A layer computes its result first, by kernels, and then enters it into the graph ([`record`]).
 //! The same text of the kernels runs in tests on the CPU, through the same code up to [`Launch`]:
-//! see `emulator`.
+//! see `tests::emulator`.
 //!
 //! [`record`]: node::record
 //! [`Launch`]: launch::Launch
 
 mod concat;
 mod conv;
-#[cfg(test)]
-mod emulator;
 mod launch;
 #[cfg(feature = "metal")]
 mod machine;

@@ -2,13 +2,14 @@
 //! on a device, forward and backward.
 
 mod conv;
+pub(super) mod emulator;
 mod norm;
 mod unary;
 
 use anyhow::{Context, ensure};
 use candle::{DType, Device, Result, Tensor, Var};
 
-use super::emulator::{is_available, without_matrices};
+use self::emulator::{is_available, without_matrices};
 use crate::Act;
 
 /// Inputs to a result.

@@ -10,14 +10,14 @@ use std::sync::OnceLock;
 
 use candle::{DType, Device, Result, Tensor};
 
-use super::KERNELS;
-use super::launch::Launch;
+use crate::native::metal::KERNELS;
+use crate::native::metal::launch::Launch;
 
 /// The programs' own sources, by name.
 const SOURCES: [(&str, &str); 3] = [
-    ("metal.cpp", include_str!("../../../tests/gpu/metal.cpp")),
-    ("metal.hpp", include_str!("../../../tests/gpu/metal.hpp")),
-    ("threads.hpp", include_str!("../../../tests/gpu/threads.hpp")),
+    ("metal.cpp", include_str!("../../../../tests/gpu/metal.cpp")),
+    ("metal.hpp", include_str!("../../../../tests/gpu/metal.hpp")),
+    ("threads.hpp", include_str!("../../../../tests/gpu/threads.hpp")),
 ];
 
 /// The variable that makes a missing compiler an error.
@@ -29,7 +29,7 @@ thread_local! {
 }
 
 /// What `run` returns, on a device without matrices of its own.
-pub(super) fn without_matrices<T>(run: impl FnOnce() -> T) -> T {
+pub(in crate::native::metal) fn without_matrices<T>(run: impl FnOnce() -> T) -> T {
     MATRICES.set(false);
     let outcome = run();
     MATRICES.set(true);
@@ -41,7 +41,7 @@ pub(super) fn without_matrices<T>(run: impl FnOnce() -> T) -> T {
 /// # Panics
 ///
 /// Where they cannot, but should.
-pub(super) fn is_available() -> bool {
+pub(in crate::native::metal) fn is_available() -> bool {
     let available = program().is_some();
     let required = std::env::var(REQUIRED).is_ok_and(|value| !value.is_empty());
     assert!(available || !required, "{REQUIRED} is set, but kernels cannot run here");
@@ -105,7 +105,7 @@ fn compile() -> anyhow::Result<Option<PathBuf>> {
 }
 
 /// Runs a kernel; see [`Launch::run`].
-pub(super) fn run(
+pub(in crate::native::metal) fn run(
     launch: &Launch,
     inputs: &[&Tensor],
     outputs: &[(DType, &[usize])],
