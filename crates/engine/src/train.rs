@@ -121,16 +121,18 @@ pub fn train_with(
             };
             learning_rate = config.train.learning_rate
                 * config.schedule.factor(progress.step as f64, progress.steps as f64);
-            let outcome = step(
-                learner.model.as_ref(),
-                &learner.parameters,
-                learner.optimizer.as_mut(),
-                supervision,
-                &batch.to_device(run.device)?,
-                progress,
-                config.train.clip_gradient_norm,
-                learning_rate,
-            )?;
+            let outcome = nn::step_scope(run.device, || {
+                step(
+                    learner.model.as_ref(),
+                    &learner.parameters,
+                    learner.optimizer.as_mut(),
+                    supervision,
+                    &batch.to_device(run.device)?,
+                    progress,
+                    config.train.clip_gradient_norm,
+                    learning_rate,
+                )
+            })?;
             losses += outcome.loss;
             stop |= tell(
                 observers,
@@ -145,8 +147,9 @@ pub fn train_with(
             Ok(())
         })?;
         let model = learner.model.as_ref();
-        let (validation_loss, validation_dice) =
-            held_out::score(run, model, supervision, &validation, &space, epoch)?;
+        let (validation_loss, validation_dice) = nn::step_scope(run.device, || {
+            held_out::score(run, model, supervision, &validation, &space, epoch)
+        })?;
         let summary = EpochSummary {
             epoch,
             epochs,

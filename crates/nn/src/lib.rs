@@ -7,8 +7,18 @@
 //! [`to_channels_last`] and [`to_channels_first`] are the way in and out.
 //!
 //! Each layer has a reference implementation out of candle operations, which runs on every device,
-//! and a native one for f32 on the CPU, which is fast; [`set_backend`] and [`with_backend`] choose a
-//! [`Backend`]. Native kernels use the best instructions that the processor has; [`set_isa`] and
+//! and a native one, which is fast; [`set_backend`] and [`with_backend`] choose a [`Backend`].
+//!
+//! | device | feature | native in | state |
+//! |---|---|---|---|
+//! | CPU | | f32 | tested |
+//! | Metal | `metal` | f32, f16, bf16 | compiles, not yet run on hardware |
+//!
+//! On Metal parameters may be f32 beside activations of half precision; sums, statistics and
+//! gradients of such parameters are f32. Where a device does not compile the kernels, a line on stderr
+//! says so, and the reference runs. A loop of steps calls [`step_scope`](fn@step_scope).
+//!
+//! On the CPU native kernels use the best instructions that the processor has; [`set_isa`] and
 //! [`with_isa`] choose others ([`Isa`], [`isa`](fn@isa)). Native results have the same bits for any
 //! number of threads. Threads are those of rayon's global pool.
 //!
@@ -44,6 +54,7 @@
 //! | [`Gradients`], [`clip_grad_norm`] | by name, without their graph |
 //! | [`OptimizerConfig`], [`Optimizer`] | [`Sgd`], [`Adam`] (and AdamW), [`RmsProp`], [`RAdam`] |
 //! | [`ScheduleConfig`] | learning rates over time |
+//! | [`step_scope`](fn@step_scope) | what a step leaves on a device is given back |
 //! | [`self_test`](fn@self_test) | how far a device is from the reference: [`Report`], [`Difference`] |
 //! | [`Error`] | why a layer refused its arguments |
 //!
@@ -81,6 +92,7 @@ mod reference;
 mod resize;
 mod schedule;
 mod self_test;
+mod step_scope;
 
 pub use crate::act::{Act, log_softmax, prelu, softmax};
 pub use crate::backend::{Backend, backend, set_backend, with_backend};
@@ -110,3 +122,4 @@ pub use crate::pool::{PoolConfig, adaptive_avg_pool, avg_pool, max_pool};
 pub use crate::resize::{Interpolation, resize, resize_by};
 pub use crate::schedule::ScheduleConfig;
 pub use crate::self_test::{Difference, Report, self_test};
+pub use crate::step_scope::step_scope;

@@ -48,7 +48,7 @@ pub(crate) struct Windows {
 }
 
 impl Windows {
-    fn new(op: &'static str, x: &Tensor, config: &PoolConfig) -> Result<Self> {
+    pub(crate) fn new(op: &'static str, x: &Tensor, config: &PoolConfig) -> Result<Self> {
         let input = Extents::of(op, x)?;
         let rank = input.rank();
         per_axis(op, "kernel", &config.kernel, rank, 1)?;

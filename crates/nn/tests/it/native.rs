@@ -14,14 +14,19 @@ use crate::random::{RandomConv, noise};
 type Layer<'a> = &'a dyn Fn(&[Tensor]) -> Result<Tensor>;
 
 /// The result of `layer`, and the gradients of all its inputs.
-fn run(layer: Layer<'_>, shapes: &[&[usize]], dtype: DType) -> anyhow::Result<Vec<Tensor>> {
+fn run(
+    layer: Layer<'_>,
+    shapes: &[&[usize]],
+    dtype: DType,
+    device: &Device,
+) -> anyhow::Result<Vec<Tensor>> {
     let inputs: Vec<Var> = (1..)
         .zip(shapes)
-        .map(|(salt, shape)| Var::from_tensor(&noise(salt, shape, dtype, &Device::Cpu)?))
+        .map(|(salt, shape)| Var::from_tensor(&noise(salt, shape, dtype, device)?))
         .collect::<Result<_>>()?;
     let tensors: Vec<Tensor> = inputs.iter().map(|x| x.as_tensor().clone()).collect();
     let y = layer(&tensors)?;
-    let cotangent = noise(99, y.dims(), dtype, &Device::Cpu)?;
+    let cotangent = noise(99, y.dims(), dtype, device)?;
     let gradients = (&y * cotangent)?.sum_all()?.backward()?;
     let mut all = vec![y.detach()];
     for input in &inputs {
@@ -32,10 +37,21 @@ fn run(layer: Layer<'_>, shapes: &[&[usize]], dtype: DType) -> anyhow::Result<Ve
     Ok(all)
 }
 
-/// Checks the native kernels in f32 against the reference in f64, relative to the largest value.
+/// Checks the native kernels in f32 of the device under test against the reference in f64, relative to
+/// the largest value.
 fn compare(layer: Layer<'_>, shapes: &[&[usize]], tolerance: f64) -> anyhow::Result<()> {
-    let native = with_backend(Backend::Native, || run(layer, shapes, DType::F32))?;
-    let exact = with_backend(Backend::Reference, || run(layer, shapes, DType::F64))?;
+    compare_on(&device(), layer, shapes, tolerance)
+}
+
+fn compare_on(
+    device: &Device,
+    layer: Layer<'_>,
+    shapes: &[&[usize]],
+    tolerance: f64,
+) -> anyhow::Result<()> {
+    let native = with_backend(Backend::Native, || run(layer, shapes, DType::F32, device))?;
+    let cpu = &Device::Cpu;
+    let exact = with_backend(Backend::Reference, || run(layer, shapes, DType::F64, cpu))?;
     for (which, (native, exact)) in native.iter().zip(&exact).enumerate() {
         ensure!(native.dims() == exact.dims(), "shapes {:?} and {:?}", native.dims(), exact.dims());
         let (native, exact) = (values(native)?, values(exact)?);
@@ -119,7 +135,8 @@ fn every_instruction_set_agrees() -> anyhow::Result<()> {
             let config = ConvConfig { padding: padding.to_vec(), ..ConvConfig::new(kernel.len()) };
             let weight = [&[outputs, input[input.len() - 1]], kernel].concat();
             let layer = |t: &[Tensor]| conv(&t[0], &t[1], Some(&t[2]), &config);
-            with_isa(isa, || compare(&layer, &[input, &weight, &[outputs]], 1e-5))
+            let shapes: &[&[usize]] = &[input, &weight, &[outputs]];
+            with_isa(isa, || compare_on(&Device::Cpu, &layer, shapes, 1e-5))
                 .with_context(|| format!("{isa}: {input:?} to {outputs}, {kernel:?}"))?;
         }
     }
@@ -132,10 +149,10 @@ fn gradients_by_themselves_are_those_of_a_backward_pass() -> anyhow::Result<()> 
     let shapes: [&[usize]; 2] = [&[2, 4, 5, 6, 9], &[10, 9, 3, 3, 3]];
     for backend in [Backend::Native, Backend::Reference] {
         with_backend(backend, || -> anyhow::Result<()> {
-            let x = Var::from_tensor(&noise(1, shapes[0], DType::F32, &Device::Cpu)?)?;
-            let weight = Var::from_tensor(&noise(2, shapes[1], DType::F32, &Device::Cpu)?)?;
+            let x = Var::from_tensor(&noise(1, shapes[0], DType::F32, &device())?)?;
+            let weight = Var::from_tensor(&noise(2, shapes[1], DType::F32, &device())?)?;
             let y = conv(&x, &weight, None, &config)?;
-            let dy = noise(3, y.dims(), DType::F32, &Device::Cpu)?;
+            let dy = noise(3, y.dims(), DType::F32, &device())?;
             let gradients = (y * &dy)?.sum_all()?.backward()?;
             let alone = [
                 conv_input_gradient(shapes[0], &weight, &dy, &config)?,
@@ -261,7 +278,7 @@ fn network() -> anyhow::Result<Vec<Tensor>> {
         &[3, 48, 3, 3, 3],
         &[40],
     ];
-    with_backend(Backend::Native, || run(&layer, shapes, DType::F32))
+    with_backend(Backend::Native, || run(&layer, shapes, DType::F32, &Device::Cpu))
 }
 
 #[test]
@@ -281,9 +298,8 @@ fn one_thread_and_many_give_the_same_bits() -> anyhow::Result<()> {
 
 #[test]
 fn nothing_is_computed_for_what_needs_no_gradient() -> anyhow::Result<()> {
-    let cpu = &Device::Cpu;
-    let constant = noise(1, &[1, 5, 6, 2], DType::F32, cpu)?;
-    let weight = Var::from_tensor(&noise(2, &[3, 2, 3, 3], DType::F32, cpu)?)?;
+    let constant = noise(1, &[1, 5, 6, 2], DType::F32, &device())?;
+    let weight = Var::from_tensor(&noise(2, &[3, 2, 3, 3], DType::F32, &device())?)?;
     let config = ConvConfig::same(&[3, 3], &[1, 1]);
 
     let y = conv(&constant, &weight, None, &config)?;

@@ -1,0 +1,55 @@
+//! One run of a kernel.
+
+use candle::{DType, Result, Tensor};
+
+use super::settings::Settings;
+
+/// Threads of a group, but of those that multiply tiles.
+pub(super) const THREADS: usize = 256;
+/// Threads of a group that multiplies tiles.
+pub(super) const TILE_THREADS: usize = 128;
+
+/// A kernel and the grid that it runs on.
+pub(super) struct Launch {
+    pub(super) kernel: &'static str,
+    /// The type of the values that are no sums, statistics or parameters.
+    pub(super) element: DType,
+    pub(super) settings: Settings,
+    /// Groups of threads along each axis of the grid.
+    pub(super) groups: [usize; 3],
+    /// Threads of a group.
+    pub(super) threads: usize,
+}
+
+impl Launch {
+    /// A thread for each of `count` values.
+    pub(super) fn each(
+        kernel: &'static str,
+        element: DType,
+        settings: Settings,
+        count: usize,
+    ) -> Self {
+        let groups = [count.div_ceil(THREADS), 1, 1];
+        Self { kernel, element, settings, groups, threads: THREADS }
+    }
+
+    /// Runs the kernel on `inputs`, which are contiguous and on one device; fresh tensors, without a
+    /// graph, hold what it writes.
+    pub(super) fn run<const N: usize>(
+        &self,
+        inputs: &[&Tensor],
+        outputs: [(DType, &[usize]); N],
+    ) -> Result<[Tensor; N]> {
+        let Some(first) = inputs.first() else { candle::bail!("a kernel without inputs") };
+        let written = match first.device() {
+            #[cfg(feature = "metal")]
+            candle::Device::Metal(device) => super::machine::run(device, self, inputs, &outputs)?,
+            #[cfg(test)]
+            candle::Device::Cpu => super::tests::emulator::run(self, inputs, &outputs)?,
+            device => candle::bail!("{} runs on Metal, not on {device:?}", self.kernel),
+        };
+        let count = written.len();
+        <[Tensor; N]>::try_from(written)
+            .map_err(|_| candle::Error::msg(format!("{} wrote {count} tensors", self.kernel)))
+    }
+}

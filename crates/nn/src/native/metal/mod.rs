@@ -1,0 +1,44 @@
+//! Native kernels on Metal, in f32, f16 and bf16.
+//!
+//! A layer computes its result first, by kernels, and then enters it into the graph ([`record`]).
+//! The same text of the kernels runs in tests on the CPU, through the same code up to [`Launch`]:
+//! see `tests::emulator`.
+//!
+//! [`record`]: node::record
+//! [`Launch`]: launch::Launch
+
+mod concat;
+mod conv;
+mod launch;
+#[cfg(feature = "metal")]
+mod machine;
+mod node;
+mod norm;
+mod settings;
+#[cfg(test)]
+mod tests;
+mod unary;
+mod weight_gradient;
+
+pub(crate) use self::concat::concat;
+pub(crate) use self::conv::{conv, conv_input_gradient, conv_transpose};
+#[cfg(feature = "metal")]
+pub(crate) use self::machine::exists;
+pub(crate) use self::norm::{normalize, standardize};
+pub(crate) use self::unary::{activate, map_axis, max_pool};
+pub(crate) use self::weight_gradient::conv_weight_gradient;
+
+/// The kernels, in an order in which each finds what it uses.
+const KERNELS: [&str; 11] = [
+    include_str!("kernels/element.metal"),
+    include_str!("kernels/act.metal"),
+    include_str!("kernels/geometry.metal"),
+    include_str!("kernels/product.metal"),
+    include_str!("kernels/conv.metal"),
+    include_str!("kernels/weight_gradient.metal"),
+    include_str!("kernels/sums.metal"),
+    include_str!("kernels/norm.metal"),
+    include_str!("kernels/norm_gradient.metal"),
+    include_str!("kernels/pool.metal"),
+    include_str!("kernels/axis.metal"),
+];
