@@ -7,7 +7,8 @@
 
 Both sides build the same network (two 3x3(x3) convolutions with instance norm and leaky ReLU a stage, strided
 encoder, transposed-convolution decoder), run in processes of their own with two threads, and are timed
-alternately. The peer runs as it comes, and with a tuned memory allocator. The table gives the median seconds of each,
+alternately. The peer runs as it comes, and with a tuned memory allocator; in bf16 (autocast there,
+tensors stored so here) with that allocator and in both layouts, of which the faster one counts. The table gives the median seconds of each,
 and the ratio peer / ours: above 1, we are faster.
 """
 import argparse
@@ -20,6 +21,7 @@ CASES = {
     "step2d_f32": dict(task="train", features=[32, 64, 128, 256, 512], shape=[4, 1, 256, 256], classes=2),
     "infer3d_f32": dict(task="infer", features=[32, 64, 128, 256, 320], shape=[1, 1, 96, 96, 96], classes=3),
 }
+CASES.update({name.replace("f32", "bf16"): dict(case, dtype="bf16") for name, case in CASES.items()})
 
 PEER = r"""
 import json, resource, sys, time
@@ -68,24 +70,45 @@ for line in sys.stdin:
         shape = case["shape"]
         net = UNet(shape[1], case["classes"], case["features"], len(shape) - 2)
         x = torch.randn(shape)
+        if case.get("channels_last"):
+            form = torch.channels_last_3d if len(shape) == 5 else torch.channels_last
+            net, x = net.to(memory_format=form), x.to(memory_format=form)
         y = torch.randint(0, case["classes"], [shape[0]] + shape[2:])
         sgd = torch.optim.SGD(net.parameters(), lr=1e-4, momentum=0.99, nesterov=True)
         held[key] = net, x, y, sgd
     net, x, y, sgd = held[key]
     start = time.perf_counter()
+    autocast = torch.autocast("cpu", dtype=torch.bfloat16, enabled=case.get("dtype") == "bf16")
     if case["task"] == "train":
         sgd.zero_grad()
-        loss = F.cross_entropy(net(x), y)
+        with autocast:
+            loss = F.cross_entropy(net(x).float(), y)
         loss.backward()
         sgd.step()
         value = loss.item()
     else:
-        with torch.no_grad():
+        with torch.no_grad(), autocast:
             value = net(x).flatten()[0].item()
     seconds = time.perf_counter() - start
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     print(json.dumps(dict(seconds=seconds, value=value, peak_mib=peak, version=torch.__version__)), flush=True)
 """
+
+
+def compare_bf16(name, case, runs, rows, summary):
+    """Adds the row of a case in bf16, beside the faster of the peer's layouts."""
+    sides = [asking.ours(), asking.peer(PEER, **asking.TUNED), asking.peer(PEER, **asking.TUNED)]
+    asking.interleave(sides, [case, case, dict(case, channels_last=True)], runs)
+    for side in sides:
+        side.end()
+    mine, plain, last = (side.seconds() for side in sides)
+    best = min(sides[1:], key=lambda side: side.seconds())
+    row = dict(case=name, peer_tuned=plain, peer_channels_last=last, ours=mine, ratio_best=min(plain, last) / mine,
+               peer_mib=best.peak(), ours_mib=sides[0].peak(), version=best.answers[-1]["version"])
+    rows.append(row)
+    summary[f"{name}_vs_best"] = row["ratio_best"]
+    print(f"{name:<12} {'':>9} {min(plain, last):>8.3f} {mine:>8.3f} {'':>6} {row['ratio_best']:>6.2f} "
+          f"{row['peer_mib']:>11.0f} {row['ours_mib']:>10.0f}", flush=True)
 
 
 def main():
@@ -98,8 +121,12 @@ def main():
     print(f"{'case':<12} {'PyTorch s':>9} {'tuned s':>8} {'sconce s':>8} {'ratio':>6} {'tuned':>6} "
           f"{'PyTorch MiB':>11} {'sconce MiB':>10}")
     for name in args.case or CASES:
+        case = CASES[name]
+        if case.get("dtype") == "bf16":
+            compare_bf16(name, case, args.runs, rows, summary)
+            continue
         sides = [asking.ours(), asking.peer(PEER), asking.peer(PEER, **asking.TUNED)]
-        asking.interleave(sides, [CASES[name]] * 3, args.runs)
+        asking.interleave(sides, [case] * 3, args.runs)
         for side in sides:
             side.end()
         mine, default, tuned = (side.seconds() for side in sides)

@@ -37,7 +37,8 @@ pub(crate) fn pattern(shape: &[usize], device: &Device) -> candle::Result<Tensor
 }
 
 impl Subject {
-    /// A U-Net for images `shape = (N, C_in, *S)` and `classes` classes, trained with cross entropy.
+    /// A U-Net for images `shape = (N, C_in, *S)` of type `dtype` and `classes` classes, trained with
+    /// cross entropy.
     ///
     /// # Errors
     ///
@@ -46,13 +47,14 @@ impl Subject {
         features: &[usize],
         shape: &[usize],
         classes: usize,
+        dtype: DType,
         device: &Device,
     ) -> anyhow::Result<Self> {
         let interface = Interface { channels: shape[1], classes, rank: shape.len() - 2 };
         let parameters = Parameters::new(1, device);
         let config = unet(features)?;
         let model = config.as_dyn().build(interface, parameters.builder())?;
-        let images = pattern(shape, device)?;
+        let images = pattern(shape, device)?.to_dtype(dtype)?;
         let space: Vec<usize> = [&shape[..1], &shape[2..]].concat();
         #[expect(clippy::cast_possible_truncation, reason = "classes are few")]
         let labels: Vec<u32> =

@@ -24,8 +24,15 @@ enum Request {
         /// `(N, C_in, *S)`.
         shape: Vec<usize>,
         classes: usize,
+        /// Of the images, and so of all that is between layers: `f32` or `bf16`.
+        #[serde(default = "single")]
+        dtype: String,
     },
     Layer(LayerRequest),
+}
+
+fn single() -> String {
+    "f32".to_owned()
 }
 
 #[derive(Serialize)]
@@ -44,8 +51,9 @@ enum Held {
 impl Held {
     fn new(request: Request) -> anyhow::Result<Self> {
         Ok(match request {
-            Request::Network { task, features, shape, classes } => {
-                let subject = Subject::new(&features, &shape, classes, &Device::Cpu)?;
+            Request::Network { task, features, shape, classes, dtype } => {
+                let dtype = dtype.parse().map_err(|_| anyhow::anyhow!("no type {dtype}"))?;
+                let subject = Subject::new(&features, &shape, classes, dtype, &Device::Cpu)?;
                 Self::Network(Box::new(subject), task)
             }
             Request::Layer(request) => Self::Layer(Box::new(Layer::new(request)?)),

@@ -5,7 +5,7 @@ use candle_nn::VarBuilder;
 use serde::{Deserialize, Serialize};
 
 use crate::backend::is_native;
-use crate::extents::per_channel;
+use crate::extents::{per_channel, typed};
 use crate::geometry::Geometry;
 use crate::init::he_normal;
 use crate::{Pending, conv_of, native, reference};
@@ -70,7 +70,8 @@ pub fn conv(
     if is_native("conv", x)? {
         native::conv(x, weight, bias, geometry)
     } else {
-        reference::gather(x, weight, bias, &geometry)
+        let (weight, bias) = typed(x, weight, bias)?;
+        reference::gather(x, &weight, bias.as_ref(), &geometry)
     }
 }
 

@@ -5,7 +5,7 @@ use candle_nn::VarBuilder;
 use serde::{Deserialize, Serialize};
 
 use crate::backend::is_native;
-use crate::extents::per_channel;
+use crate::extents::{per_channel, typed};
 use crate::geometry::Geometry;
 use crate::init::he_normal;
 use crate::{Pending, conv_transpose_of, native, reference};
@@ -64,7 +64,8 @@ pub fn conv_transpose(
     if is_native("conv_transpose", x)? {
         native::conv_transpose(x, weight, bias, geometry)
     } else {
-        reference::scatter(x, weight, bias, &geometry)
+        let (weight, bias) = typed(x, weight, bias)?;
+        reference::scatter(x, &weight, bias.as_ref(), &geometry)
     }
 }
 

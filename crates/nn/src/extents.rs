@@ -79,3 +79,13 @@ pub(crate) fn per_channel(
         _ => Ok(()),
     }
 }
+
+/// Parameters in the type of `x`, for operations that know no other.
+pub(crate) fn typed(
+    x: &Tensor,
+    weight: &Tensor,
+    bias: Option<&Tensor>,
+) -> Result<(Tensor, Option<Tensor>)> {
+    let bias = bias.map(|bias| bias.to_dtype(x.dtype())).transpose()?;
+    Ok((weight.to_dtype(x.dtype())?, bias))
+}

@@ -45,6 +45,12 @@
 //! | [`pixel_shuffle`](fn@pixel_shuffle) | | channels to voxels |
 //! | [`grid_sample`](fn@grid_sample) | | [`GridSampleConfig`], [`SampleMode`], [`SamplePadding`] |
 //!
+//! # Half the memory
+//!
+//! Tensors in bf16 (f16 too, on a GPU) go through the same layers, with parameters in f32 as they are:
+//! a result has the type of the input, a gradient that of what it is a gradient of, and sums and
+//! statistics are taken in f32.
+//!
 //! # Training
 //!
 //! | | |
@@ -60,7 +66,7 @@
 //!
 //! # What it is not
 //!
-//! No half precision on the CPU, no sparse or quantized layers, and no second derivatives: the
+//! No f16 on the CPU, no sparse or quantized layers, and no second derivatives: the
 //! gradient of a native layer is a constant.
 
 mod act;

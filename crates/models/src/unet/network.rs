@@ -1,4 +1,4 @@
-use candle::{Result, Tensor};
+use candle::{DType, Result, Tensor};
 use candle_nn::VarBuilder;
 use nn::{Conv, ConvConfig, ConvTranspose, ConvTransposeConfig, Pending};
 
@@ -127,11 +127,20 @@ impl Model for Network {
             let (first, others) = up.convs.split_first().expect("at least one convolution");
             x = chain(others, first.forward_t(&[&coarse, &skip], train)?, train)?;
             if level == 0 || (train && self.deep_supervision) {
-                heads.push(nn::to_channels_first(&up.head.forward_of(&[&x])?)?);
+                heads.push(logits(&up.head.forward_of(&[&x])?)?);
             }
         }
         let main = heads.pop().expect("a head on the finest resolution");
         let deep = heads.into_iter().rev().enumerate();
         Ok(deep.fold(Logits::new(main), |logits, (i, head)| logits.with(HeadId::Deep(i + 1), head)))
+    }
+}
+
+/// What a head gives, `(N, C, *S)`: in f32 at least, whatever the network is stored in between.
+fn logits(x: &Tensor) -> Result<Tensor> {
+    let x = nn::to_channels_first(x)?;
+    match x.dtype() {
+        DType::BF16 | DType::F16 => x.to_dtype(DType::F32),
+        _ => Ok(x),
     }
 }

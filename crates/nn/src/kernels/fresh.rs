@@ -6,11 +6,11 @@ use rayon::prelude::*;
 
 /// A vector of `length` values, of which `fill` writes pieces of `size`, in parallel, given their
 /// number; each is zero before.
-pub(super) fn in_pieces(
+pub(super) fn in_pieces<T: Copy + Default + Send>(
     length: usize,
     size: usize,
-    fill: impl Fn(usize, &mut [f32]) + Sync,
-) -> Vec<f32> {
+    fill: impl Fn(usize, &mut [T]) + Sync,
+) -> Vec<T> {
     let mut values = Vec::with_capacity(length);
     let spare = &mut values.spare_capacity_mut()[..length];
     let pieces = spare.par_chunks_mut(size.max(1)).enumerate();
@@ -84,8 +84,8 @@ pub(super) fn in_rows(
 }
 
 /// The piece, all zeros.
-fn zeroed(piece: &mut [MaybeUninit<f32>]) -> &mut [f32] {
-    piece.fill(MaybeUninit::new(0.0));
+fn zeroed<T: Copy + Default>(piece: &mut [MaybeUninit<T>]) -> &mut [T] {
+    piece.fill(MaybeUninit::new(T::default()));
     #[expect(unsafe_code, reason = "no safe way to read memory that has been written")]
     // SAFETY: every value of the piece has just been written.
     unsafe {
@@ -99,7 +99,7 @@ mod tests {
 
     #[test]
     fn pieces_are_zero_and_end_with_the_vector() {
-        let values = in_pieces(7, 3, |number, piece| piece[0] += number as f32 + 1.0);
+        let values = in_pieces(7, 3, |number, piece: &mut [f32]| piece[0] += number as f32 + 1.0);
 
         assert_eq!(values, [1.0, 0.0, 0.0, 2.0, 0.0, 0.0, 3.0]);
     }

@@ -4,6 +4,7 @@
 use std::borrow::Cow;
 
 use super::act::{Curve as _, with_curve};
+use super::element::{Element, Values, with_values};
 use super::fresh::in_pieces;
 use super::norm::{Extent, Rows, Scaling, Standard, normalize};
 use crate::Act;
@@ -12,7 +13,7 @@ use crate::isa::isa;
 /// A tensor `(N, *S, C)`, and what is done to it as it is read.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Part<'a> {
-    pub(crate) values: &'a [f32],
+    pub(crate) values: Values<'a>,
     pub(crate) channels: usize,
     pub(crate) norm: Option<Norm<'a>>,
 }
@@ -29,10 +30,12 @@ pub(crate) struct Norm<'a> {
 pub(crate) fn read<'a>(parts: &[Part<'a>], batch: usize, voxels: usize) -> Cow<'a, [f32]> {
     if let [part] = parts {
         let Some(Norm { standard, scaling, act }) = part.norm else {
-            return Cow::Borrowed(part.values);
+            return part.values.widened();
         };
         let extent = Extent { batch, voxels, channels: part.channels };
-        return Cow::Owned(normalize(part.values, extent, standard, scaling, act));
+        return Cow::Owned(
+            with_values!(part.values, x => normalize(x, extent, standard, scaling, act)),
+        );
     }
     let channels = parts.iter().map(|part| part.channels).sum();
     let extent = Extent { batch, voxels, channels };
@@ -44,8 +47,9 @@ pub(crate) fn read<'a>(parts: &[Part<'a>], batch: usize, voxels: usize) -> Cow<'
             let joined = &mut joined[range.start - from..range.end - from];
             let mut first = 0;
             for (part, rows) in parts.iter().zip(&rows) {
-                let values = &part.values[voxels.start * part.channels..];
-                beside(part, rows.get(n), values, joined, (first, channels));
+                let from = voxels.start * part.channels;
+                let to = (first, channels);
+                with_values!(part.values, x => beside(part, rows.get(n), &x[from..], joined, to));
                 first += part.channels;
             }
         }
@@ -59,23 +63,27 @@ fn rows_of(part: &Part<'_>, batch: usize) -> Vec<Rows> {
 }
 
 /// Writes the channels of `part` into those of `joined` from `first` on, of `all` channels.
-fn beside(
+fn beside<T: Element>(
     part: &Part<'_>,
     rows: Option<&Rows>,
-    values: &[f32],
+    values: &[T],
     joined: &mut [f32],
     (first, all): (usize, usize),
 ) {
     let to = joined.chunks_exact_mut(all).map(|voxel| &mut voxel[first..first + part.channels]);
     let voxels = to.zip(values.chunks_exact(part.channels));
     let (Some(rows), Some(norm)) = (rows, part.norm) else {
-        return voxels.for_each(|(to, from)| to.copy_from_slice(from));
+        return voxels.for_each(|(to, from)| {
+            for (to, from) in to.iter_mut().zip(from) {
+                *to = from.widen();
+            }
+        });
     };
     with_curve!(norm.act, curve => isa().run(|| {
         for (to, from) in voxels {
             let affine = rows.mean.iter().zip(&rows.scale).zip(&rows.bias);
             for ((to, &x), ((&mean, &scale), &bias)) in to.iter_mut().zip(from).zip(affine) {
-                *to = curve.value((x - mean) * scale + bias);
+                *to = curve.value((x.widen() - mean) * scale + bias);
             }
         }
     }));

@@ -20,7 +20,7 @@ use crate::pool::Windows;
 /// Whether tensors of this type on this device have kernels.
 pub(crate) fn exists(dtype: DType, device: &Device) -> bool {
     match device {
-        Device::Cpu => dtype == DType::F32,
+        Device::Cpu => matches!(dtype, DType::F32 | DType::BF16),
         #[cfg(feature = "metal")]
         Device::Metal(device) => metal::exists(dtype, device),
         _ => false,

@@ -2,6 +2,8 @@
 
 /// Arguments that make no sense are refused, in words.
 mod arguments;
+/// Tensors of half the size.
+mod bf16;
 mod device;
 /// Agreement with PyTorch.
 mod golden;

@@ -9,13 +9,14 @@ use crate::Act;
 use crate::isa::isa;
 use crate::kernels::act::{Curve, with_curve};
 use crate::kernels::channels::narrow;
+use crate::kernels::element::Element;
 use crate::kernels::fresh::in_pieces;
 use crate::norm::Cells;
 
 /// For each channel of each sample, `(N, C)` each: the sums over voxels of `δ` and of `δ · x̂`, where
 /// `δ` is the gradient before the activation, and `x̂` the standardized input.
-pub(crate) fn gradient_sums(
-    (x, gradient): (&[f32], &[f32]),
+pub(crate) fn gradient_sums<T: Element>(
+    (x, gradient): (&[T], &[f32]),
     extent: Extent,
     standard: &Standard,
     scaling: Scaling<'_>,
@@ -37,7 +38,13 @@ pub(crate) fn gradient_sums(
 }
 
 #[inline(always)]
-fn task_sums(rows: &Rows, channels: usize, x: &[f32], dy: &[f32], curve: impl Curve) -> Vec<f64> {
+fn task_sums<T: Element>(
+    rows: &Rows,
+    channels: usize,
+    x: &[T],
+    dy: &[f32],
+    curve: impl Curve,
+) -> Vec<f64> {
     let lanes = rows.mean.len();
     let mut total = vec![0.0; 2 * channels];
     let (mut sum, mut product) = (vec![0f32; lanes], vec![0f32; lanes]);
@@ -49,7 +56,7 @@ fn task_sums(rows: &Rows, channels: usize, x: &[f32], dy: &[f32], curve: impl Cu
             let state = sum.iter_mut().zip(&mut product);
             let values = x.iter().zip(dy).zip(affine).zip(state);
             for (((&x, &dy), (((&mean, &factor), &scale), &bias)), (sum, product)) in values {
-                let centered = x - mean;
+                let centered = x.widen() - mean;
                 let delta = dy * curve.slope(centered * scale + bias);
                 *sum += delta;
                 *product += delta * (centered * factor);
@@ -91,8 +98,8 @@ pub(crate) fn cell_means(
 
 /// The gradient with respect to the input: `factor · (δ · weight − mean₁ − x̂ · mean₂)`, where
 /// `means` are those of [`cell_means`], or `None` where the statistics were given.
-pub(crate) fn input_gradient(
-    (x, gradient): (&[f32], &[f32]),
+pub(crate) fn input_gradient<T: Element>(
+    (x, gradient): (&[T], &[f32]),
     extent: Extent,
     standard: &Standard,
     scaling: Scaling<'_>,
@@ -107,8 +114,8 @@ pub(crate) fn input_gradient(
 }
 
 /// The same, in the place of the gradient that it is made of.
-pub(crate) fn input_gradient_in_place(
-    (x, gradient): (&[f32], &mut [f32]),
+pub(crate) fn input_gradient_in_place<T: Element>(
+    (x, gradient): (&[T], &mut [f32]),
     extent: Extent,
     standard: &Standard,
     scaling: Scaling<'_>,
@@ -158,10 +165,10 @@ impl InputRows {
 }
 
 /// Turns the gradient of a task's results, `dx`, into that of its inputs.
-fn task_input_gradient(
+fn task_input_gradient<T: Element>(
     all: &[InputRows],
     (extent, task): (Extent, usize),
-    x: &[f32],
+    x: &[T],
     dx: &mut [f32],
     act: Act,
 ) {
@@ -178,7 +185,7 @@ fn task_input_gradient(
                 for ((dx, &x), (((&mean, &scale), &bias), (&constant, &linear))) in
                     dx.iter_mut().zip(x).zip(affine)
                 {
-                    let centered = x - mean;
+                    let centered = x.widen() - mean;
                     let delta = *dx * curve.slope(centered * scale + bias);
                     *dx = delta * scale - constant - centered * linear;
                 }

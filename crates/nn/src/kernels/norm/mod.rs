@@ -9,6 +9,7 @@ use std::ops::Range;
 
 use super::act::{Curve, with_curve};
 use super::channels::narrow;
+use super::element::Element;
 use super::fresh::in_pieces;
 use crate::Act;
 use crate::isa::isa;
@@ -149,8 +150,8 @@ impl Rows {
 }
 
 /// `act((x − mean) · factor · weight + bias)`.
-pub(crate) fn normalize(
-    x: &[f32],
+pub(crate) fn normalize<T: Element>(
+    x: &[T],
     extent: Extent,
     standard: &Standard,
     scaling: Scaling<'_>,
@@ -168,7 +169,7 @@ pub(crate) fn normalize(
                 for (y, x) in y.chunks_mut(lanes).zip(x[part].chunks(lanes)) {
                     let affine = rows.mean.iter().zip(&rows.scale).zip(&rows.bias);
                     for ((y, &x), ((&mean, &scale), &bias)) in y.iter_mut().zip(x).zip(affine) {
-                        *y = curve.value((x - mean) * scale + bias);
+                        *y = curve.value((x.widen() - mean) * scale + bias);
                     }
                 }
             });

@@ -4,6 +4,7 @@ use rayon::prelude::*;
 
 use super::{BLOCK, Extent, add_lanes};
 use crate::isa::isa;
+use crate::kernels::element::Element;
 use crate::norm::Cells;
 
 /// Mean and sum of squared deviations of `count` values.
@@ -38,7 +39,7 @@ impl Moments {
 }
 
 /// The moments of each cell, in the order of their first channels.
-pub(crate) fn moments(x: &[f32], extent: Extent, cells: Cells) -> Vec<Moments> {
+pub(crate) fn moments<T: Element>(x: &[T], extent: Extent, cells: Cells) -> Vec<Moments> {
     let channels = extent.channels;
     let single: Vec<Moments> =
         x.par_chunks(extent.sample()).flat_map(|sample| sample_moments(sample, extent)).collect();
@@ -61,10 +62,11 @@ pub(crate) fn moments(x: &[f32], extent: Extent, cells: Cells) -> Vec<Moments> {
 }
 
 /// The moments of each channel of one sample.
-fn sample_moments(sample: &[f32], extent: Extent) -> Vec<Moments> {
+fn sample_moments<T: Element>(sample: &[T], extent: Extent) -> Vec<Moments> {
     let (channels, lanes) = (extent.channels, extent.channels * extent.repeats());
     // Distances from the first voxel: so no digits are lost to a mean far from 0.
-    let shift = sample[..channels].repeat(extent.repeats());
+    let first: Vec<f32> = sample[..channels].iter().map(|value| value.widen()).collect();
+    let shift = first.repeat(extent.repeats());
     let isa = isa();
     let sums: Vec<Vec<f64>> = sample
         .par_chunks(extent.task())
@@ -78,7 +80,7 @@ fn sample_moments(sample: &[f32], extent: Extent) -> Vec<Moments> {
                     for row in block.chunks(lanes) {
                         let state = sum.iter_mut().zip(&mut square);
                         for ((&value, &shift), (sum, square)) in row.iter().zip(&shift).zip(state) {
-                            let distance = value - shift;
+                            let distance = value.widen() - shift;
                             *sum += distance;
                             *square += distance * distance;
                         }
@@ -95,7 +97,7 @@ fn sample_moments(sample: &[f32], extent: Extent) -> Vec<Moments> {
     (0..channels)
         .map(|channel| {
             let (sum, square) = (total(channel), total(channels + channel));
-            let mean = f64::from(sample[channel]) + sum / count;
+            let mean = f64::from(first[channel]) + sum / count;
             Moments { count, mean, squares: (square - sum * sum / count).max(0.0) }
         })
         .collect()

@@ -1,7 +1,9 @@
+use candle::backend::BackendStorage as _;
 use candle::{CpuStorage, CustomOp2, Layout, Result, Shape, Tensor};
 
-use super::{Values, slice, tensor_like};
+use super::{Held, tensor_like, wide};
 use crate::kernels::channels;
+use crate::kernels::element::stored;
 
 /// The channels of two tensors side by side.
 pub(crate) fn concat(first: &Tensor, second: &Tensor) -> Result<Tensor> {
@@ -27,8 +29,9 @@ impl CustomOp2 for Concat {
         if let Some(width) = shape.last_mut() {
             *width = widths[0] + widths[1];
         }
-        let parts = [slice(first, first_layout)?, slice(second, second_layout)?];
-        Ok((CpuStorage::F32(channels::join(parts, widths)), shape.into()))
+        let parts = [wide(first, first_layout)?, wide(second, second_layout)?];
+        let joined = channels::join([&parts[0], &parts[1]], widths);
+        Ok((stored(joined, first.dtype()), shape.into()))
     }
 
     fn bwd(
@@ -42,10 +45,11 @@ impl CustomOp2 for Concat {
         let widths = [last(first.dims()), last(second.dims())];
         let part = |like: &Tensor, start: usize, count: usize| {
             if !like.track_op() {
-                return Ok(None);
+                return Ok::<_, candle::Error>(None);
             }
-            let values = channels::slice(Values::of(&dy)?.get(), last(dy.dims()), start, count);
-            tensor_like(values, like).map(Some)
+            let dy_values = Held::of(&dy)?;
+            let values = channels::slice(&dy_values.wide(), last(dy.dims()), start, count);
+            Ok(Some(tensor_like(values, like)))
         };
         Ok((part(first, 0, widths[0])?, part(second, widths[0], widths[1])?))
     }

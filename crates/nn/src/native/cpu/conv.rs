@@ -1,9 +1,11 @@
-use candle::{CpuStorage, CustomOp2, CustomOp3, Layout, Result, Shape, Tensor};
+use candle::backend::BackendStorage as _;
+use candle::{CpuStorage, CustomOp2, CustomOp3, DType, Layout, Result, Shape, Tensor};
 
-use super::{Values, slice, tensor_like};
+use super::{Held, tensor, tensor_like, wide};
 use crate::geometry::Geometry;
 use crate::kernels::channels::sums;
 use crate::kernels::direct::{self, Plan};
+use crate::kernels::element::stored;
 use crate::kernels::winograd;
 
 /// See [`conv`](crate::conv()).
@@ -74,32 +76,34 @@ impl Convolution {
         of_weight(&self.geometry, fine, coarse)
     }
 
+    /// The result, stored as `dtype`.
     pub(super) fn forward(
         &self,
         x: &[f32],
         weight: &[f32],
         bias: Option<&[f32]>,
+        dtype: DType,
     ) -> (CpuStorage, Shape) {
         let y = self.convolve(false, x, weight, bias);
         let shape =
             if self.transposed { self.geometry.fine_shape() } else { self.geometry.coarse_shape() };
-        (CpuStorage::F32(y), shape.into())
+        (stored(y, dtype), shape.into())
     }
 
     fn input_gradient(&self, x: &Tensor, weight: &Tensor, dy: &Tensor) -> Result<Option<Tensor>> {
         if !x.track_op() {
             return Ok(None);
         }
-        let (weight, dy) = (Values::of(weight)?, Values::of(dy)?);
-        tensor_like(self.convolve(true, dy.get(), weight.get(), None), x).map(Some)
+        let (weight, dy) = (Held::of(weight)?, Held::of(dy)?);
+        Ok(Some(tensor_like(self.convolve(true, &dy.wide(), &weight.wide(), None), x)))
     }
 
     fn weight_gradient(&self, x: &Tensor, weight: &Tensor, dy: &Tensor) -> Result<Option<Tensor>> {
         if !weight.track_op() {
             return Ok(None);
         }
-        let (x, dy) = (Values::of(x)?, Values::of(dy)?);
-        tensor_like(self.of_weight(x.get(), dy.get()), weight).map(Some)
+        let (x, dy) = (Held::of(x)?, Held::of(dy)?);
+        Ok(Some(tensor_like(self.of_weight(&x.wide(), &dy.wide()), weight)))
     }
 }
 
@@ -120,8 +124,8 @@ pub(crate) fn conv_input_gradient(
     let (weight, dy) = (weight.contiguous()?, dy.contiguous()?);
     let shape = geometry.fine_shape();
     let op = Convolution { geometry, transposed: false };
-    let dx = op.convolve(true, Values::of(&dy)?.get(), Values::of(&weight)?.get(), None);
-    Tensor::from_vec(dx, shape, dy.device())
+    let dx = op.convolve(true, &Held::of(&dy)?.wide(), &Held::of(&weight)?.wide(), None);
+    Ok(tensor(dx, shape, &dy))
 }
 
 /// See [`conv_weight_gradient`](crate::conv_weight_gradient()).
@@ -132,7 +136,7 @@ pub(crate) fn conv_weight_gradient(
     geometry: &Geometry,
 ) -> Result<Tensor> {
     let (x, dy) = (x.contiguous()?, dy.contiguous()?);
-    let gradient = of_weight(geometry, Values::of(&x)?.get(), Values::of(&dy)?.get());
+    let gradient = of_weight(geometry, &Held::of(&x)?.wide(), &Held::of(&dy)?.wide());
     Tensor::from_vec(gradient, shape, dy.device())
 }
 
@@ -150,7 +154,8 @@ impl CustomOp2 for Convolution {
         weight: &CpuStorage,
         weight_layout: &Layout,
     ) -> Result<(CpuStorage, Shape)> {
-        Ok(self.forward(slice(x, x_layout)?, slice(weight, weight_layout)?, None))
+        let (values, weight) = (wide(x, x_layout)?, wide(weight, weight_layout)?);
+        Ok(self.forward(&values, &weight, None, x.dtype()))
     }
 
     fn bwd(
@@ -179,8 +184,8 @@ impl CustomOp3 for Convolution {
         bias: &CpuStorage,
         bias_layout: &Layout,
     ) -> Result<(CpuStorage, Shape)> {
-        let bias = slice(bias, bias_layout)?;
-        Ok(self.forward(slice(x, x_layout)?, slice(weight, weight_layout)?, Some(bias)))
+        let (values, weight) = (wide(x, x_layout)?, wide(weight, weight_layout)?);
+        Ok(self.forward(&values, &weight, Some(&wide(bias, bias_layout)?), x.dtype()))
     }
 
     fn bwd(
@@ -193,8 +198,8 @@ impl CustomOp3 for Convolution {
     ) -> Result<(Option<Tensor>, Option<Tensor>, Option<Tensor>)> {
         let dy = dy.contiguous()?;
         let of_bias = if bias.track_op() {
-            let sums = sums(Values::of(&dy)?.get(), bias.elem_count());
-            Some(tensor_like(sums, bias)?)
+            let sums = sums(&Held::of(&dy)?.wide(), bias.elem_count());
+            Some(tensor_like(sums, bias))
         } else {
             None
         };

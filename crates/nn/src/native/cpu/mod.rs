@@ -1,4 +1,6 @@
-//! Native kernels on the CPU, in f32.
+//! Native kernels on the CPU, of tensors in f32 or bf16.
+//!
+//! All arithmetic is in f32: bf16 is what tensors are stored as, and takes half the memory.
 
 mod concat;
 mod conv;
@@ -6,9 +8,14 @@ mod norm;
 mod reading;
 mod unary;
 
+use std::borrow::Cow;
 use std::ops::Range;
 
-use candle::{CpuStorage, Layout, Result, Storage, StorageRef, Tensor};
+use candle::backend::BackendStorage as _;
+use candle::op::BackpropOp;
+use candle::{CpuStorage, Layout, Result, Shape, Storage, StorageRef, Tensor};
+
+use crate::kernels::element::{Values, stored};
 
 pub(crate) use self::concat::concat;
 pub(crate) use self::conv::{
@@ -18,13 +25,13 @@ pub(crate) use self::norm::{Normalization, apply, normalize, standardize};
 pub(crate) use self::reading::conv_of;
 pub(crate) use self::unary::{activate, map_axis, max_pool};
 
-/// The values of a contiguous f32 tensor on the CPU, while no one changes them.
-struct Values<'a> {
+/// The values of a contiguous tensor on the CPU, while no one changes them.
+struct Held<'a> {
     storage: StorageRef<'a>,
     range: Range<usize>,
 }
 
-impl<'a> Values<'a> {
+impl<'a> Held<'a> {
     fn of(x: &'a Tensor) -> Result<Self> {
         let (storage, layout) = x.storage_and_layout();
         let range = contiguous(layout)?;
@@ -33,21 +40,39 @@ impl<'a> Values<'a> {
         Ok(values)
     }
 
-    fn try_get(&self) -> Result<&[f32]> {
+    fn try_get(&self) -> Result<Values<'_>> {
         match &*self.storage {
-            Storage::Cpu(storage) => Ok(&storage.as_slice::<f32>()?[self.range.clone()]),
+            Storage::Cpu(storage) => typed(storage, self.range.clone()),
             _ => candle::bail!("a native kernel takes tensors on the CPU"),
         }
     }
 
-    fn get(&self) -> &[f32] {
+    fn get(&self) -> Values<'_> {
         self.try_get().expect("checked when it was made")
+    }
+
+    /// In single precision.
+    fn wide(&self) -> Cow<'_, [f32]> {
+        self.get().widened()
     }
 }
 
 /// The values of an argument of a custom operation.
-fn slice<'a>(storage: &'a CpuStorage, layout: &Layout) -> Result<&'a [f32]> {
-    Ok(&storage.as_slice::<f32>()?[contiguous(layout)?])
+fn values<'a>(storage: &'a CpuStorage, layout: &Layout) -> Result<Values<'a>> {
+    typed(storage, contiguous(layout)?)
+}
+
+/// The same, in single precision.
+fn wide<'a>(storage: &'a CpuStorage, layout: &Layout) -> Result<Cow<'a, [f32]>> {
+    Ok(values(storage, layout)?.widened())
+}
+
+fn typed(storage: &CpuStorage, range: Range<usize>) -> Result<Values<'_>> {
+    match storage {
+        CpuStorage::F32(values) => Ok(Values::F32(&values[range])),
+        CpuStorage::BF16(values) => Ok(Values::Bf16(&values[range])),
+        other => candle::bail!("a native kernel takes no values of type {:?}", other.dtype()),
+    }
 }
 
 fn contiguous(layout: &Layout) -> Result<Range<usize>> {
@@ -57,7 +82,13 @@ fn contiguous(layout: &Layout) -> Result<Range<usize>> {
     Ok(start..end)
 }
 
-/// A tensor of these values, with the shape of `like`, without a graph.
-fn tensor_like(values: Vec<f32>, like: &Tensor) -> Result<Tensor> {
-    Tensor::from_vec(values, like.shape(), like.device())
+/// A tensor of these values, with the shape and the type of `like`, without a graph.
+fn tensor_like(values: Vec<f32>, like: &Tensor) -> Tensor {
+    tensor(values, like.shape(), like)
+}
+
+/// A tensor of these values, of the type of `like`, without a graph.
+fn tensor(values: Vec<f32>, shape: impl Into<Shape>, like: &Tensor) -> Tensor {
+    let storage = Storage::Cpu(stored(values, like.dtype()));
+    Tensor::from_storage(storage, shape, BackpropOp::none(), false)
 }

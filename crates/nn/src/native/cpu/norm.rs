@@ -1,11 +1,13 @@
 use std::sync::Arc;
 
+use candle::backend::BackendStorage as _;
 use candle::{CpuStorage, CustomOp1, CustomOp3, Layout, Result, Shape, Tensor};
 
-use super::{Values, slice, tensor_like};
+use super::{Held, tensor_like, values, wide};
 use crate::Act;
 use crate::extents::Extents;
 use crate::kernels::channels::narrow;
+use crate::kernels::element::{stored, with_values};
 use crate::kernels::norm::{
     Extent, Moments, Scaling, Standard, cell_means, gradient_sums, input_gradient, moments,
     normalize as run,
@@ -82,7 +84,8 @@ impl Normalization {
         act: Act,
     ) -> Result<(Self, Tensor, Tensor)> {
         let extent = extent(x)?;
-        let moments = moments(Values::of(x)?.get(), extent, cells);
+        let x_values = Held::of(x)?;
+        let moments = with_values!(x_values.get(), x => moments(x, extent, cells));
         let standard = Arc::new(Standard::new(&moments, extent, cells, eps));
         let vector = |of: fn(&Moments) -> f64| {
             let values: Vec<f32> = moments.iter().map(|moments| narrow(of(moments))).collect();
@@ -96,8 +99,8 @@ impl Normalization {
     pub(crate) fn fixed(x: &Tensor, statistics: &Statistics, eps: f64, act: Act) -> Result<Self> {
         let extent = extent(x)?;
         let (mean, variance) = (statistics.mean.contiguous()?, statistics.variance.contiguous()?);
-        let (mean, variance) = (Values::of(&mean)?, Values::of(&variance)?);
-        let standard = Standard::fixed(mean.get(), variance.get(), extent.batch, eps);
+        let (mean, variance) = (Held::of(&mean)?, Held::of(&variance)?);
+        let standard = Standard::fixed(&mean.wide(), &variance.wide(), extent.batch, eps);
         Ok(Self { extent, standard: Arc::new(standard), cells: None, act })
     }
 
@@ -110,13 +113,14 @@ impl Normalization {
         wanted: [bool; 3],
     ) -> Result<[Option<Vec<f32>>; 3]> {
         let dy = dy.contiguous()?;
-        let (x, dy) = (Values::of(x)?, Values::of(&dy)?);
-        let pair = (x.get(), dy.get());
+        let (x, dy) = (Held::of(x)?, Held::of(&dy)?);
+        let (x, dy) = (x.get(), dy.wide());
         let scaling = Scaling { weight, bias };
         let (extent, standard, act) = (self.extent, &self.standard, self.act);
 
         let needs_sums = wanted[1] || wanted[2] || (wanted[0] && self.cells.is_some());
-        let sums = needs_sums.then(|| gradient_sums(pair, extent, standard, scaling, act));
+        let sums = needs_sums
+            .then(|| with_values!(x, x => gradient_sums((x, &dy), extent, standard, scaling, act)));
         let total =
             |which: usize| sums.as_ref().map(|sums| over_samples(&sums[which], extent.channels));
         let of_weight = wanted[1].then(|| total(1)).flatten();
@@ -126,14 +130,22 @@ impl Normalization {
                 .cells
                 .zip(sums.as_ref())
                 .map(|(cells, sums)| cell_means(sums, extent, weight, cells));
-            input_gradient(pair, extent, standard, scaling, means.as_ref(), act)
+            let means = means.as_ref();
+            with_values!(x, x => input_gradient((x, &dy), extent, standard, scaling, means, act))
         });
         Ok([of_input, of_weight, of_bias])
     }
 
-    fn forward(&self, x: &[f32], scaling: Scaling<'_>, layout: &Layout) -> (CpuStorage, Shape) {
-        let y = run(x, self.extent, &self.standard, scaling, self.act);
-        (CpuStorage::F32(y), layout.shape().clone())
+    fn forward(
+        &self,
+        x: &CpuStorage,
+        scaling: Scaling<'_>,
+        layout: &Layout,
+    ) -> Result<(CpuStorage, Shape)> {
+        let y = with_values!(values(x, layout)?, x => {
+            run(x, self.extent, &self.standard, scaling, self.act)
+        });
+        Ok((stored(y, x.dtype()), layout.shape().clone()))
     }
 }
 
@@ -147,14 +159,14 @@ impl CustomOp1 for Normalization {
     fn cpu_fwd(&self, x: &CpuStorage, layout: &Layout) -> Result<(CpuStorage, Shape)> {
         let (weight, bias) = (vec![1.0; self.extent.channels], vec![0.0; self.extent.channels]);
         let scaling = Scaling { weight: &weight, bias: &bias };
-        Ok(self.forward(slice(x, layout)?, scaling, layout))
+        self.forward(x, scaling, layout)
     }
 
     fn bwd(&self, x: &Tensor, _: &Tensor, dy: &Tensor) -> Result<Option<Tensor>> {
         let (weight, bias) = (vec![1.0; self.extent.channels], vec![0.0; self.extent.channels]);
         let wanted = [x.track_op(), false, false];
         let [of_input, ..] = self.gradients(x, (&weight, &bias), dy, wanted)?;
-        of_input.map(|gradient| tensor_like(gradient, x)).transpose()
+        Ok(of_input.map(|gradient| tensor_like(gradient, x)))
     }
 }
 
@@ -172,8 +184,8 @@ impl CustomOp3 for Normalization {
         bias: &CpuStorage,
         bias_layout: &Layout,
     ) -> Result<(CpuStorage, Shape)> {
-        let (weight, bias) = (slice(weight, weight_layout)?, slice(bias, bias_layout)?);
-        Ok(self.forward(slice(x, x_layout)?, Scaling { weight, bias }, x_layout))
+        let (weight, bias) = (wide(weight, weight_layout)?, wide(bias, bias_layout)?);
+        self.forward(x, Scaling { weight: &weight, bias: &bias }, x_layout)
     }
 
     fn bwd(
@@ -185,12 +197,13 @@ impl CustomOp3 for Normalization {
         dy: &Tensor,
     ) -> Result<(Option<Tensor>, Option<Tensor>, Option<Tensor>)> {
         let wanted = [x.track_op(), weight.track_op(), bias.track_op()];
-        let values = (Values::of(weight)?, Values::of(bias)?);
-        let gradients = self.gradients(x, (values.0.get(), values.1.get()), dy, wanted)?;
+        let (weight_values, bias_values) = (Held::of(weight)?, Held::of(bias)?);
+        let scaling = (&*weight_values.wide(), &*bias_values.wide());
+        let gradients = self.gradients(x, scaling, dy, wanted)?;
         let [of_input, of_weight, of_bias] = gradients;
         let tensor = |gradient: Option<Vec<f32>>, like: &Tensor| {
-            gradient.map(|gradient| tensor_like(gradient, like)).transpose()
+            gradient.map(|gradient| tensor_like(gradient, like))
         };
-        Ok((tensor(of_input, x)?, tensor(of_weight, weight)?, tensor(of_bias, bias)?))
+        Ok((tensor(of_input, x), tensor(of_weight, weight), tensor(of_bias, bias)))
     }
 }

@@ -2,12 +2,14 @@
 
 use std::borrow::Cow;
 
+use candle::backend::BackendStorage as _;
 use candle::{CpuStorage, CustomOp3, Layout, Result, Shape, Tensor};
 
 use super::conv::Convolution;
 use super::norm::{Normalization, over_samples};
-use super::{Values, slice, tensor_like};
+use super::{Held, tensor_like, values, wide};
 use crate::kernels::channels;
+use crate::kernels::element::{Values, with_values};
 use crate::kernels::norm::{Scaling, cell_means, gradient_sums, input_gradient_in_place};
 use crate::kernels::reading::{Norm, Part, read};
 use crate::pending::Pending;
@@ -81,14 +83,14 @@ struct Reading {
 struct Arguments<'a> {
     parts: Vec<Part<'a>>,
     bias: Option<&'a [f32]>,
-    weight: &'a [f32],
+    weight: Cow<'a, [f32]>,
 }
 
 impl Reading {
     fn arguments<'a>(
         &'a self,
-        first: &'a [f32],
-        second: &'a [f32],
+        first: Values<'a>,
+        second: Values<'a>,
         rest: &'a [f32],
     ) -> Arguments<'a> {
         let mut rest = rest;
@@ -107,7 +109,7 @@ impl Reading {
             parts.push(Part { values, channels: read.channels, norm });
         }
         let bias = self.has_bias.then(|| take(self.convolution.outputs()));
-        let weight = if self.is_pair { take(self.weight) } else { second };
+        let weight = if self.is_pair { take(self.weight).into() } else { second.widened() };
         Arguments { parts, bias, weight }
     }
 
@@ -127,7 +129,7 @@ impl Reading {
         if !which.contains(&true) {
             return vec![None; which.len()];
         }
-        let dx = self.convolution.convolve(true, dy, arguments.weight, None);
+        let dx = self.convolution.convolve(true, dy, &arguments.weight, None);
         if let [_] = which {
             return vec![Some(dx)];
         }
@@ -156,10 +158,12 @@ impl CustomOp3 for Reading {
         rest: &CpuStorage,
         rest_layout: &Layout,
     ) -> Result<(CpuStorage, Shape)> {
-        let (first, second) = (slice(first, first_layout)?, slice(second, second_layout)?);
-        let arguments = self.arguments(first, second, slice(rest, rest_layout)?);
+        let dtype = first.dtype();
+        let (first, second) = (values(first, first_layout)?, values(second, second_layout)?);
+        let rest = wide(rest, rest_layout)?;
+        let arguments = self.arguments(first, second, &rest);
         let x = self.read(&arguments.parts);
-        Ok(self.convolution.forward(&x, arguments.weight, arguments.bias))
+        Ok(self.convolution.forward(&x, &arguments.weight, arguments.bias, dtype))
     }
 
     fn bwd(
@@ -177,12 +181,10 @@ impl CustomOp3 for Reading {
             .map(|(read, tracked)| tracked || (read.norm.is_some() && rest.track_op()))
             .collect();
 
-        let values = [first, second, rest, &dy].map(Values::of);
-        let [first_values, second_values, rest_values, dy_values] = values;
-        let (first_values, second_values) = (first_values?, second_values?);
-        let (rest_values, dy_values) = (rest_values?, dy_values?);
-        let dy = dy_values.get();
-        let arguments = self.arguments(first_values.get(), second_values.get(), rest_values.get());
+        let (first_values, second_values) = (Held::of(first)?, Held::of(second)?);
+        let (rest_values, dy_values) = (Held::of(rest)?, Held::of(&dy)?);
+        let (rest_values, dy) = (rest_values.wide(), &*dy_values.wide());
+        let arguments = self.arguments(first_values.get(), second_values.get(), &rest_values);
 
         let of_weight = of_weight_is_wanted
             .then(|| self.convolution.of_weight(&self.read(&arguments.parts), dy));
@@ -204,18 +206,18 @@ impl CustomOp3 for Reading {
             of_rest.extend(channels::sums(dy, self.convolution.outputs()));
         }
         let tensor = |gradient: Option<Vec<f32>>, like: &Tensor| match gradient {
-            Some(gradient) if like.track_op() => tensor_like(gradient, like).map(Some),
-            _ => Ok(None),
+            Some(gradient) if like.track_op() => Some(tensor_like(gradient, like)),
+            _ => None,
         };
         let mut of_inputs = of_inputs.into_iter();
-        let of_first = tensor(of_inputs.next().flatten(), first)?;
+        let of_first = tensor(of_inputs.next().flatten(), first);
         let of_second = if self.is_pair {
             of_rest.extend(of_weight.into_iter().flatten());
-            tensor(of_inputs.next().flatten(), second)?
+            tensor(of_inputs.next().flatten(), second)
         } else {
-            tensor(of_weight, second)?
+            tensor(of_weight, second)
         };
-        Ok((of_first, of_second, tensor(Some(of_rest), rest)?))
+        Ok((of_first, of_second, tensor(Some(of_rest), rest)))
     }
 }
 
@@ -224,16 +226,14 @@ impl CustomOp3 for Reading {
 fn through(norm: &Normalization, part: &Part<'_>, gradient: &mut [f32]) -> Vec<f32> {
     let Some(Norm { standard, scaling, act }) = part.norm else { return Vec::new() };
     let extent = norm.extent;
-    let sums = gradient_sums((part.values, gradient), extent, standard, scaling, act);
+    let sums = with_values!(part.values, x => {
+        gradient_sums((x, gradient), extent, standard, scaling, act)
+    });
     let means = norm.cells.map(|cells| cell_means(&sums, extent, scaling.weight, cells));
-    input_gradient_in_place(
-        (part.values, gradient),
-        extent,
-        standard,
-        scaling,
-        means.as_ref(),
-        act,
-    );
+    let means = means.as_ref();
+    with_values!(part.values, x => {
+        input_gradient_in_place((x, gradient), extent, standard, scaling, means, act);
+    });
     let [offset, scale] = sums.map(|sums| over_samples(&sums, extent.channels));
     [scale, offset].concat()
 }

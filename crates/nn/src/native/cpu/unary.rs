@@ -1,8 +1,10 @@
+use candle::backend::BackendStorage as _;
 use candle::{CpuStorage, CustomOp1, Layout, Result, Shape, Tensor};
 
-use super::{Values, slice, tensor_like};
+use super::{Held, tensor_like, wide};
 use crate::Act;
 use crate::axis_map::AxisMap;
+use crate::kernels::element::stored;
 use crate::kernels::pool::Setting;
 use crate::kernels::{act, axis};
 use crate::pool::Windows;
@@ -20,8 +22,8 @@ impl CustomOp1 for Activation {
     }
 
     fn cpu_fwd(&self, x: &CpuStorage, layout: &Layout) -> Result<(CpuStorage, Shape)> {
-        let y = act::values(slice(x, layout)?, self.0);
-        Ok((CpuStorage::F32(y), layout.shape().clone()))
+        let y = act::values(&wide(x, layout)?, self.0);
+        Ok((stored(y, x.dtype()), layout.shape().clone()))
     }
 
     fn bwd(&self, x: &Tensor, _: &Tensor, dy: &Tensor) -> Result<Option<Tensor>> {
@@ -29,8 +31,8 @@ impl CustomOp1 for Activation {
             return Ok(None);
         }
         let dy = dy.contiguous()?;
-        let dx = act::slopes(Values::of(x)?.get(), Values::of(&dy)?.get(), self.0);
-        tensor_like(dx, x).map(Some)
+        let dx = act::slopes(&Held::of(x)?.wide(), &Held::of(&dy)?.wide(), self.0);
+        Ok(Some(tensor_like(dx, x)))
     }
 }
 
@@ -53,7 +55,7 @@ impl CustomOp1 for Mapped {
         let mut shape = layout.dims().to_vec();
         let inner: usize = shape[self.axis + 1..].iter().product();
         shape[self.axis] = self.map.outputs();
-        Ok((CpuStorage::F32(axis::map(slice(x, layout)?, inner, &self.map)), shape.into()))
+        Ok((stored(axis::map(&wide(x, layout)?, inner, &self.map), x.dtype()), shape.into()))
     }
 
     fn bwd(&self, x: &Tensor, _: &Tensor, dy: &Tensor) -> Result<Option<Tensor>> {
@@ -62,8 +64,8 @@ impl CustomOp1 for Mapped {
         }
         let dy = dy.contiguous()?;
         let inner: usize = x.dims()[self.axis + 1..].iter().product();
-        let dx = axis::map(Values::of(&dy)?.get(), inner, &self.map.transpose());
-        tensor_like(dx, x).map(Some)
+        let dx = axis::map(&Held::of(&dy)?.wide(), inner, &self.map.transpose());
+        Ok(Some(tensor_like(dx, x)))
     }
 }
 
@@ -80,8 +82,8 @@ impl CustomOp1 for Largest {
     }
 
     fn cpu_fwd(&self, x: &CpuStorage, layout: &Layout) -> Result<(CpuStorage, Shape)> {
-        let y = Setting::new(&self.0).max_pool(slice(x, layout)?);
-        Ok((CpuStorage::F32(y), self.0.output_shape().into()))
+        let y = Setting::new(&self.0).max_pool(&wide(x, layout)?);
+        Ok((stored(y, x.dtype()), self.0.output_shape().into()))
     }
 
     fn bwd(&self, x: &Tensor, _: &Tensor, dy: &Tensor) -> Result<Option<Tensor>> {
@@ -90,7 +92,7 @@ impl CustomOp1 for Largest {
         }
         let dy = dy.contiguous()?;
         let setting = Setting::new(&self.0);
-        let dx = setting.max_pool_gradient(Values::of(x)?.get(), Values::of(&dy)?.get());
-        tensor_like(dx, x).map(Some)
+        let dx = setting.max_pool_gradient(&Held::of(x)?.wide(), &Held::of(&dy)?.wide());
+        Ok(Some(tensor_like(dx, x)))
     }
 }
