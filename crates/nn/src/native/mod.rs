@@ -5,6 +5,8 @@
 //! [`exists`] says what does.
 
 mod cpu;
+#[cfg(feature = "cuda")]
+mod cuda;
 
 use candle::{DType, Device, Result, Tensor};
 
@@ -19,6 +21,8 @@ use crate::pool::Windows;
 pub(crate) fn exists(dtype: DType, device: &Device) -> bool {
     match device {
         Device::Cpu => dtype == DType::F32,
+        #[cfg(feature = "cuda")]
+        Device::Cuda(_) => matches!(dtype, DType::F32 | DType::BF16 | DType::F16),
         _ => false,
     }
 }
@@ -33,6 +37,8 @@ pub(crate) fn defers(x: &Tensor) -> bool {
 macro_rules! on_device {
     ($x:expr, $name:ident $arguments:tt) => {
         match $x.device() {
+            #[cfg(feature = "cuda")]
+            Device::Cuda(_) => cuda::$name $arguments,
             _ => cpu::$name $arguments,
         }
     };

@@ -2,6 +2,9 @@
 
 /// Arguments that make no sense are refused, in words.
 mod arguments;
+/// Kernels for CUDA, run on the CPU, agree with the reference.
+mod cuda_machine;
+mod cuda_sources;
 mod device;
 /// Agreement with PyTorch.
 mod golden;

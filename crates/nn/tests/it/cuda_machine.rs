@@ -1,0 +1,284 @@
+//! A machine that runs CUDA kernels on the CPU: another program, compiled from their sources.
+
+use std::cell::{Cell, RefCell};
+use std::io::{BufReader, BufWriter, Read, Write};
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::sync::OnceLock;
+
+use candle::{DType, Device, Error, Result, Tensor, bail};
+use half::{bf16, f16};
+
+use self::launch::{Argument, Factor, Kind, Machine, PRELUDE, Source, Variant};
+
+#[path = "../../src/native/cuda/launch/mod.rs"]
+pub(crate) mod launch;
+
+/// Values that the other program has.
+#[derive(Debug)]
+pub(crate) struct Array {
+    id: u64,
+    kind: Kind,
+    count: usize,
+    /// Whether to say that it is aligned.
+    aligned: bool,
+}
+
+/// The other program, held open.
+pub(crate) struct Emulator {
+    child: Child,
+    input: RefCell<BufWriter<ChildStdin>>,
+    output: RefCell<BufReader<ChildStdout>>,
+    arrays: Cell<u64>,
+    launched: RefCell<Vec<&'static str>>,
+}
+
+/// The other program, compiled once; `None` where the machine has no compiler.
+fn program() -> anyhow::Result<Option<PathBuf>> {
+    static PROGRAM: OnceLock<std::result::Result<Option<PathBuf>, String>> = OnceLock::new();
+    let outcome = PROGRAM.get_or_init(|| compile().map_err(|error| format!("{error:#}")));
+    outcome.clone().map_err(anyhow::Error::msg)
+}
+
+fn compile() -> anyhow::Result<Option<PathBuf>> {
+    let folder = std::env::temp_dir().join(format!("sconce-cuda-{}", std::process::id()));
+    std::fs::create_dir_all(&folder)?;
+    let sources = [Source::Act, Source::Axis, Source::Channels, Source::Columns, Source::Layout]
+        .into_iter()
+        .chain([Source::Norm, Source::Pool])
+        .map(|source| (source.name(), source.text()));
+    let own = [
+        ("threads.hpp", include_str!("../gpu/threads.hpp")),
+        ("cuda.hpp", include_str!("../gpu/cuda.hpp")),
+        ("cuda_variant.inc", include_str!("../gpu/cuda_variant.inc")),
+        ("cuda.cpp", include_str!("../gpu/cuda.cpp")),
+    ];
+    for (name, text) in sources.chain(PRELUDE).chain(own) {
+        std::fs::write(folder.join(name), text)?;
+    }
+    let program = folder.join("cuda");
+    let mut command = Command::new("c++");
+    command.args(["-std=c++17", "-O1", "-o"]).arg(&program).arg(folder.join("cuda.cpp"));
+    match command.output() {
+        Ok(output) if output.status.success() => Ok(Some(program)),
+        Ok(output) => anyhow::bail!("c++: {}", String::from_utf8_lossy(&output.stderr)),
+        Err(error) if std::env::var_os("SCONCE_REQUIRE_CXX").is_some() => {
+            anyhow::bail!("c++ cannot be run: {error}")
+        }
+        Err(_) => Ok(None),
+    }
+}
+
+impl Emulator {
+    /// `None` where the machine has no compiler.
+    pub(crate) fn start() -> anyhow::Result<Option<Self>> {
+        let Some(program) = program()? else {
+            #[expect(clippy::print_stderr, reason = "a test that ran nothing should say so")]
+            {
+                eprintln!("no C++ compiler: nothing was run");
+            }
+            return Ok(None);
+        };
+        Self::of(&program).map(Some)
+    }
+
+    fn of(program: &Path) -> anyhow::Result<Self> {
+        let mut command = Command::new(program);
+        let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?;
+        let (Some(input), Some(output)) = (child.stdin.take(), child.stdout.take()) else {
+            anyhow::bail!("no pipes");
+        };
+        Ok(Self {
+            child,
+            input: RefCell::new(BufWriter::new(input)),
+            output: RefCell::new(BufReader::new(output)),
+            arrays: Cell::new(0),
+            launched: RefCell::default(),
+        })
+    }
+
+    /// The kernels that ran.
+    pub(crate) fn launched(&self) -> Vec<&'static str> {
+        self.launched.borrow().clone()
+    }
+
+    fn send(&self, bytes: &[u8]) -> Result<()> {
+        self.input.borrow_mut().write_all(bytes).map_err(Error::wrap)
+    }
+
+    fn send_all(&self, numbers: impl IntoIterator<Item = usize>) -> Result<()> {
+        numbers.into_iter().try_for_each(|number| self.send(&(number as u64).to_le_bytes()))
+    }
+
+    fn array(&self, kind: Kind, count: usize) -> Result<Array> {
+        let id = self.arrays.get();
+        self.arrays.set(id + 1);
+        self.send(b"A")?;
+        self.send(&id.to_le_bytes())?;
+        self.send_all([count * kind.bytes()])?;
+        Ok(Array { id, kind, count, aligned: true })
+    }
+
+    fn filled(&self, kind: Kind, bytes: &[u8]) -> Result<Array> {
+        let array = self.array(kind, bytes.len() / kind.bytes())?;
+        self.send(b"W")?;
+        self.send(&array.id.to_le_bytes())?;
+        self.send_all([bytes.len()])?;
+        self.send(bytes)?;
+        Ok(array)
+    }
+
+    /// The values of `x` as `kind`, which loses none of their digits.
+    pub(crate) fn upload(&self, kind: Kind, x: &Tensor) -> Result<Array> {
+        let values = x.flatten_all()?.to_dtype(DType::F32)?.to_vec1::<f32>()?;
+        let bytes: Vec<u8> = match kind {
+            Kind::F32 => values.iter().flat_map(|value| value.to_le_bytes()).collect(),
+            Kind::Bf16 => {
+                values.iter().flat_map(|&value| bf16::from_f32(value).to_le_bytes()).collect()
+            }
+            Kind::F16 => {
+                values.iter().flat_map(|&value| f16::from_f32(value).to_le_bytes()).collect()
+            }
+            Kind::I32 => bail!("no ints in tensors"),
+        };
+        self.filled(kind, &bytes)
+    }
+
+    /// The same array, said not to be aligned.
+    pub(crate) fn unaligned(array: Array) -> Array {
+        Array { aligned: false, ..array }
+    }
+
+    /// The values of `array`.
+    pub(crate) fn download(&self, array: &Array, shape: &[usize]) -> Result<Tensor> {
+        self.send(b"R")?;
+        self.send(&array.id.to_le_bytes())?;
+        self.send_all([array.count * array.kind.bytes()])?;
+        self.input.borrow_mut().flush().map_err(Error::wrap)?;
+        let mut bytes = vec![0; array.count * array.kind.bytes()];
+        self.output.borrow_mut().read_exact(&mut bytes).map_err(Error::wrap)?;
+        let values: Vec<f32> = match array.kind {
+            Kind::F32 => {
+                let four =
+                    |bytes: &[u8]| f32::from_le_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]);
+                bytes.chunks_exact(4).map(four).collect()
+            }
+            Kind::Bf16 => {
+                let two = |bytes: &[u8]| bf16::from_le_bytes([bytes[0], bytes[1]]).to_f32();
+                bytes.chunks_exact(2).map(two).collect()
+            }
+            Kind::F16 => {
+                let two = |bytes: &[u8]| f16::from_le_bytes([bytes[0], bytes[1]]).to_f32();
+                bytes.chunks_exact(2).map(two).collect()
+            }
+            Kind::I32 => bail!("no ints in tensors"),
+        };
+        Tensor::from_vec(values, shape, &Device::Cpu)
+    }
+}
+
+impl Drop for Emulator {
+    fn drop(&mut self) {
+        // Whoever waits for an answer has it: the program may end.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn number(kind: Kind) -> u32 {
+    match kind {
+        Kind::F32 | Kind::I32 => 0,
+        Kind::Bf16 => 1,
+        Kind::F16 => 2,
+    }
+}
+
+fn blob(bytes: &[u8]) -> Vec<u8> {
+    let length = u32::try_from(bytes.len()).expect("arguments are small");
+    [&[0], length.to_le_bytes().as_slice(), bytes].concat()
+}
+
+impl Machine for Emulator {
+    type Array = Array;
+
+    fn empty(&self, kind: Kind, count: usize) -> Result<Array> {
+        self.array(kind, count)
+    }
+
+    fn zeros(&self, kind: Kind, count: usize) -> Result<Array> {
+        self.filled(kind, &vec![0; count * kind.bytes()])
+    }
+
+    fn ints(&self, values: &[i32]) -> Result<Array> {
+        let bytes: Vec<u8> = values.iter().flat_map(|value| value.to_le_bytes()).collect();
+        self.filled(Kind::I32, &bytes)
+    }
+
+    fn floats(&self, values: &[f32]) -> Result<Array> {
+        let bytes: Vec<u8> = values.iter().flat_map(|value| value.to_le_bytes()).collect();
+        self.filled(Kind::F32, &bytes)
+    }
+
+    fn is_aligned(&self, array: &Array) -> bool {
+        array.aligned
+    }
+
+    fn launch(
+        &self,
+        variant: Variant,
+        kernel: &'static str,
+        blocks: usize,
+        arguments: Vec<Argument<'_, Array>>,
+    ) -> Result<()> {
+        self.launched.borrow_mut().push(kernel);
+        // The program has one size of index for each type: f16 has the wide one.
+        let wide = variant.kind == Kind::F16;
+        let small = |value: usize| u32::try_from(value).map_err(Error::wrap);
+        self.send(b"L")?;
+        let head = [number(variant.kind), small(variant.width)?, variant.curve];
+        head.iter().try_for_each(|number| self.send(&number.to_le_bytes()))?;
+        self.send(&small(kernel.len())?.to_le_bytes())?;
+        self.send(kernel.as_bytes())?;
+        self.send(&small(blocks)?.to_le_bytes())?;
+        self.send(&small(arguments.len())?.to_le_bytes())?;
+        let array = |array: &Array| [&[1], array.id.to_le_bytes().as_slice()].concat();
+        for argument in arguments {
+            let bytes = match argument {
+                Argument::Read(values) => array(values),
+                Argument::Write(values) => array(values),
+                Argument::Null => vec![2],
+                Argument::Int(value) => blob(&value.to_le_bytes()),
+                Argument::Index(value) if wide => blob(&value.to_le_bytes()),
+                Argument::Index(value) => {
+                    blob(&i32::try_from(value).map_err(Error::wrap)?.to_le_bytes())
+                }
+                Argument::Float(value) => blob(&value.to_le_bytes()),
+                Argument::Double(value) => blob(&value.to_le_bytes()),
+                Argument::Ints(values) => {
+                    let bytes = values.iter().flat_map(|value| value.to_le_bytes());
+                    blob(&bytes.collect::<Vec<u8>>())
+                }
+            };
+            self.send(&bytes)?;
+        }
+        Ok(())
+    }
+
+    fn product(
+        &self,
+        first: Factor<'_, Array>,
+        second: Factor<'_, Array>,
+        [m, n, k]: [usize; 3],
+    ) -> Result<Array> {
+        let result = self.array(first.array.kind, m * n)?;
+        self.send(b"P")?;
+        self.send(&number(first.array.kind).to_le_bytes())?;
+        for factor in [first, second] {
+            self.send(&factor.array.id.to_le_bytes())?;
+            self.send_all([factor.start, usize::from(factor.transposed)])?;
+        }
+        self.send_all([m, n, k])?;
+        self.send(&result.id.to_le_bytes())?;
+        Ok(result)
+    }
+}
