@@ -6,8 +6,12 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::sync::OnceLock;
 
-use candle::{DType, Device, Error, Result, Tensor, bail};
+use anyhow::ensure;
+use candle::{DType, Device, Error, Result, Tensor, Var, bail};
 use half::{bf16, f16};
+
+use crate::device::values;
+use crate::random::noise;
 
 use self::launch::{Argument, Factor, Kind, Machine, PRELUDE, Source, Variant};
 
@@ -22,6 +26,13 @@ pub(crate) struct Array {
     count: usize,
     /// Whether to say that it is aligned.
     aligned: bool,
+}
+
+impl Array {
+    /// Has kernels load its values one by one.
+    pub(crate) fn misalign(&mut self) {
+        self.aligned = false;
+    }
 }
 
 /// The other program, held open.
@@ -142,11 +153,6 @@ impl Emulator {
             Kind::I32 => bail!("no ints in tensors"),
         };
         self.filled(kind, &bytes)
-    }
-
-    /// The same array, said not to be aligned.
-    pub(crate) fn unaligned(array: Array) -> Array {
-        Array { aligned: false, ..array }
     }
 
     /// The values of `array`.
@@ -281,4 +287,53 @@ impl Machine for Emulator {
         self.send(&result.id.to_le_bytes())?;
         Ok(result)
     }
+}
+
+pub(crate) const KINDS: [Kind; 3] = [Kind::F32, Kind::Bf16, Kind::F16];
+
+/// How far results in `kind` may be from exact ones, relative to the largest, where `single` is right
+/// for f32: results are rounded to that type, and so may be what they are made of.
+pub(crate) fn tolerance(kind: Kind, single: f64) -> f64 {
+    match kind {
+        Kind::Bf16 => 2e-2,
+        Kind::F16 => 3e-3,
+        Kind::F32 | Kind::I32 => single,
+    }
+}
+
+/// `x` without the digits that `kind` lacks, in f64.
+pub(crate) fn rounded(kind: Kind, x: &Tensor) -> Result<Tensor> {
+    let dtype = match kind {
+        Kind::Bf16 => DType::BF16,
+        Kind::F16 => DType::F16,
+        Kind::F32 | Kind::I32 => DType::F32,
+    };
+    x.to_dtype(dtype)?.to_dtype(DType::F64)
+}
+
+pub(crate) fn input(kind: Kind, salt: u64, shape: &[usize]) -> Result<Var> {
+    Var::from_tensor(&rounded(kind, &noise(salt, shape, DType::F32, &Device::Cpu)?)?)
+}
+
+pub(crate) fn agree(
+    what: &str,
+    found: &Tensor,
+    exact: &Tensor,
+    tolerance: f64,
+) -> anyhow::Result<()> {
+    ensure!(found.elem_count() == exact.elem_count(), "{what}: {found:?} and {exact:?}");
+    let (found, exact) = (values(found)?, values(exact)?);
+    let largest =
+        exact.iter().filter(|value| value.is_finite()).fold(1e-2f64, |a, b| a.max(b.abs()));
+    for (at, (found, exact)) in found.iter().zip(&exact).enumerate() {
+        let same = found.is_nan() && exact.is_nan() || (found - exact).abs() <= tolerance * largest;
+        ensure!(same, "{what}: value {at} is {found}, not {exact}");
+    }
+    Ok(())
+}
+
+pub(crate) fn three(values: &[usize], one: usize) -> [usize; 3] {
+    let mut all = [one; 3];
+    all[3 - values.len()..].copy_from_slice(values);
+    all
 }

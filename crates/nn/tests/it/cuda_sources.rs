@@ -1,63 +1,18 @@
 //! CUDA kernels and how they are launched, run on the CPU, agree with the reference.
 
-use anyhow::{Context, ensure};
-use candle::{DType, Device, Result, Tensor, Var};
+use anyhow::Context;
+use candle::{DType, Device, Tensor, Var};
 use proptest::prelude::*;
 use sconce_nn::{
     Act, Backend, PoolConfig, batch_norm_train, concat, group_norm, instance_norm, max_pool,
     with_backend,
 };
 
-use crate::cuda_machine::Emulator;
 use crate::cuda_machine::launch::{
     self, COLUMN_BYTES, Cells, Curve, Extent, Grid, Kind, Machine, Scaling, Terms, Windows,
 };
-use crate::device::values;
+use crate::cuda_machine::{Emulator, KINDS, agree, input, rounded, three, tolerance};
 use crate::random::{RandomConv, noise};
-
-const KINDS: [Kind; 3] = [Kind::F32, Kind::Bf16, Kind::F16];
-
-/// How far results in `kind` may be from exact ones, relative to the largest, where `single` is right
-/// for f32: results are rounded to that type, and so may be what they are made of.
-fn tolerance(kind: Kind, single: f64) -> f64 {
-    match kind {
-        Kind::Bf16 => 2e-2,
-        Kind::F16 => 3e-3,
-        Kind::F32 | Kind::I32 => single,
-    }
-}
-
-/// `x` without the digits that `kind` lacks, in f64.
-fn rounded(kind: Kind, x: &Tensor) -> Result<Tensor> {
-    let dtype = match kind {
-        Kind::Bf16 => DType::BF16,
-        Kind::F16 => DType::F16,
-        Kind::F32 | Kind::I32 => DType::F32,
-    };
-    x.to_dtype(dtype)?.to_dtype(DType::F64)
-}
-
-fn input(kind: Kind, salt: u64, shape: &[usize]) -> Result<Var> {
-    Var::from_tensor(&rounded(kind, &noise(salt, shape, DType::F32, &Device::Cpu)?)?)
-}
-
-fn agree(what: &str, found: &Tensor, exact: &Tensor, tolerance: f64) -> anyhow::Result<()> {
-    ensure!(found.elem_count() == exact.elem_count(), "{what}: {found:?} and {exact:?}");
-    let (found, exact) = (values(found)?, values(exact)?);
-    let largest =
-        exact.iter().filter(|value| value.is_finite()).fold(1e-2f64, |a, b| a.max(b.abs()));
-    for (at, (found, exact)) in found.iter().zip(&exact).enumerate() {
-        let same = found.is_nan() && exact.is_nan() || (found - exact).abs() <= tolerance * largest;
-        ensure!(same, "{what}: value {at} is {found}, not {exact}");
-    }
-    Ok(())
-}
-
-fn three(values: &[usize], one: usize) -> [usize; 3] {
-    let mut all = [one; 3];
-    all[3 - values.len()..].copy_from_slice(values);
-    all
-}
 
 fn grid(random: &RandomConv, y: &[usize]) -> Grid {
     let rank = y.len() - 2;
@@ -96,7 +51,7 @@ fn check_convolution(random: &RandomConv, kind: Kind, most: usize) -> anyhow::Re
 
     let (x_there, dy_there) = (machine.upload(kind, &x)?, machine.upload(kind, &dy)?);
     // A weight comes in f32, or in the type of the activations.
-    let of = if random.outputs() % 2 == 0 { kind } else { Kind::F32 };
+    let of = if random.outputs().is_multiple_of(2) { kind } else { Kind::F32 };
     let packed = launch::pack_weight(&machine, kind, &machine.upload(of, &weight)?, of, &grid)?;
     let transposed = random.output_padding.is_some();
     let along = if transposed { launch::scatter } else { launch::gather };
@@ -213,12 +168,12 @@ fn check_norm(
 
     let mut x_there = machine.upload(kind, &x)?;
     if channels == 264 {
-        x_there = Emulator::unaligned(x_there);
+        x_there.misalign();
     }
     let dy_there = machine.upload(kind, &dy)?;
     let (w, b) = (machine.upload(Kind::F32, &weight)?, machine.upload(Kind::F32, &bias)?);
     let scaling = Scaling { weight: Some(&w), bias: Some(&b) };
-    let (standard, mean, variance) =
+    let launch::Statistics { standard, mean, variance } =
         launch::statistics(&machine, kind, &x_there, extent, cells, 1e-5)?;
     let y = launch::normalize(&machine, kind, &x_there, extent, &standard, scaling, curve)?;
     let pair = (&x_there, &dy_there);
@@ -284,16 +239,15 @@ fn statistics_that_are_given_standardize_all_samples() -> anyhow::Result<()> {
 
 #[test]
 fn activations_agree() -> anyhow::Result<()> {
-    let acts = [Act::Relu, Act::LeakyRelu(0.2), Act::Elu(0.7), Act::Gelu, Act::GeluTanh]
-        .into_iter()
-        .chain([Act::Silu, Act::Sigmoid, Act::Tanh, Act::Softplus, Act::LogSigmoid, Act::Mish])
-        .chain([Act::Hardswish]);
+    let acts = [(Act::Relu, 0.0), (Act::LeakyRelu(0.2), 0.2), (Act::Elu(0.7), 0.7)];
+    let acts = acts.into_iter().chain(
+        [Act::Gelu, Act::GeluTanh, Act::Silu, Act::Sigmoid, Act::Tanh, Act::Softplus]
+            .into_iter()
+            .chain([Act::LogSigmoid, Act::Mish, Act::Hardswish])
+            .map(|act| (act, 0.0)),
+    );
     let Some(machine) = Emulator::start()? else { return Ok(()) };
-    for (code, act) in (1..).zip(acts) {
-        let setting = match act {
-            Act::LeakyRelu(setting) | Act::Elu(setting) => setting as f32,
-            _ => 0.0,
-        };
+    for (code, (act, setting)) in (1..).zip(acts) {
         for kind in KINDS {
             let x =
                 Var::from_tensor(&rounded(kind, &(input(kind, 1, &[5, 37])?.as_tensor() * 8.0)?)?)?;

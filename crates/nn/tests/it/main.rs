@@ -13,6 +13,8 @@ mod golden_ops;
 mod native;
 /// Gradients are derivatives, and transposes are adjoint.
 mod pending;
+/// Every type that a device has kernels for.
+mod precision;
 mod properties;
 /// Random convolutions.
 mod random;

@@ -36,13 +36,12 @@ pub(super) fn function(
     if let Some(function) = functions.get(&(device, variant, kernel)) {
         return Ok(function.clone());
     }
-    let module = match modules.get(&(device, variant)) {
-        Some(module) => module.clone(),
-        None => {
-            let module = load(context, variant)?;
-            modules.insert((device, variant), module.clone());
-            module
-        }
+    let module = if let Some(module) = modules.get(&(device, variant)) {
+        module.clone()
+    } else {
+        let module = load(context, variant)?;
+        modules.insert((device, variant), module.clone());
+        module
     };
     let function = match module.load_function(kernel) {
         Ok(function) => function,
@@ -120,8 +119,20 @@ impl Drop for Program {
 
 /// What `variant` is compiled from; lines are counted from the start of each file.
 fn text(variant: Variant) -> String {
-    let files = PRELUDE.into_iter().chain([(variant.source.name(), variant.source.text())]);
-    files.map(|(name, text)| format!("#line 1 \"{name}\"\n{text}\n")).collect()
+    let mut all = String::new();
+    for (name, text) in PRELUDE.into_iter().chain([(variant.source.name(), variant.source.text())])
+    {
+        all.extend([
+            "#line 1 \"",
+            name,
+            "\"
+",
+            text,
+            "
+",
+        ]);
+    }
+    all
 }
 
 fn options(variant: Variant, architecture: Architecture) -> Vec<String> {

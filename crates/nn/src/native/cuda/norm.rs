@@ -25,15 +25,15 @@ pub(crate) fn normalize(
     let (mean, factor, cell_mean, cell_variance) = {
         let there = Lent::of(&x);
         let (kind, values) = (kind_of(x.dtype())?, there.array()?);
-        let (standard, cell_mean, cell_variance) =
+        let launch::Statistics { standard, mean, variance } =
             launch::statistics(&there.gpu()?, kind, &values, extent, cells, eps)?;
         let shape = (extent.samples, extent.channels);
         let count = (extent.samples / cells.samples) * (extent.channels / cells.channels);
         (
             tensor(standard.mean, shape)?,
             tensor(standard.factor, shape)?,
-            tensor(cell_mean, count)?,
-            tensor(cell_variance, count)?,
+            tensor(mean, count)?,
+            tensor(variance, count)?,
         )
     };
     let op = Normalization { extent, mean, factor, cells: Some(cells), act };

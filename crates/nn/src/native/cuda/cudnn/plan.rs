@@ -146,7 +146,9 @@ impl Plan {
         let mut ways = plan.ask(handle, *pass)?;
         if strict {
             ways.retain(|way| matches!(way.math, Math::CUDNN_FMA_MATH | Math::CUDNN_DEFAULT_MATH));
-            ways.iter_mut().for_each(|way| way.math = Math::CUDNN_FMA_MATH);
+            for way in &mut ways {
+                way.math = Math::CUDNN_FMA_MATH;
+            }
         }
         ways.reverse();
         plan.ways = ways;

@@ -100,13 +100,12 @@ pub(super) fn with_state<T>(
     let state = {
         let Ok(mut states) = STATES.lock() else { bail!("a thread panicked while it used cuDNN") };
         let states = states.get_or_insert_default();
-        match states.get(&place) {
-            Some(state) => state.clone(),
-            None => {
-                let state = Arc::new(Mutex::new(State::new(&stream)?));
-                states.insert(place, state.clone());
-                state
-            }
+        if let Some(state) = states.get(&place) {
+            state.clone()
+        } else {
+            let state = Arc::new(Mutex::new(State::new(&stream)?));
+            states.insert(place, state.clone());
+            state
         }
     };
     let Ok(mut state) = state.lock() else { bail!("a thread panicked while it used cuDNN") };

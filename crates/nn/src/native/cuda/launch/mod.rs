@@ -19,8 +19,8 @@ pub(crate) use self::columns::{
 };
 pub(crate) use self::layout::{concat, split};
 pub(crate) use self::norm::{
-    Cells, Extent, Scaling, Standard, cell_gradients, gradient_sums, input_gradient, normalize,
-    over_samples, statistics,
+    Cells, Extent, Scaling, Standard, Statistics, cell_gradients, gradient_sums, input_gradient,
+    normalize, over_samples, statistics,
 };
 pub(crate) use self::pointwise::{Curve, Terms, activate, activate_gradient, map_axis};
 pub(crate) use self::pool::{Windows, max_pool, max_pool_gradient};

@@ -44,6 +44,15 @@ pub(crate) struct Standard<A> {
     pub(crate) shared: bool,
 }
 
+/// Statistics of a tensor: what standardizes it, and for each cell the mean and the mean square
+/// deviation.
+#[derive(Debug)]
+pub(crate) struct Statistics<A> {
+    pub(crate) standard: Standard<A>,
+    pub(crate) mean: A,
+    pub(crate) variance: A,
+}
+
 /// Scale and offset, `(C)` each, in f32.
 #[derive(Debug)]
 pub(crate) struct Scaling<'a, A> {
@@ -102,7 +111,7 @@ fn variant<M: Machine>(
     Variant { curve, ..variant }
 }
 
-/// What standardizes `x`, and the means and mean square deviations of its cells.
+/// The statistics of `x`.
 pub(crate) fn statistics<M: Machine>(
     machine: &M,
     kind: Kind,
@@ -110,7 +119,7 @@ pub(crate) fn statistics<M: Machine>(
     extent: Extent,
     cells: Cells,
     eps: f64,
-) -> Result<(Standard<M::Array>, M::Array, M::Array)> {
+) -> Result<Statistics<M::Array>> {
     let variant = variant(machine, kind, extent, &[x], 0);
     let division = Division::new(extent, variant.width);
     let parts = extent.samples * division.slabs * extent.channels;
@@ -142,7 +151,8 @@ pub(crate) fn statistics<M: Machine>(
         Argument::Double(eps),
     ];
     machine.launch(variant, "cell_moments", blocks, arguments)?;
-    Ok((Standard { mean, factor, shared: false }, cell_mean, cell_variance))
+    let standard = Standard { mean, factor, shared: false };
+    Ok(Statistics { standard, mean: cell_mean, variance: cell_variance })
 }
 
 impl<A> Standard<A> {
