@@ -1,6 +1,7 @@
 //! A machine that runs CUDA kernels on the CPU: another program, compiled from their sources.
 
 use std::cell::{Cell, RefCell};
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io::{BufReader, BufWriter, Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
@@ -52,8 +53,6 @@ fn program() -> anyhow::Result<Option<PathBuf>> {
 }
 
 fn compile() -> anyhow::Result<Option<PathBuf>> {
-    let folder = std::env::temp_dir().join(format!("sconce-cuda-{}", std::process::id()));
-    std::fs::create_dir_all(&folder)?;
     let sources = [Source::Act, Source::Axis, Source::Channels, Source::Columns, Source::Layout]
         .into_iter()
         .chain([Source::Norm, Source::Pool])
@@ -64,14 +63,29 @@ fn compile() -> anyhow::Result<Option<PathBuf>> {
         ("cuda_variant.inc", include_str!("../gpu/cuda_variant.inc")),
         ("cuda.cpp", include_str!("../gpu/cuda.cpp")),
     ];
-    for (name, text) in sources.chain(PRELUDE).chain(own) {
+    let files: Vec<_> = sources.chain(PRELUDE).chain(own).collect();
+    // One folder for each state of the sources, so that nothing is compiled twice or piles up.
+    let mut hasher = DefaultHasher::new();
+    files.hash(&mut hasher);
+    let built = Path::new(env!("CARGO_TARGET_TMPDIR"));
+    let folder = if built.is_dir() { built.to_owned() } else { std::env::temp_dir() };
+    let folder = folder.join(format!("cuda_sources-{:016x}", hasher.finish()));
+    let program = folder.join("cuda");
+    if program.is_file() {
+        return Ok(Some(program));
+    }
+    std::fs::create_dir_all(&folder)?;
+    for (name, text) in files {
         std::fs::write(folder.join(name), text)?;
     }
-    let program = folder.join("cuda");
+    let fresh = folder.join(format!("cuda-{}", std::process::id()));
     let mut command = Command::new("c++");
-    command.args(["-std=c++17", "-O1", "-o"]).arg(&program).arg(folder.join("cuda.cpp"));
+    command.args(["-std=c++17", "-O1", "-o"]).arg(&fresh).arg(folder.join("cuda.cpp"));
     match command.output() {
-        Ok(output) if output.status.success() => Ok(Some(program)),
+        Ok(output) if output.status.success() => {
+            std::fs::rename(fresh, &program)?;
+            Ok(Some(program))
+        }
         Ok(output) => anyhow::bail!("c++: {}", String::from_utf8_lossy(&output.stderr)),
         Err(error) if std::env::var_os("SCONCE_REQUIRE_CXX").is_some() => {
             anyhow::bail!("c++ cannot be run: {error}")
