@@ -360,3 +360,40 @@ fn not_a_number_is_the_largest_of_its_window() -> anyhow::Result<()> {
     assert!(machine.empty(Kind::F32, 1).is_ok());
     Ok(())
 }
+
+#[test]
+fn values_are_rounded_as_everywhere() -> anyhow::Result<()> {
+    let Some(machine) = Emulator::start()? else { return Ok(()) };
+    // Ties to either side, the smallest and the largest of f16, what is below and beyond them.
+    let ties = [1.0 + 2f32.powi(-8), 1.0 + 3.0 * 2f32.powi(-8), 1.0 + 2f32.powi(-11)];
+    let small = [2f32.powi(-24), 2f32.powi(-25), 1.5 * 2f32.powi(-24), 6.1e-5, 1e-9];
+    let large = [65504.0, 65519.9, 65520.0, f32::MAX, f32::INFINITY, f32::NAN, 0.0];
+    let plain = noise(1, &[500], DType::F32, &Device::Cpu)?.to_vec1::<f32>()?;
+    let positive = ties.into_iter().chain(small).chain(large).chain(plain);
+    let all: Vec<f32> = positive.flat_map(|value| [value, -value]).collect();
+    let count = all.len();
+    let x = Tensor::new(all, &Device::Cpu)?;
+    let grid = Grid {
+        samples: 1,
+        fine: [1; 3],
+        coarse: [1; 3],
+        kernel: [1; 3],
+        stride: [1; 3],
+        padding: [0; 3],
+        dilation: [1; 3],
+        fine_channels: count,
+        coarse_channels: 1,
+        groups: 1,
+    };
+    for kind in KINDS {
+        let there = machine.upload(Kind::F32, &x)?;
+        let packed = launch::pack_weight(&machine, kind, &there, Kind::F32, &grid)?;
+        let found = machine.download(&packed, &[count])?.to_vec1::<f32>()?;
+        let exact = rounded(kind, &x)?.to_dtype(DType::F32)?.to_vec1::<f32>()?;
+        for (found, exact) in found.into_iter().zip(exact) {
+            let same = found.to_bits() == exact.to_bits() || found.is_nan() && exact.is_nan();
+            assert!(same, "{kind:?}: {found}, not {exact}");
+        }
+    }
+    Ok(())
+}
