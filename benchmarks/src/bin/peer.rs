@@ -6,8 +6,7 @@
 use std::io::{BufRead as _, Write as _};
 use std::time::Instant;
 
-use candle::Device;
-use sconce_benchmarks::{Layer, LayerRequest, Subject, peak_memory};
+use sconce_benchmarks::{Layer, LayerRequest, Place, Subject, peak_memory};
 use serde::{Deserialize, Serialize};
 
 #[global_allocator]
@@ -24,8 +23,19 @@ enum Request {
         /// `(N, C_in, *S)`.
         shape: Vec<usize>,
         classes: usize,
+        #[serde(default)]
+        device: Place,
     },
     Layer(LayerRequest),
+}
+
+impl Request {
+    fn device(&self) -> Place {
+        match self {
+            Self::Network { device, .. } => *device,
+            Self::Layer(request) => request.device,
+        }
+    }
 }
 
 #[derive(Serialize)]
@@ -44,8 +54,8 @@ enum Held {
 impl Held {
     fn new(request: Request) -> anyhow::Result<Self> {
         Ok(match request {
-            Request::Network { task, features, shape, classes } => {
-                let subject = Subject::new(&features, &shape, classes, &Device::Cpu)?;
+            Request::Network { task, features, shape, classes, device } => {
+                let subject = Subject::new(&features, &shape, classes, &device.open()?)?;
                 Self::Network(Box::new(subject), task)
             }
             Request::Layer(request) => Self::Layer(Box::new(Layer::new(request)?)),
@@ -74,10 +84,13 @@ fn main() -> anyhow::Result<()> {
         }
         let (_, subject) = match &mut held {
             Some(held) => held,
-            None => held.insert((request.clone(), Held::new(request)?)),
+            None => held.insert((request.clone(), Held::new(request.clone())?)),
         };
+        let device = request.device().open()?;
+        device.synchronize()?;
         let started = Instant::now();
         let value = subject.run()?;
+        device.synchronize()?;
         let seconds = started.elapsed().as_secs_f64();
         let answer = Answer { seconds, value, peak_mib: peak_memory() };
         println!("{}", serde_json::to_string(&answer)?);

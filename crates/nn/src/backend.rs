@@ -14,7 +14,8 @@ use crate::{Error, native};
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[repr(u8)]
 pub enum Backend {
-    /// The native kernel where there is one (f32 on the CPU), else the reference.
+    /// The native kernel where there is one (f32 on the CPU; f32, bf16 and f16 on CUDA devices), else
+    /// the reference.
     #[default]
     Auto,
     /// Candle's own operations alone: slow, but on every device, and the oracle for the others.

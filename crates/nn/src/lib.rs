@@ -7,10 +7,15 @@
 //! [`to_channels_last`] and [`to_channels_first`] are the way in and out.
 //!
 //! Each layer has a reference implementation out of candle operations, which runs on every device,
-//! and a native one for f32 on the CPU, which is fast; [`set_backend`] and [`with_backend`] choose a
-//! [`Backend`]. Native kernels use the best instructions that the processor has; [`set_isa`] and
-//! [`with_isa`] choose others ([`Isa`], [`isa`](fn@isa)). Native results have the same bits for any
-//! number of threads. Threads are those of rayon's global pool.
+//! and a native one, which is fast, for f32 on the CPU and, with feature `cuda`, for f32, bf16 and f16
+//! on CUDA devices; [`set_backend`] and [`with_backend`] choose a [`Backend`]. Native kernels use the
+//! best instructions that the processor has; [`set_isa`] and [`with_isa`] choose others ([`Isa`],
+//! [`isa`](fn@isa)). Native results have the same bits for any number of threads. Threads are those of
+//! rayon's global pool.
+//!
+//! On CUDA devices parameters are f32 or of the type of the activations, and so are their gradients;
+//! sums and statistics are f32. Convolutions use cuDNN with feature `cudnn`, else products of
+//! matrices. Running twice gives the same bits.
 //!
 //! # Layers
 //!
