@@ -91,9 +91,13 @@ fn run<'a>(
     })
 }
 
-/// Whether cuDNN would rather compute it in another way.
+/// Whether cuDNN only says that it has no such way.
 fn is_refusal(CudnnError(status): CudnnError) -> bool {
-    status == cudnnStatus_t::CUDNN_STATUS_NOT_SUPPORTED || (3000..4000).contains(&(status as u32))
+    let (bad, unsupported) =
+        (cudnnStatus_t::CUDNN_STATUS_BAD_PARAM, cudnnStatus_t::CUDNN_STATUS_NOT_SUPPORTED);
+    // There are several kinds of each, by the last digits.
+    let family = |status: cudnnStatus_t| status as u32 / 1000;
+    [bad, unsupported].into_iter().any(|known| family(known) == family(status))
 }
 
 fn launch(

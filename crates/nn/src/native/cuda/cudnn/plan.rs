@@ -1,11 +1,13 @@
 //! How cuDNN computes a pass of a convolution.
 
 use std::ffi::c_int;
+use std::ops::Range;
 
 use candle::cuda_backend::cudarc::cudnn::{result, sys};
 use candle::{Result, cuda};
 
 use super::descriptors::{Convolution, Filter, Tensor};
+use super::is_refusal;
 use super::state::Handle;
 use crate::native::cuda::launch::{Grid, Kind};
 
@@ -13,11 +15,9 @@ pub(super) type Math = sys::cudnnMathType_t;
 
 /// The largest workspace, in bytes.
 const MOST_WORKSPACE: usize = 2 << 30;
-/// The first version whose convolutions are right with three axes: of 9.8 to 9.15.0 some in half
-/// precision were not.
-const TRUSTED: usize = 91_501;
-/// The last version before those.
-const BEFORE: usize = 90_800;
+/// Versions, 9.8 to before 9.15.1, that compute some convolutions with three axes wrongly, where the
+/// units for few digits multiply.
+const DISTRUSTED: Range<usize> = 90_800..91_501;
 
 /// A pass of a convolution.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -50,9 +50,9 @@ impl Key {
             grid.weights(),
         ];
         let holds = counts.iter().all(|&count| c_int::try_from(count).is_ok());
-        let version = result::get_version();
-        let trusted = is_flat(&grid) || kind == Kind::F32 || !(BEFORE..TRUSTED).contains(&version);
         let reduced = kind == Kind::F32 && cuda::gemm_reduced_precision_f32();
+        let exact = kind == Kind::F32 && !reduced;
+        let trusted = is_flat(&grid) || exact || !DISTRUSTED.contains(&result::get_version());
         (holds && trusted && is_exact(&grid)).then_some(Self { grid, kind, pass, reduced })
     }
 }
@@ -195,7 +195,11 @@ impl Plan {
                     )
                     .map(|()| all)
                 };
-                let Ok(all) = asked else { return Ok(Vec::new()) };
+                let all = match asked {
+                    Ok(all) => all,
+                    Err(error) if is_refusal(error) => return Ok(Vec::new()),
+                    Err(error) => return Err(candle::Error::wrap(error)),
+                };
                 let found = usize::try_from(found).unwrap_or_default();
                 let deterministic = sys::cudnnDeterminism_t::CUDNN_DETERMINISTIC;
                 all.into_iter()
