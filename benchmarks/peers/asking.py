@@ -51,7 +51,7 @@ class Side:
 
 def ours():
     """Our side: the program `peer`."""
-    binary = ROOT / "target/release/peer"
+    binary = Path(os.environ.get("SCONCE_PEER", ROOT / "target/release/peer"))
     if not binary.exists():
         sys.exit("build our side first: cargo build --release --workspace --bins")
     # The program `sconce` tells its allocator so itself.
@@ -97,10 +97,13 @@ def machine():
     field = lambda name: next((line.split(":", 1)[1].strip() for line in lines if line.startswith(name)), "")
     flags = field("flags").split()
     level = "AMX" if "amx_bf16" in flags else "AVX-512" if "avx512f" in flags else "AVX2" if "avx2" in flags else "?"
-    return f"{field('model name') or 'unknown'}, {level}, {os.cpu_count()} cores"
+    gpu = os.environ.get("SCONCE_GPU", "")
+    return f"{field('model name') or 'unknown'}, {level}, {os.cpu_count()} cores{gpu and ', ' + gpu}"
 
 
 def commit():
+    if "SCONCE_COMMIT" in os.environ:  # where there is no repository
+        return os.environ["SCONCE_COMMIT"]
     return subprocess.run(["git", "rev-parse", "--short", "HEAD"], cwd=ROOT, capture_output=True, text=True).stdout.strip()
 
 

@@ -1,8 +1,8 @@
-use candle::{CpuStorage, CustomOp1, Device, Layout, Shape, Tensor};
+use candle::{CpuStorage, CustomOp1, DType, Layout, Shape, Tensor};
 use sconce::nn::{self, Act, ConvConfig, ConvTransposeConfig};
 use serde::Deserialize;
 
-use crate::pattern;
+use crate::{Place, pattern};
 
 /// One layer with what it needs, ready to be timed.
 #[derive(Debug)]
@@ -34,10 +34,16 @@ pub struct LayerRequest {
     /// Whether it is a transposed convolution.
     #[serde(default)]
     pub transposed: bool,
+    /// Where it is computed.
+    #[serde(default)]
+    pub device: Place,
+    /// Whether activations are bf16; parameters are f32 all the same.
+    #[serde(default)]
+    pub half: bool,
 }
 
 impl Layer {
-    /// The layer that `request` names, on the CPU.
+    /// The layer that `request` names.
     ///
     /// # Errors
     ///
@@ -45,7 +51,9 @@ impl Layer {
     pub fn new(request: LayerRequest) -> anyhow::Result<Self> {
         let (channels, space) = (request.shape[1], &request.shape[2..]);
         let shape = [&request.shape[..1], space, &[channels]].concat();
-        let x = pattern(&shape, &Device::Cpu)?;
+        let device = request.device.open()?;
+        let dtype = if request.half { DType::BF16 } else { DType::F32 };
+        let x = pattern(&shape, &device)?.to_dtype(dtype)?;
         let ends = if request.transposed {
             [channels, request.outputs]
         } else {
@@ -53,12 +61,13 @@ impl Layer {
         };
         let taps = vec![request.kernel; space.len()];
         let weight = match request.task.as_str() {
-            "conv" => pattern(&[&ends, taps.as_slice()].concat(), &Device::Cpu)?,
-            _ => pattern(&[channels], &Device::Cpu)?,
+            "conv" => pattern(&[&ends, taps.as_slice()].concat(), &device)?,
+            _ => pattern(&[channels], &device)?,
         };
         let mut layer = Self { request, x, weight, dy: None };
         if layer.request.pass != "forward" {
-            layer.dy = Some(pattern(layer.forward(&layer.x, &layer.weight)?.dims(), &Device::Cpu)?);
+            let y = layer.forward(&layer.x, &layer.weight)?;
+            layer.dy = Some(pattern(y.dims(), &device)?.to_dtype(dtype)?);
         }
         Ok(layer)
     }

@@ -1,8 +1,10 @@
 //! What benchmarks share: layers, networks and steps of fixed sizes, seeded.
 
 mod layer;
+mod place;
 
 pub use crate::layer::{Layer, LayerRequest};
+pub use crate::place::Place;
 
 use candle::{DType, Device, Tensor};
 use sconce::engine::{Batch, LabelSupervision, Progress, step};

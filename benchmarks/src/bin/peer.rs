@@ -6,8 +6,7 @@
 use std::io::{BufRead as _, Write as _};
 use std::time::Instant;
 
-use candle::Device;
-use sconce_benchmarks::{Layer, LayerRequest, Subject, peak_memory};
+use sconce_benchmarks::{Layer, LayerRequest, Place, Subject, peak_memory};
 use serde::{Deserialize, Serialize};
 
 #[global_allocator]
@@ -27,12 +26,23 @@ enum Request {
         /// Of the images, and so of all that is between layers: `f32` or `bf16`.
         #[serde(default = "single")]
         dtype: String,
+        #[serde(default)]
+        device: Place,
     },
     Layer(LayerRequest),
 }
 
 fn single() -> String {
     "f32".to_owned()
+}
+
+impl Request {
+    fn device(&self) -> Place {
+        match self {
+            Self::Network { device, .. } => *device,
+            Self::Layer(request) => request.device,
+        }
+    }
 }
 
 #[derive(Serialize)]
@@ -51,9 +61,10 @@ enum Held {
 impl Held {
     fn new(request: Request) -> anyhow::Result<Self> {
         Ok(match request {
-            Request::Network { task, features, shape, classes, dtype } => {
+            Request::Network { task, features, shape, classes, dtype, device } => {
                 let dtype = dtype.parse().map_err(|_| anyhow::anyhow!("no type {dtype}"))?;
-                let subject = Subject::new(&features, &shape, classes, dtype, &Device::Cpu)?;
+                let device = device.open()?;
+                let subject = Subject::new(&features, &shape, classes, dtype, &device)?;
                 Self::Network(Box::new(subject), task)
             }
             Request::Layer(request) => Self::Layer(Box::new(Layer::new(request)?)),
@@ -82,10 +93,13 @@ fn main() -> anyhow::Result<()> {
         }
         let (_, subject) = match &mut held {
             Some(held) => held,
-            None => held.insert((request.clone(), Held::new(request)?)),
+            None => held.insert((request.clone(), Held::new(request.clone())?)),
         };
+        let device = request.device().open()?;
+        device.synchronize()?;
         let started = Instant::now();
         let value = subject.run()?;
+        device.synchronize()?;
         let seconds = started.elapsed().as_secs_f64();
         let answer = Answer { seconds, value, peak_mib: peak_memory() };
         println!("{}", serde_json::to_string(&answer)?);

@@ -11,16 +11,18 @@
 //!
 //! | device | feature | native in | state |
 //! |---|---|---|---|
-//! | CPU | | f32 | tested |
+//! | CPU | | f32, bf16 | tested |
+//! | CUDA | `cuda`, `cudnn` | f32, bf16, f16 | compiles, not yet run on hardware |
 //! | Metal | `metal` | f32, f16, bf16 | compiles, not yet run on hardware |
 //!
-//! On Metal parameters may be f32 beside activations of half precision; sums, statistics and
-//! gradients of such parameters are f32. Where a device does not compile the kernels, a line on stderr
-//! says so, and the reference runs. A loop of steps calls [`step_scope`](fn@step_scope).
+//! Parameters may be f32 beside activations of half the size; sums, statistics and gradients of such
+//! parameters are f32. On CUDA devices convolutions use cuDNN with feature `cudnn`, else products of
+//! matrices. Where a Metal device does not compile the kernels, a line on stderr says so, and the
+//! reference runs. A loop of steps calls [`step_scope`](fn@step_scope).
 //!
 //! On the CPU native kernels use the best instructions that the processor has; [`set_isa`] and
 //! [`with_isa`] choose others ([`Isa`], [`isa`](fn@isa)). Native results have the same bits for any
-//! number of threads. Threads are those of rayon's global pool.
+//! number of threads, and in every run. Threads are those of rayon's global pool.
 //!
 //! # Layers
 //!

@@ -5,6 +5,8 @@
 //! [`exists`] says what does.
 
 mod cpu;
+#[cfg(feature = "cuda")]
+mod cuda;
 #[cfg(any(test, feature = "metal"))]
 mod metal;
 
@@ -21,6 +23,8 @@ use crate::pool::Windows;
 pub(crate) fn exists(dtype: DType, device: &Device) -> bool {
     match device {
         Device::Cpu => matches!(dtype, DType::F32 | DType::BF16),
+        #[cfg(feature = "cuda")]
+        Device::Cuda(_) => matches!(dtype, DType::F32 | DType::BF16 | DType::F16),
         #[cfg(feature = "metal")]
         Device::Metal(device) => metal::exists(dtype, device),
         _ => false,
@@ -37,6 +41,8 @@ pub(crate) fn defers(x: &Tensor) -> bool {
 macro_rules! on_device {
     ($x:expr, $name:ident $arguments:tt) => {
         match $x.device() {
+            #[cfg(feature = "cuda")]
+            Device::Cuda(_) => cuda::$name $arguments,
             #[cfg(feature = "metal")]
             Device::Metal(_) => metal::$name $arguments,
             _ => cpu::$name $arguments,

@@ -4,6 +4,9 @@
 mod arguments;
 /// Tensors of half the size.
 mod bf16;
+/// Kernels for CUDA, run on the CPU, agree with the reference.
+mod cuda_machine;
+mod cuda_sources;
 mod device;
 /// Agreement with PyTorch.
 mod golden;
@@ -12,6 +15,8 @@ mod golden_ops;
 mod native;
 /// Gradients are derivatives, and transposes are adjoint.
 mod pending;
+/// Every type that a device has kernels for.
+mod precision;
 mod properties;
 /// Random convolutions.
 mod random;

@@ -1,11 +1,11 @@
 use anyhow::{Context as _, ensure};
-use candle::{DType, Device, Result, Tensor, Var};
+use candle::{DType, Result, Tensor, Var};
 use sconce_nn::{
     Act, Backend, ConvConfig, ConvTransposeConfig, Pending, batch_norm_train, concat, conv,
     conv_of, conv_transpose, conv_transpose_of, group_norm, instance_norm, with_backend,
 };
 
-use crate::device::values;
+use crate::device::{device, values};
 use crate::random::noise;
 
 const EPS: f64 = 1e-5;
@@ -19,7 +19,7 @@ fn run(
 ) -> anyhow::Result<Vec<Tensor>> {
     let inputs: Vec<Var> = (1..)
         .zip(shapes)
-        .map(|(salt, shape)| Var::from_tensor(&noise(salt, shape, DType::F32, &Device::Cpu)?))
+        .map(|(salt, shape)| Var::from_tensor(&noise(salt, shape, DType::F32, &device())?))
         .collect::<Result<_>>()?;
     let tensors: Vec<Tensor> = inputs
         .iter()
@@ -27,7 +27,7 @@ fn run(
         .map(|(at, x)| if frozen.contains(&at) { x.detach() } else { x.as_tensor().clone() })
         .collect();
     let y = layer(&tensors)?;
-    let cotangent = noise(99, y.dims(), DType::F32, &Device::Cpu)?;
+    let cotangent = noise(99, y.dims(), DType::F32, &device())?;
     let gradients = (&y * cotangent)?.sum_all()?.backward()?;
     let mut all = vec![y.detach()];
     for (at, input) in inputs.iter().enumerate() {
@@ -161,7 +161,7 @@ fn values_with_two_readers_get_the_gradients_of_both() -> anyhow::Result<()> {
 
 #[test]
 fn what_does_not_fit_side_by_side_is_refused() -> anyhow::Result<()> {
-    let tensor = |shape: &[usize]| noise(1, shape, DType::F32, &Device::Cpu);
+    let tensor = |shape: &[usize]| noise(1, shape, DType::F32, &device());
     let (first, second) = (tensor(&[1, 4, 4, 2])?.into(), tensor(&[1, 4, 5, 2])?.into());
     let weight = tensor(&[3, 4, 3, 3])?;
     let config = ConvConfig::same(&[3, 3], &[1, 1]);
