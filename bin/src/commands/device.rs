@@ -35,6 +35,8 @@ struct Report {
     backend: String,
     /// The instructions that native kernels on the CPU are made of.
     instructions: String,
+    /// How they multiply in convolutions.
+    convolutions: String,
     devices: Vec<Row>,
 }
 
@@ -52,7 +54,8 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<Output> {
     let backend = format!("{:?}", nn::backend()).to_lowercase();
     let instructions = nn::isa().to_string();
     let threads = rayon::current_num_threads();
-    let report = Report { threads, backend, instructions, devices };
+    let convolutions = format!("{:?}", nn::method()).to_lowercase();
+    let report = Report { threads, backend, instructions, convolutions, devices };
     Ok(Output::of(&report).failing_if(failed))
 }
 
@@ -96,7 +99,9 @@ impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "threads       {}", self.threads)?;
         writeln!(f, "backend       {} (SCONCE_BACKEND=auto|reference|native)", self.backend)?;
-        writeln!(f, "instructions  {}", self.instructions)?;
+        let instructions = "SCONCE_ISA=portable|avx2|avx512|neon";
+        writeln!(f, "instructions  {} ({instructions})", self.instructions)?;
+        writeln!(f, "convolutions  {} (SCONCE_METHOD=auto|direct)", self.convolutions)?;
         for row in &self.devices {
             match (row.passed, row.max_difference) {
                 (Some(passed), Some(difference)) => {

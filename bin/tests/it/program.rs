@@ -15,7 +15,10 @@ pub(crate) fn command(folder: &Path) -> Command {
 
 /// The same for another program that starts ours.
 pub(crate) fn clean(mut command: Command, folder: &Path) -> Command {
-    for name in ["SCONCE_BACKEND", "RAYON_NUM_THREADS", "RUST_BACKTRACE", "RUST_LIB_BACKTRACE"] {
+    for name in ["SCONCE_BACKEND", "SCONCE_ISA", "SCONCE_METHOD"] {
+        command.env_remove(name);
+    }
+    for name in ["RAYON_NUM_THREADS", "RUST_BACKTRACE", "RUST_LIB_BACKTRACE"] {
         command.env_remove(name);
     }
     for name in

@@ -1,9 +1,9 @@
 use std::cell::Cell;
 use std::str::FromStr;
-use std::sync::atomic::{AtomicU8, Ordering};
 
 use candle::{DType, Device, Result, Tensor};
 
+use crate::choice::Choice;
 use crate::{Error, native};
 
 /// Which implementation computes a layer.
@@ -25,21 +25,21 @@ pub enum Backend {
     Native,
 }
 
-static BACKEND: AtomicU8 = AtomicU8::new(Backend::Auto as u8);
-
 thread_local! {
     /// The backend of the innermost [`with_backend`] on this thread.
-    static SCOPE: Cell<Option<Backend>> = const { Cell::new(None) };
+    static SCOPE: Cell<Option<u8>> = const { Cell::new(None) };
 }
+
+static BACKEND: Choice = Choice::new(Backend::Auto as u8, &SCOPE);
 
 /// Sets the backend of this process, and returns the one that it replaces.
 pub fn set_backend(backend: Backend) -> Backend {
-    Backend::from_code(BACKEND.swap(backend as u8, Ordering::Relaxed))
+    Backend::from_code(BACKEND.set(backend as u8))
 }
 
 /// The backend that layers use now, on this thread.
 pub fn backend() -> Backend {
-    SCOPE.get().unwrap_or_else(|| Backend::from_code(BACKEND.load(Ordering::Relaxed)))
+    Backend::from_code(BACKEND.get())
 }
 
 /// What `run` returns, its layers computed by `backend`, on this thread alone.
@@ -57,15 +57,7 @@ pub fn backend() -> Backend {
 /// # Ok::<(), candle::Error>(())
 /// ```
 pub fn with_backend<T>(backend: Backend, run: impl FnOnce() -> T) -> T {
-    /// Puts the outer scope back, on a panic too.
-    struct Restore(Option<Backend>);
-    impl Drop for Restore {
-        fn drop(&mut self) {
-            SCOPE.set(self.0);
-        }
-    }
-    let _restore = Restore(SCOPE.replace(Some(backend)));
-    run()
+    BACKEND.with(backend as u8, run)
 }
 
 impl Backend {

@@ -1,9 +1,10 @@
 use std::cell::Cell;
 use std::fmt;
 use std::str::FromStr;
-use std::sync::atomic::{AtomicU8, Ordering};
 
 use pulp::WithSimd;
+
+use crate::choice::Choice;
 
 /// The instructions that native kernels on the CPU are made of.
 ///
@@ -96,36 +97,27 @@ impl Isa {
 /// Stands for [`Isa::best`], which is asked for when it is needed.
 const BEST: u8 = u8::MAX;
 
-static ISA: AtomicU8 = AtomicU8::new(BEST);
-
 thread_local! {
     /// The choice of the innermost [`with_isa`] on this thread.
-    static SCOPE: Cell<Option<Isa>> = const { Cell::new(None) };
+    static SCOPE: Cell<Option<u8>> = const { Cell::new(None) };
 }
+
+static ISA: Choice = Choice::new(BEST, &SCOPE);
 
 /// Sets the instructions of this process; `None` is the best that the processor has.
 pub fn set_isa(isa: Option<Isa>) {
-    ISA.store(isa.map_or(BEST, |isa| isa as u8), Ordering::Relaxed);
+    ISA.set(isa.map_or(BEST, |isa| isa as u8));
 }
 
 /// The instructions that layers use now, on this thread.
 pub fn isa() -> Isa {
-    let set = || Isa::from_code(ISA.load(Ordering::Relaxed)).unwrap_or_else(Isa::best);
-    SCOPE.get().unwrap_or_else(set)
+    Isa::from_code(ISA.get()).unwrap_or_else(Isa::best)
 }
 
 /// What `run` returns, its layers computed with `isa`, on this thread alone; a backward pass uses
 /// what is set when it runs.
 pub fn with_isa<T>(isa: Isa, run: impl FnOnce() -> T) -> T {
-    /// Puts the outer scope back, on a panic too.
-    struct Restore(Option<Isa>);
-    impl Drop for Restore {
-        fn drop(&mut self) {
-            SCOPE.set(self.0);
-        }
-    }
-    let _restore = Restore(SCOPE.replace(Some(isa)));
-    run()
+    ISA.with(isa as u8, run)
 }
 
 impl fmt::Display for Isa {

@@ -21,7 +21,8 @@
 //! reference runs. A loop of steps calls [`step_scope`](fn@step_scope).
 //!
 //! On the CPU native kernels use the best instructions that the processor has; [`set_isa`] and
-//! [`with_isa`] choose others ([`Isa`], [`isa`](fn@isa)). Native results have the same bits for any
+//! [`with_isa`] choose others ([`Isa`], [`isa`](fn@isa)); [`set_method`] and [`with_method`] choose how
+//! they multiply ([`Method`], [`method`](fn@method)). Native results have the same bits for any
 //! number of threads, and in every run. Threads are those of rayon's global pool.
 //!
 //! # Layers
@@ -74,6 +75,7 @@
 mod act;
 mod axis_map;
 mod backend;
+mod choice;
 mod concat;
 mod conv;
 mod conv_gradients;
@@ -88,6 +90,7 @@ mod init;
 mod isa;
 mod kernels;
 mod layout;
+mod method;
 mod native;
 mod norm;
 mod optim;
@@ -114,6 +117,7 @@ pub use crate::gradients::{Gradients, clip_grad_norm};
 pub use crate::grid_sample::{GridSampleConfig, SampleMode, SamplePadding, grid_sample};
 pub use crate::isa::{Isa, isa, set_isa, with_isa};
 pub use crate::layout::{to_channels_first, to_channels_last};
+pub use crate::method::{Method, method, set_method, with_method};
 pub use crate::norm::{
     BatchNorm, GroupNorm, InstanceNorm, LayerNorm, Statistics, batch_norm, batch_norm_train,
     group_norm, instance_norm, layer_norm,

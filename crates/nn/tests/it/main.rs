@@ -11,6 +11,8 @@ mod device;
 /// Agreement with PyTorch.
 mod golden;
 mod golden_ops;
+/// Steps leave no memory behind.
+mod leak;
 /// Native kernels agree with the reference, on one thread and on many, and leave nothing behind.
 mod native;
 /// Gradients are derivatives, and transposes are adjoint.

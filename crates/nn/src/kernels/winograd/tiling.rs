@@ -3,6 +3,7 @@
 use crate::geometry::Geometry;
 use crate::isa::{Isa, isa};
 use crate::kernels::direct::plan::{Side, three};
+use crate::method::{Method, method};
 
 use super::transform::extent;
 
@@ -53,7 +54,8 @@ impl Tiling {
     fn new(geometry: &Geometry, source: Side, target: Side, padding: [usize; 3]) -> Option<Self> {
         let ones = |list: &[usize]| list.iter().all(|&entry| entry == 1);
         let kernel = three(&geometry.kernel, 1);
-        let fits = geometry.groups == 1
+        let fits = method() == Method::Auto
+            && geometry.groups == 1
             && ones(&geometry.stride)
             && ones(&geometry.dilation)
             && matches!(kernel, [1 | 3, 3, 3])
