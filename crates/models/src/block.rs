@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use candle::{Result, Tensor};
+use candle::Result;
 use candle_nn::{Init, VarBuilder};
 use nn::{Act, BatchNorm, Conv, ConvConfig, InstanceNorm, Pending, PoolConfig};
 
@@ -56,7 +56,7 @@ impl Normalization {
         })
     }
 
-    fn defer_t(&self, x: &Tensor, act: Act, train: bool) -> Result<Pending> {
+    fn defer_t(&self, x: Pending, act: Act, train: bool) -> Result<Pending> {
         match self {
             Self::Instance(norm) => norm.defer(x, act),
             Self::Batch(norm) => norm.defer_t(x, act, train),
@@ -95,9 +95,10 @@ impl Layer for ConvNorm {
     fn forward_t(&self, inputs: &[&Pending], train: bool) -> Result<Pending> {
         let x = self.conv.forward_of(inputs)?;
         if self.act_first {
-            return self.norm.defer_t(&self.act.forward(&x)?, Act::Identity, train);
+            let x = self.act.forward(&x.resolve()?)?;
+            return self.norm.defer_t(x.into(), Act::Identity, train);
         }
-        self.norm.defer_t(&x, self.act, train)
+        self.norm.defer_t(x, self.act, train)
     }
 }
 

@@ -127,7 +127,7 @@ impl Conv {
     /// # Errors
     ///
     /// As [`conv_of`].
-    pub fn forward_of(&self, inputs: &[&Pending]) -> Result<Tensor> {
+    pub fn forward_of(&self, inputs: &[&Pending]) -> Result<Pending> {
         conv_of(inputs, &self.weight, self.bias.as_ref(), &self.config)
     }
 

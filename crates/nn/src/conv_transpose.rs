@@ -122,7 +122,7 @@ impl ConvTranspose {
     /// # Errors
     ///
     /// As [`conv_transpose_of`].
-    pub fn forward_of(&self, inputs: &[&Pending]) -> Result<Tensor> {
+    pub fn forward_of(&self, inputs: &[&Pending]) -> Result<Pending> {
         conv_transpose_of(inputs, &self.weight, self.bias.as_ref(), &self.config)
     }
 

@@ -18,7 +18,13 @@ use crate::{Act, ConvConfig, ConvTransposeConfig, concat, native, norm};
 /// tensors are read as if their channels stood side by side, which spares the concatenation at a skip
 /// connection.
 ///
+/// What a convolution gives is a `Pending` too, so that gradients go from one convolution to the next
+/// without the zeros and the sum that candle makes for each tensor of its graph; [`resolve`] gives a
+/// tensor.
+///
 /// Where nothing native reads them, values are normalized at once: the result is the same.
+///
+/// [`resolve`]: Self::resolve
 ///
 /// # Examples
 ///
@@ -32,12 +38,14 @@ use crate::{Act, ConvConfig, ConvTransposeConfig, concat, native, norm};
 /// let weight = Tensor::ones((7, 5, 3, 3, 3), DType::F32, &Device::Cpu)?;
 /// let config = ConvConfig::same(&[3, 3, 3], &[1, 1, 1]);
 /// let y = conv_of(&[&x, &skip.into()], &weight, None, &config)?;
-/// assert_eq!(y.dims(), [1, 4, 5, 6, 7]);
+/// assert_eq!(y.resolve()?.dims(), [1, 4, 5, 6, 7]);
 /// # Ok::<(), candle::Error>(())
 /// ```
 #[derive(Clone, Debug)]
 pub struct Pending {
+    /// Without a graph, where an edge says who they come from.
     values: Tensor,
+    edge: Option<native::Edge>,
     norm: Option<Deferred>,
 }
 
@@ -51,7 +59,13 @@ pub(crate) struct Deferred {
 
 impl From<Tensor> for Pending {
     fn from(values: Tensor) -> Self {
-        Self { values, norm: None }
+        Self { values, edge: None, norm: None }
+    }
+}
+
+impl From<&Tensor> for Pending {
+    fn from(values: &Tensor) -> Self {
+        values.clone().into()
     }
 }
 
@@ -62,13 +76,13 @@ impl Pending {
     ///
     /// As [`instance_norm`](crate::instance_norm).
     pub fn instance_norm(
-        x: &Tensor,
+        x: impl Into<Self>,
         weight: Option<&Tensor>,
         bias: Option<&Tensor>,
         eps: f64,
         act: Act,
     ) -> Result<Self> {
-        Self::normalized("instance_norm", x, weight, bias, Cells::Instance, eps, act)
+        Self::normalized("instance_norm", x.into(), weight, bias, Cells::Instance, eps, act)
     }
 
     /// `x`, `(N, *S, C)`, with a [`group_norm`](crate::group_norm) to come.
@@ -77,15 +91,15 @@ impl Pending {
     ///
     /// As [`group_norm`](crate::group_norm).
     pub fn group_norm(
-        x: &Tensor,
+        x: impl Into<Self>,
         groups: usize,
         weight: Option<&Tensor>,
         bias: Option<&Tensor>,
         eps: f64,
         act: Act,
     ) -> Result<Self> {
-        let op = "group_norm";
-        let cells = Cells::groups(groups, Extents::of(op, x)?.channels)?;
+        let (op, x) = ("group_norm", x.into());
+        let cells = Cells::groups(groups, Extents::of(op, &x.values)?.channels)?;
         Self::normalized(op, x, weight, bias, cells, eps, act)
     }
 
@@ -95,20 +109,21 @@ impl Pending {
     ///
     /// As [`batch_norm`](crate::batch_norm).
     pub fn batch_norm(
-        x: &Tensor,
+        x: impl Into<Self>,
         running: &Statistics,
         weight: Option<&Tensor>,
         bias: Option<&Tensor>,
         eps: f64,
         act: Act,
     ) -> Result<Self> {
-        let op = "batch_norm";
-        if !is_native(op, x)? {
-            return Ok(crate::batch_norm(x, running, weight, bias, eps, act)?.into());
+        let (op, x) = ("batch_norm", x.into().settled()?);
+        if !is_native(op, &x.values)? {
+            return Ok(crate::batch_norm(&x.values, running, weight, bias, eps, act)?.into());
         }
-        let affine = Affine::check(op, weight, bias, Extents::of(op, x)?.channels)?;
-        running.check(op, Extents::of(op, x)?.channels)?;
-        Self::deferred(x, affine, |x| native::Normalization::fixed(x, running, eps, act))
+        let channels = Extents::of(op, &x.values)?.channels;
+        let affine = Affine::check(op, weight, bias, channels)?;
+        running.check(op, channels)?;
+        x.deferred(affine, |x| native::Normalization::fixed(x, running, eps, act))
     }
 
     /// `x`, `(N, *S, C)`, with a [`batch_norm_train`](crate::batch_norm_train) to come, whose
@@ -118,63 +133,78 @@ impl Pending {
     ///
     /// As [`batch_norm_train`](crate::batch_norm_train).
     pub fn batch_norm_train(
-        x: &Tensor,
+        x: impl Into<Self>,
         weight: Option<&Tensor>,
         bias: Option<&Tensor>,
         eps: f64,
         act: Act,
     ) -> Result<(Self, Statistics)> {
-        let op = "batch_norm";
-        if !is_native(op, x)? {
-            let (y, statistics) = crate::batch_norm_train(x, weight, bias, eps, act)?;
+        let (op, x) = ("batch_norm", x.into().settled()?);
+        if !is_native(op, &x.values)? {
+            let (y, statistics) = crate::batch_norm_train(&x.values, weight, bias, eps, act)?;
             return Ok((y.into(), statistics));
         }
-        let affine = Affine::check(op, weight, bias, Extents::of(op, x)?.channels)?;
-        let x = x.contiguous()?;
-        let (norm, mean, variance) = native::Normalization::new(&x, Cells::Batch, eps, act)?;
-        let statistics = Statistics::of_batch(&x, &mean, &variance)?;
-        Ok((Self::deferred(&x, affine, |_| Ok(norm))?, statistics))
+        let affine = Affine::check(op, weight, bias, Extents::of(op, &x.values)?.channels)?;
+        let values = x.values.contiguous()?;
+        let (norm, mean, variance) = native::Normalization::new(&values, Cells::Batch, eps, act)?;
+        let statistics = Statistics::of_batch(&values, &mean, &variance)?;
+        Ok((x.deferred(affine, |_| Ok(norm))?, statistics))
     }
 
     fn normalized(
         op: &'static str,
-        x: &Tensor,
+        x: Self,
         weight: Option<&Tensor>,
         bias: Option<&Tensor>,
         cells: Cells,
         eps: f64,
         act: Act,
     ) -> Result<Self> {
-        let affine = Affine::check(op, weight, bias, Extents::of(op, x)?.channels)?;
-        if !is_native(op, x)? {
-            return Ok(norm::normalize(op, x, affine, cells, eps, act)?.into());
+        let x = x.settled()?;
+        let affine = Affine::check(op, weight, bias, Extents::of(op, &x.values)?.channels)?;
+        if !is_native(op, &x.values)? {
+            return Ok(norm::normalize(op, &x.values, affine, cells, eps, act)?.into());
         }
-        Self::deferred(x, affine, |x| Ok(native::Normalization::new(x, cells, eps, act)?.0))
+        x.deferred(affine, |x| Ok(native::Normalization::new(x, cells, eps, act)?.0))
+    }
+
+    /// Without a norm to come.
+    fn settled(self) -> Result<Self> {
+        if self.norm.is_some() { Ok(self.resolve()?.into()) } else { Ok(self) }
     }
 
     fn deferred(
-        x: &Tensor,
+        self,
         affine: Affine<'_>,
         op: impl FnOnce(&Tensor) -> Result<native::Normalization>,
     ) -> Result<Self> {
-        let values = x.contiguous()?;
+        let values = self.values.contiguous()?;
         let op = op(&values)?;
         let (weight, bias) = (affine.weight.cloned(), affine.bias.cloned());
-        Ok(Self { values, norm: Some(Deferred { op, weight, bias }) })
+        Ok(Self { values, edge: self.edge, norm: Some(Deferred { op, weight, bias }) })
     }
 
-    /// The values, normalized where they are to be.
+    /// Values of a native operation, and where their gradient goes.
+    pub(crate) fn of_edge(values: Tensor, edge: Option<native::Edge>) -> Self {
+        Self { values, edge, norm: None }
+    }
+
+    /// The values, normalized where they are to be, as a tensor like any other.
     ///
     /// # Errors
     ///
     /// Where a tensor operation fails.
     pub fn resolve(&self) -> Result<Tensor> {
+        let values = match &self.edge {
+            Some(edge) => edge.out_of(&self.values)?,
+            None => self.values.clone(),
+        };
         match &self.norm {
             Some(Deferred { op, weight, bias }) => {
                 let affine = Affine { weight: weight.as_ref(), bias: bias.as_ref() };
-                native::apply(&self.values, affine, op.clone())
+                native::apply(&values, affine, op.clone())
             }
-            None => Ok(self.values.clone()),
+            None => Ok(values),
         }
     }
 
@@ -185,6 +215,10 @@ impl Pending {
 
     pub(crate) fn values(&self) -> &Tensor {
         &self.values
+    }
+
+    pub(crate) fn edge(&self) -> Option<&native::Edge> {
+        self.edge.as_ref()
     }
 
     pub(crate) fn norm(&self) -> Option<&Deferred> {
@@ -207,9 +241,9 @@ pub fn conv_of(
     weight: &Tensor,
     bias: Option<&Tensor>,
     config: &ConvConfig,
-) -> Result<Tensor> {
+) -> Result<Pending> {
     if !reads_natively("conv", inputs)? {
-        return crate::conv(&joined(inputs)?, weight, bias, config);
+        return Ok(crate::conv(&joined(inputs)?, weight, bias, config)?.into());
     }
     let geometry = Geometry::of_conv(&side_by_side(inputs)?, weight, config)?;
     per_channel("conv", "bias", bias, geometry.coarse_channels)?;
@@ -227,20 +261,19 @@ pub fn conv_transpose_of(
     weight: &Tensor,
     bias: Option<&Tensor>,
     config: &ConvTransposeConfig,
-) -> Result<Tensor> {
+) -> Result<Pending> {
     if !reads_natively("conv_transpose", inputs)? {
-        return crate::conv_transpose(&joined(inputs)?, weight, bias, config);
+        return Ok(crate::conv_transpose(&joined(inputs)?, weight, bias, config)?.into());
     }
     let geometry = Geometry::of_transpose(&side_by_side(inputs)?, weight, config)?;
     per_channel("conv_transpose", "bias", bias, geometry.fine_channels)?;
     native::conv_of(inputs, weight, bias, native::Convolution { geometry, transposed: true })
 }
 
-/// Whether a native convolution gains by reading `inputs` itself: a single tensor as it is goes
-/// the plain way.
+/// Whether a native convolution reads `inputs` itself.
 fn reads_natively(op: &'static str, inputs: &[&Pending]) -> Result<bool> {
     match inputs {
-        [input] => Ok(input.norm.is_some() && is_native(op, &input.values)?),
+        [input] => is_native(op, &input.values),
         [first, second] => {
             let alike = first.values.dtype() == second.values.dtype();
             Ok(alike && is_native(op, &first.values)?)

@@ -123,11 +123,11 @@ impl Model for Network {
         let mut heads = Vec::new();
         for (level, up) in (0..self.decoder.len()).rev().zip(&self.decoder) {
             let skip = skips.pop().expect("one skip for each step up");
-            let coarse = Pending::from(up.upsample.forward_of(&[&x])?);
+            let coarse = up.upsample.forward_of(&[&x])?;
             let (first, others) = up.convs.split_first().expect("at least one convolution");
             x = chain(others, first.forward_t(&[&coarse, &skip], train)?, train)?;
             if level == 0 || (train && self.deep_supervision) {
-                heads.push(logits(&up.head.forward_of(&[&x])?)?);
+                heads.push(logits(&up.head.forward_of(&[&x])?.resolve()?)?);
             }
         }
         let main = heads.pop().expect("a head on the finest resolution");

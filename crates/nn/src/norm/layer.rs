@@ -46,7 +46,7 @@ impl InstanceNorm {
     /// # Errors
     ///
     /// As [`InstanceNorm::forward`].
-    pub fn defer(&self, x: &Tensor, act: Act) -> Result<Pending> {
+    pub fn defer(&self, x: impl Into<Pending>, act: Act) -> Result<Pending> {
         let (weight, bias) = self.affine();
         Pending::instance_norm(x, weight, bias, self.eps, act)
     }
@@ -88,7 +88,7 @@ impl GroupNorm {
     /// # Errors
     ///
     /// As [`GroupNorm::forward`].
-    pub fn defer(&self, x: &Tensor, act: Act) -> Result<Pending> {
+    pub fn defer(&self, x: impl Into<Pending>, act: Act) -> Result<Pending> {
         Pending::group_norm(x, self.groups, Some(&self.weight), Some(&self.bias), self.eps, act)
     }
 }
@@ -157,7 +157,7 @@ impl BatchNorm {
     /// # Errors
     ///
     /// As [`BatchNorm::forward_t`].
-    pub fn defer_t(&self, x: &Tensor, act: Act, train: bool) -> Result<Pending> {
+    pub fn defer_t(&self, x: impl Into<Pending>, act: Act, train: bool) -> Result<Pending> {
         let (weight, bias) = (Some(&self.weight), Some(&self.bias));
         if !train {
             return Pending::batch_norm(x, &self.running(), weight, bias, self.eps, act);

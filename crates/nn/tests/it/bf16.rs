@@ -92,7 +92,7 @@ fn bf16_layers_agree_with_f32() -> anyhow::Result<()> {
     check("concat", &layer, &[x, wide], 2)?;
     let layer: Layer = Box::new(move |x| {
         let skip = Pending::instance_norm(&x[0], Some(&x[2]), Some(&x[3]), 1e-5, leaky)?;
-        conv_of(&[&skip, &x[1].clone().into()], &x[4], None, &same)
+        conv_of(&[&skip, &Pending::from(&x[1])], &x[4], None, &same)?.resolve()
     });
     check("conv_of", &layer, &[x, wide, vector, vector, &[8, 25, 3, 3, 3]], 2)
 }

@@ -56,10 +56,10 @@ fn steps() -> anyhow::Result<()> {
     let mut early = None;
     for step in 0..1100 {
         let act = Act::LeakyRelu(0.01);
-        let fine = norm.defer(&stem.forward(&x)?, act)?;
-        let coarse = deep.defer(&down.forward_of(&[&fine])?, act)?;
-        let back = Pending::from(up.forward_of(&[&coarse])?);
-        let loss = head.forward_of(&[&back, &fine])?.sqr()?.mean_all()?;
+        let fine = norm.defer(stem.forward_of(&[&Pending::from(&x)])?, act)?;
+        let coarse = deep.defer(down.forward_of(&[&fine])?, act)?;
+        let back = up.forward_of(&[&coarse])?;
+        let loss = head.forward_of(&[&back, &fine])?.resolve()?.sqr()?.mean_all()?;
         let gradients = parameters.gradients(&loss)?;
         drop(loss);
         optimizer.step(&parameters, &gradients, 1e-3)?;

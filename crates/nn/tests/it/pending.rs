@@ -81,7 +81,7 @@ fn a_norm_to_come_is_the_norm() -> anyhow::Result<()> {
         compare(
             |t| {
                 let x = Pending::instance_norm(&t[0], Some(&t[1]), Some(&t[2]), EPS, act)?;
-                conv_of(&[&x], &t[3], Some(&t[4]), &config)
+                conv_of(&[&x], &t[3], Some(&t[4]), &config)?.resolve()
             },
             |t| {
                 let x = instance_norm(&t[0], Some(&t[1]), Some(&t[2]), EPS, act)?;
@@ -109,7 +109,7 @@ fn channels_side_by_side_are_read_as_one_tensor() -> anyhow::Result<()> {
         compare(
             |t| {
                 let skip = Pending::group_norm(&t[1], 1, Some(&t[2]), Some(&t[3]), EPS, act)?;
-                conv_of(&[&t[0].clone().into(), &skip], &t[4], None, &config)
+                conv_of(&[&Pending::from(&t[0]), &skip], &t[4], None, &config)?.resolve()
             },
             |t| {
                 let skip = group_norm(&t[1], 1, Some(&t[2]), Some(&t[3]), EPS, act)?;
@@ -130,7 +130,7 @@ fn transposed_convolutions_read_them_too() -> anyhow::Result<()> {
         |t| {
             let (weight, bias) = (Some(&t[2]), Some(&t[3]));
             let (x, _) = Pending::batch_norm_train(&t[0], weight, bias, EPS, Act::Silu)?;
-            conv_transpose_of(&[&x, &t[1].clone().into()], &t[4], None, &config)
+            conv_transpose_of(&[&x, &Pending::from(&t[1])], &t[4], None, &config)?.resolve()
         },
         |t| {
             let (x, _) = batch_norm_train(&t[0], Some(&t[2]), Some(&t[3]), EPS, Act::Silu)?;
@@ -147,7 +147,7 @@ fn values_with_two_readers_get_the_gradients_of_both() -> anyhow::Result<()> {
     compare(
         |t| {
             let x = Pending::instance_norm(&t[0], Some(&t[1]), Some(&t[2]), EPS, Act::Gelu)?;
-            let y = conv_of(&[&x], &t[3], None, &config)?.sum_all()?;
+            let y = conv_of(&[&x], &t[3], None, &config)?.resolve()?.sum_all()?;
             x.resolve()?.sqr()?.mean_all()? + y
         },
         |t| {
@@ -172,4 +172,33 @@ fn what_does_not_fit_side_by_side_is_refused() -> anyhow::Result<()> {
     assert!(error.contains("(Cout, 2, *K)"), "{error}");
     assert!(conv_of(&[], &weight, None, &config).is_err());
     Ok(())
+}
+
+#[test]
+fn gradients_go_from_convolution_to_convolution() -> anyhow::Result<()> {
+    let (act, same) = (Act::LeakyRelu(0.01), ConvConfig::same(&[3, 3], &[1, 1]));
+    let (down, up) = (ConvConfig::same(&[3, 3], &[2, 2]), ConvTransposeConfig::upsample(&[2, 2]));
+    let shapes: [&[usize]; 7] =
+        [&[2, 6, 4, 3], &[8, 3, 3, 3], &[8], &[8], &[6, 8, 3, 3], &[6, 8, 2, 2], &[5, 16, 3, 3]];
+    // A skip connection, and a reader outside of the graph of convolutions.
+    compare(
+        |t| {
+            let x = conv_of(&[&Pending::from(&t[0])], &t[1], None, &same)?;
+            let skip = Pending::instance_norm(x, Some(&t[2]), Some(&t[3]), EPS, act)?;
+            let deep = conv_of(&[&skip], &t[4], None, &down)?;
+            let deep = Pending::group_norm(deep, 2, None, None, EPS, act)?;
+            let back = conv_transpose_of(&[&deep], &t[5], None, &up)?;
+            let y = conv_of(&[&back, &skip], &t[6], None, &same)?.resolve()?;
+            y.broadcast_mul(&back.resolve()?.mean_all()?)
+        },
+        |t| {
+            let x = conv(&t[0], &t[1], None, &same)?;
+            let skip = instance_norm(&x, Some(&t[2]), Some(&t[3]), EPS, act)?;
+            let deep = group_norm(&conv(&skip, &t[4], None, &down)?, 2, None, None, EPS, act)?;
+            let back = conv_transpose(&deep, &t[5], None, &up)?;
+            let y = conv(&concat(&[&back, &skip])?, &t[6], None, &same)?;
+            y.broadcast_mul(&back.mean_all()?)
+        },
+        &shapes,
+    )
 }

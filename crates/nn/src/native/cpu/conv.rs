@@ -70,6 +70,11 @@ impl Convolution {
         if self.transposed { self.geometry.fine_channels } else { self.geometry.coarse_channels }
     }
 
+    /// The shape of the result.
+    pub(super) fn shape(&self) -> Vec<usize> {
+        if self.transposed { self.geometry.fine_shape() } else { self.geometry.coarse_shape() }
+    }
+
     /// The gradient of the weight, from what was read and the gradient of the result.
     pub(super) fn of_weight(&self, x: &[f32], dy: &[f32]) -> Vec<f32> {
         let (fine, coarse) = if self.transposed { (dy, x) } else { (x, dy) };
@@ -77,17 +82,14 @@ impl Convolution {
     }
 
     /// The result, stored as `dtype`.
-    pub(super) fn forward(
+    fn forward(
         &self,
         x: &[f32],
         weight: &[f32],
         bias: Option<&[f32]>,
         dtype: DType,
     ) -> (CpuStorage, Shape) {
-        let y = self.convolve(false, x, weight, bias);
-        let shape =
-            if self.transposed { self.geometry.fine_shape() } else { self.geometry.coarse_shape() };
-        (stored(y, dtype), shape.into())
+        (stored(self.convolve(false, x, weight, bias), dtype), self.shape().into())
     }
 
     fn input_gradient(&self, x: &Tensor, weight: &Tensor, dy: &Tensor) -> Result<Option<Tensor>> {

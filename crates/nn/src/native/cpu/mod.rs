@@ -4,6 +4,7 @@
 
 mod concat;
 mod conv;
+mod edge;
 mod norm;
 mod reading;
 mod unary;
@@ -21,6 +22,7 @@ pub(crate) use self::concat::concat;
 pub(crate) use self::conv::{
     Convolution, conv, conv_input_gradient, conv_transpose, conv_weight_gradient,
 };
+pub(crate) use self::edge::Edge;
 pub(crate) use self::norm::{Normalization, apply, normalize, standardize};
 pub(crate) use self::reading::conv_of;
 pub(crate) use self::unary::{activate, map_axis, max_pool};
@@ -49,6 +51,14 @@ impl<'a> Held<'a> {
 
     fn get(&self) -> Values<'_> {
         self.try_get().expect("checked when it was made")
+    }
+
+    /// A copy.
+    fn copied(&self) -> CpuStorage {
+        match self.get() {
+            Values::F32(values) => CpuStorage::F32(values.to_vec()),
+            Values::Bf16(values) => CpuStorage::BF16(values.to_vec()),
+        }
     }
 
     /// In single precision.

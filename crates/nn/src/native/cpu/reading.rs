@@ -1,144 +1,155 @@
 //! A convolution that normalizes what it reads.
 
 use std::borrow::Cow;
+use std::sync::Arc;
 
-use candle::backend::BackendStorage as _;
-use candle::{CpuStorage, CustomOp3, Layout, Result, Shape, Tensor};
+use candle::{CpuStorage, CustomOp3, DType, Layout, Result, Shape, Tensor};
 
 use super::conv::Convolution;
+use super::edge::{Edge, Slot, ticket};
 use super::norm::{Normalization, over_samples};
-use super::{Held, tensor_like, values, wide};
+use super::{Held, tensor, tensor_like};
 use crate::kernels::channels;
-use crate::kernels::element::{Values, with_values};
+use crate::kernels::element::with_values;
 use crate::kernels::norm::{Scaling, cell_means, gradient_sums, input_gradient_in_place};
 use crate::kernels::reading::{Norm, Part, read};
 use crate::pending::Pending;
 
-/// See [`conv_of`](crate::conv_of()); of one input that is to be normalized, or of two.
+/// See [`conv_of`](crate::conv_of()); of one input or two.
 pub(crate) fn conv_of(
     inputs: &[&Pending],
     weight: &Tensor,
     bias: Option<&Tensor>,
     convolution: Convolution,
-) -> Result<Tensor> {
+) -> Result<Pending> {
     let mut vectors = Vec::new();
     let mut reads = Vec::new();
+    let mut tickets = Vec::new();
     for input in inputs {
-        let channels = input.channels();
         if let Some(norm) = input.norm() {
             let constant = |parameter: &Option<Tensor>, value: f32| match parameter {
                 Some(parameter) => Ok(parameter.clone()),
-                None => Tensor::full(value, channels, weight.device()),
+                None => Tensor::full(value, input.channels(), weight.device()),
             };
             vectors.push(constant(&norm.weight, 1.0)?);
             vectors.push(constant(&norm.bias, 0.0)?);
         }
-        reads.push(Read { channels, norm: input.norm().map(|norm| norm.op.clone()) });
+        let read = Read::new(input)?;
+        tickets.push(match &read.edge {
+            Some(edge) => edge.ticket.clone(),
+            None => Tensor::zeros(1, DType::F32, weight.device())?,
+        });
+        reads.push(read);
     }
     vectors.extend(bias.cloned());
-    let op = |is_pair| Reading {
-        convolution,
-        reads,
-        has_bias: bias.is_some(),
-        is_pair,
-        weight: weight.elem_count(),
-    };
-    match inputs {
-        [input] => {
-            let vectors = Tensor::cat(&vectors, 0)?;
-            input.values().contiguous()?.apply_op3(&weight.contiguous()?, &vectors, op(false))
-        }
-        [first, second] => {
-            vectors.push(weight.flatten_all()?);
-            let vectors = Tensor::cat(&vectors, 0)?;
-            first.values().contiguous()?.apply_op3(
-                &second.values().contiguous()?,
-                &vectors,
-                op(true),
-            )
-        }
-        _ => candle::bail!("a convolution reads one tensor or two, not {}", inputs.len()),
+    if vectors.is_empty() {
+        vectors.push(Tensor::zeros(1, DType::F32, weight.device())?);
     }
+    let (tickets, vectors) = (Tensor::cat(&tickets, 0)?, Tensor::cat(&vectors, 0)?);
+    let weight = weight.contiguous()?;
+
+    let slot = Arc::new(Slot::default());
+    let op = Reading { convolution, reads, has_bias: bias.is_some(), slot: slot.clone() };
+    let y = op.forward(&weight, &vectors)?;
+    // Constants make a constant.
+    let is_tracked = tickets.track_op() || weight.track_op() || vectors.track_op();
+    let edge = is_tracked.then(|| tickets.apply_op3(&weight, &vectors, op)).transpose()?;
+    Ok(Pending::of_edge(y, edge.map(|ticket| Edge { ticket, slot })))
 }
 
 /// One of the tensors that are read.
 struct Read {
+    values: Tensor,
+    /// Where the gradient of the values goes, if there is one.
+    edge: Option<Edge>,
     channels: usize,
     norm: Option<Normalization>,
 }
 
-/// A convolution of a tensor and its weight or, `is_pair`, of two tensors; the third argument holds
-/// one after the other scale and offset of each norm, the bias and, of a pair, the weight: an
-/// operation has no more than three.
+impl Read {
+    fn new(input: &Pending) -> Result<Self> {
+        let values = input.values().contiguous()?;
+        let edge = match input.edge() {
+            Some(edge) => Some(edge.clone()),
+            None if values.track_op() => Some(Edge::into_graph(&values)?),
+            None => None,
+        };
+        let norm = input.norm().map(|norm| norm.op.clone());
+        Ok(Self { values: values.detach(), edge, channels: input.channels(), norm })
+    }
+}
+
+/// A convolution of one tensor or two, as an operation on their tickets, the weight, and, one after the
+/// other, scale and offset of each norm, and the bias.
 struct Reading {
     convolution: Convolution,
     reads: Vec<Read>,
     has_bias: bool,
-    is_pair: bool,
-    /// Values of the weight.
-    weight: usize,
-}
-
-/// The arguments of an operation, told apart.
-struct Arguments<'a> {
-    parts: Vec<Part<'a>>,
-    bias: Option<&'a [f32]>,
-    weight: Cow<'a, [f32]>,
+    /// Where the gradient of the result comes from.
+    slot: Arc<Slot>,
 }
 
 impl Reading {
-    fn arguments<'a>(
-        &'a self,
-        first: Values<'a>,
-        second: Values<'a>,
-        rest: &'a [f32],
-    ) -> Arguments<'a> {
-        let mut rest = rest;
+    /// Calls `run` with what is read and the bias, given all vectors.
+    fn with_parts<T>(
+        &self,
+        vectors: &Tensor,
+        run: impl FnOnce(&[Part<'_>], Option<&[f32]>) -> T,
+    ) -> Result<T> {
+        let vectors = Held::of(vectors)?;
+        let vectors = vectors.wide();
+        let mut rest = &*vectors;
         let mut take = |count: usize| {
             let (taken, left) = rest.split_at(count);
             rest = left;
             taken
         };
+        let held = self.reads.iter().map(|read| Held::of(&read.values));
+        let held = held.collect::<Result<Vec<_>>>()?;
         let mut parts = Vec::new();
-        for (read, values) in self.reads.iter().zip([first, second]) {
+        for (read, held) in self.reads.iter().zip(&held) {
             let norm = read.norm.as_ref().map(|norm| Norm {
                 standard: &norm.standard,
                 scaling: Scaling { weight: take(read.channels), bias: take(read.channels) },
                 act: norm.act,
             });
-            parts.push(Part { values, channels: read.channels, norm });
+            parts.push(Part { values: held.get(), channels: read.channels, norm });
         }
         let bias = self.has_bias.then(|| take(self.convolution.outputs()));
-        let weight = if self.is_pair { take(self.weight).into() } else { second.widened() };
-        Arguments { parts, bias, weight }
+        Ok(run(&parts, bias))
     }
 
-    fn read<'a>(&self, parts: &[Part<'a>]) -> Cow<'a, [f32]> {
+    /// The parts side by side, normalized where they are to be.
+    fn joined<'a>(&self, parts: &[Part<'a>]) -> Cow<'a, [f32]> {
         let geometry = &self.convolution.geometry;
         let space = if self.convolution.transposed { &geometry.coarse } else { &geometry.fine };
         read(parts, geometry.batch, space.iter().product())
     }
 
+    fn forward(&self, weight: &Tensor, vectors: &Tensor) -> Result<Tensor> {
+        let held = Held::of(weight)?;
+        let y = self.with_parts(vectors, |parts, bias| {
+            self.convolution.convolve(false, &self.joined(parts), &held.wide(), bias)
+        })?;
+        Ok(tensor(y, self.convolution.shape(), &self.reads[0].values))
+    }
+
     /// The gradient of what is read, from that of the result, for each of the tensors by itself.
-    fn of_parts(
-        &self,
-        arguments: &Arguments<'_>,
-        dy: &[f32],
-        which: &[bool],
-    ) -> Vec<Option<Vec<f32>>> {
-        if !which.contains(&true) {
-            return vec![None; which.len()];
+    fn of_parts(&self, weight: &[f32], dy: Vec<f32>, wanted: &[bool]) -> Vec<Option<Vec<f32>>> {
+        if !wanted.contains(&true) {
+            return vec![None; wanted.len()];
         }
-        let dx = self.convolution.convolve(true, dy, &arguments.weight, None);
-        if let [_] = which {
+        let dx = self.convolution.convolve(true, &dy, weight, None);
+        drop(dy);
+        if let [_] = wanted {
             return vec![Some(dx)];
         }
-        let all = arguments.parts.iter().map(|part| part.channels).sum();
+        let all = self.reads.iter().map(|read| read.channels).sum();
         let mut start = 0;
         let mut gradients = Vec::new();
-        for (part, &wanted) in arguments.parts.iter().zip(which) {
-            gradients.push(wanted.then(|| channels::slice(&dx, all, start, part.channels)));
-            start += part.channels;
+        for (read, &wanted) in self.reads.iter().zip(wanted) {
+            gradients.push(wanted.then(|| channels::slice(&dx, all, start, read.channels)));
+            start += read.channels;
         }
         gradients
     }
@@ -151,73 +162,55 @@ impl CustomOp3 for Reading {
 
     fn cpu_fwd(
         &self,
-        first: &CpuStorage,
-        first_layout: &Layout,
-        second: &CpuStorage,
-        second_layout: &Layout,
-        rest: &CpuStorage,
-        rest_layout: &Layout,
+        _: &CpuStorage,
+        _: &Layout,
+        _: &CpuStorage,
+        _: &Layout,
+        _: &CpuStorage,
+        _: &Layout,
     ) -> Result<(CpuStorage, Shape)> {
-        let dtype = first.dtype();
-        let (first, second) = (values(first, first_layout)?, values(second, second_layout)?);
-        let rest = wide(rest, rest_layout)?;
-        let arguments = self.arguments(first, second, &rest);
-        let x = self.read(&arguments.parts);
-        Ok(self.convolution.forward(&x, &arguments.weight, arguments.bias, dtype))
+        Ok(ticket())
     }
 
     fn bwd(
         &self,
-        first: &Tensor,
-        second: &Tensor,
-        rest: &Tensor,
+        tickets: &Tensor,
+        weight: &Tensor,
+        vectors: &Tensor,
         _: &Tensor,
-        dy: &Tensor,
+        _: &Tensor,
     ) -> Result<(Option<Tensor>, Option<Tensor>, Option<Tensor>)> {
-        let dy = dy.contiguous()?;
-        let tracked = [first.track_op(), second.track_op()];
-        let of_weight_is_wanted = if self.is_pair { rest.track_op() } else { tracked[1] };
-        let wanted: Vec<bool> = (self.reads.iter().zip(tracked))
-            .map(|(read, tracked)| tracked || (read.norm.is_some() && rest.track_op()))
+        let dy = self.slot.take()?;
+        let tracks = [weight.track_op(), vectors.track_op()];
+        let wanted: Vec<bool> = (self.reads.iter())
+            .map(|read| read.edge.is_some() || (read.norm.is_some() && tracks[1]))
             .collect();
-
-        let (first_values, second_values) = (Held::of(first)?, Held::of(second)?);
-        let (rest_values, dy_values) = (Held::of(rest)?, Held::of(&dy)?);
-        let (rest_values, dy) = (rest_values.wide(), &*dy_values.wide());
-        let arguments = self.arguments(first_values.get(), second_values.get(), &rest_values);
-
-        let of_weight = of_weight_is_wanted
-            .then(|| self.convolution.of_weight(&self.read(&arguments.parts), dy));
-        let gradients = self.of_parts(&arguments, dy, &wanted);
-        let mut of_rest = Vec::new();
-        let mut of_inputs = Vec::new();
-        for ((read, part), gradient) in self.reads.iter().zip(&arguments.parts).zip(gradients) {
-            let Some(mut gradient) = gradient else {
-                of_rest.extend(vec![0.0; if read.norm.is_some() { 2 * read.channels } else { 0 }]);
-                of_inputs.push(None);
-                continue;
-            };
-            if let Some(norm) = &read.norm {
-                of_rest.extend(through(norm, part, &mut gradient));
+        let held = Held::of(weight)?;
+        let (of_weight, of_vectors) = self.with_parts(vectors, |parts, _| {
+            let of_weight = tracks[0].then(|| self.convolution.of_weight(&self.joined(parts), &dy));
+            let of_bias = self.has_bias.then(|| channels::sums(&dy, self.convolution.outputs()));
+            let mut of_vectors = Vec::new();
+            let gradients = self.of_parts(&held.wide(), dy, &wanted);
+            for ((read, part), gradient) in self.reads.iter().zip(parts).zip(gradients) {
+                let Some(mut gradient) = gradient else {
+                    let vectors = if read.norm.is_some() { 2 * read.channels } else { 0 };
+                    of_vectors.extend(vec![0.0; vectors]);
+                    continue;
+                };
+                if let Some(norm) = &read.norm {
+                    of_vectors.extend(through(norm, part, &mut gradient));
+                }
+                if let Some(edge) = &read.edge {
+                    edge.slot.leave(gradient);
+                }
             }
-            of_inputs.push(Some(gradient));
-        }
-        if self.has_bias {
-            of_rest.extend(channels::sums(dy, self.convolution.outputs()));
-        }
-        let tensor = |gradient: Option<Vec<f32>>, like: &Tensor| match gradient {
-            Some(gradient) if like.track_op() => Some(tensor_like(gradient, like)),
-            _ => None,
-        };
-        let mut of_inputs = of_inputs.into_iter();
-        let of_first = tensor(of_inputs.next().flatten(), first);
-        let of_second = if self.is_pair {
-            of_rest.extend(of_weight.into_iter().flatten());
-            tensor(of_inputs.next().flatten(), second)
-        } else {
-            tensor(of_weight, second)
-        };
-        Ok((of_first, of_second, tensor(Some(of_rest), rest)))
+            of_vectors.extend(of_bias.into_iter().flatten());
+            (of_weight, of_vectors)
+        })?;
+        let of_tickets = tickets.track_op().then(|| tickets.zeros_like()).transpose()?;
+        let of_weight = of_weight.map(|gradient| tensor_like(gradient, weight));
+        let of_vectors = tracks[1].then(|| tensor_like(of_vectors, vectors));
+        Ok((of_tickets, of_weight, of_vectors))
     }
 }
 
