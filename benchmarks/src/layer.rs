@@ -1,4 +1,4 @@
-use candle::{CpuStorage, CustomOp1, DType, Layout, Shape, Tensor};
+use candle::{DType, Tensor};
 use sconce::nn::{self, Act, ConvConfig, ConvTransposeConfig};
 use serde::Deserialize;
 
@@ -116,29 +116,12 @@ impl Layer {
                 nn::conv_weight_gradient(dy, self.weight.dims(), &self.x, &config)?;
             }
             ("both", _) => {
-                let x = candle::Var::from_tensor(&self.x)?;
-                let y = self.forward(&x, &self.weight)?;
-                y.apply_op1(GradientOf(dy.clone()))?.backward()?;
+                let (x, weight, act) = (&self.x, Some(&self.weight), Act::LeakyRelu(0.01));
+                self.forward(x, &self.weight)?;
+                nn::instance_norm_gradients(x, weight, weight, 1e-5, act, dy)?;
             }
             (other, _) => anyhow::bail!("{other} is not a pass"),
         }
         Ok(())
-    }
-}
-
-/// A loss that costs nothing: 0, with a gradient that is given.
-struct GradientOf(Tensor);
-
-impl CustomOp1 for GradientOf {
-    fn name(&self) -> &'static str {
-        "given gradient"
-    }
-
-    fn cpu_fwd(&self, _: &CpuStorage, _: &Layout) -> candle::Result<(CpuStorage, Shape)> {
-        Ok((CpuStorage::F32(vec![0.0]), Shape::from(())))
-    }
-
-    fn bwd(&self, _: &Tensor, _: &Tensor, _: &Tensor) -> candle::Result<Option<Tensor>> {
-        Ok(Some(self.0.clone()))
     }
 }

@@ -33,6 +33,7 @@
 //! | [`conv_input_gradient`], [`conv_weight_gradient`] | | its gradients by themselves |
 //! | [`conv_transpose`](fn@conv_transpose) | [`ConvTranspose`] | its adjoint: [`ConvTransposeConfig`] |
 //! | [`instance_norm`] | [`InstanceNorm`] | fused with the activation that follows |
+//! | [`instance_norm_gradients`] | | its gradients by themselves |
 //! | [`group_norm`] | [`GroupNorm`] | likewise |
 //! | [`batch_norm`], [`batch_norm_train`] | [`BatchNorm`] | likewise; [`Statistics`] |
 //! | [`layer_norm`] | [`LayerNorm`] | over channels |
@@ -120,7 +121,7 @@ pub use crate::layout::{to_channels_first, to_channels_last};
 pub use crate::method::{Method, method, set_method, with_method};
 pub use crate::norm::{
     BatchNorm, GroupNorm, InstanceNorm, LayerNorm, Statistics, batch_norm, batch_norm_train,
-    group_norm, instance_norm, layer_norm,
+    group_norm, instance_norm, instance_norm_gradients, layer_norm,
 };
 pub use crate::optim::{
     Adam, AdamConfig, AdamWConfig, Optimizer, OptimizerConfig, RAdam, RAdamConfig, RmsProp,

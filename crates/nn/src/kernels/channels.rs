@@ -1,8 +1,10 @@
 //! Sums over voxels, and channels side by side.
 
+use std::mem::MaybeUninit;
+
 use rayon::prelude::*;
 
-use super::fresh::in_pieces;
+use super::fresh::in_new_pieces;
 
 /// Values that one task adds up.
 const TASK: usize = 1 << 16;
@@ -42,23 +44,33 @@ pub(crate) fn narrow(value: f64) -> f32 {
 pub(crate) fn join(parts: [&[f32]; 2], channels: [usize; 2]) -> Vec<f32> {
     let both = channels[0] + channels[1];
     let rows = (TASK / both).max(1);
-    in_pieces(parts[0].len() + parts[1].len(), rows * both, |task, joined| {
+    let run = |task: usize, joined: &mut [MaybeUninit<f32>]| {
         let from =
             |part: usize| parts[part][task * rows * channels[part]..].chunks_exact(channels[part]);
         for ((voxel, first), second) in joined.chunks_exact_mut(both).zip(from(0)).zip(from(1)) {
-            voxel[..channels[0]].copy_from_slice(first);
-            voxel[channels[0]..].copy_from_slice(second);
+            voxel[..channels[0]].write_copy_of_slice(first);
+            voxel[channels[0]..].write_copy_of_slice(second);
         }
-    })
+    };
+    #[expect(unsafe_code, reason = "see `in_new_pieces`")]
+    // SAFETY: a piece is whole voxels, and both parts have as many.
+    unsafe {
+        in_new_pieces(parts[0].len() + parts[1].len(), rows * both, run)
+    }
 }
 
 /// `count` of the channels of a tensor, from `start` on.
 pub(crate) fn slice(values: &[f32], channels: usize, start: usize, count: usize) -> Vec<f32> {
     let rows = (TASK / channels).max(1);
-    in_pieces(values.len() / channels * count, rows * count, |task, sliced| {
+    let run = |task: usize, sliced: &mut [MaybeUninit<f32>]| {
         let from = values[task * rows * channels..].chunks_exact(channels);
         for (voxel, from) in sliced.chunks_exact_mut(count).zip(from) {
-            voxel.copy_from_slice(&from[start..start + count]);
+            voxel.write_copy_of_slice(&from[start..start + count]);
         }
-    })
+    };
+    #[expect(unsafe_code, reason = "see `in_new_pieces`")]
+    // SAFETY: a piece is whole voxels, and there are as many as in `values`.
+    unsafe {
+        in_new_pieces(values.len() / channels * count, rows * count, run)
+    }
 }

@@ -1,11 +1,13 @@
 //! What values are stored as: single precision, or its upper half. Arithmetic is in single precision.
 
 use std::borrow::Cow;
+use std::mem::MaybeUninit;
 
 use candle::{CpuStorage, DType};
 use half::bf16;
 
-use super::fresh::in_pieces;
+use super::fresh::in_new_pieces;
+use crate::isa::isa;
 
 /// A type that values are stored as.
 pub(crate) trait Element: Copy + Send + Sync {
@@ -62,11 +64,7 @@ impl<'a> Values<'a> {
     pub(crate) fn widened(self) -> Cow<'a, [f32]> {
         match self {
             Self::F32(values) => Cow::Borrowed(values),
-            Self::Bf16(values) => Cow::Owned(in_pieces(values.len(), TASK, |task, wide| {
-                for (wide, value) in wide.iter_mut().zip(&values[task * TASK..]) {
-                    *wide = value.widen();
-                }
-            })),
+            Self::Bf16(values) => Cow::Owned(map(values, Element::widen)),
         }
     }
 }
@@ -76,11 +74,24 @@ pub(crate) fn stored(values: Vec<f32>, dtype: DType) -> CpuStorage {
     if dtype != DType::BF16 {
         return CpuStorage::F32(values);
     }
-    CpuStorage::BF16(in_pieces(values.len(), TASK, |task, narrowed| {
-        for (narrowed, &value) in narrowed.iter_mut().zip(&values[task * TASK..]) {
-            *narrowed = narrow(value);
-        }
-    }))
+    CpuStorage::BF16(map(&values, narrow))
+}
+
+/// What `of` makes of each value.
+fn map<T: Copy + Sync, U: Copy + Send>(values: &[T], of: impl Fn(T) -> U + Sync) -> Vec<U> {
+    let isa = isa();
+    let run = |task: usize, made: &mut [MaybeUninit<U>]| {
+        isa.run(|| {
+            for (made, &value) in made.iter_mut().zip(&values[task * TASK..]) {
+                made.write(of(value));
+            }
+        });
+    };
+    #[expect(unsafe_code, reason = "see `in_new_pieces`")]
+    // SAFETY: a piece has no more values than are left.
+    unsafe {
+        in_new_pieces(values.len(), TASK, run)
+    }
 }
 
 #[cfg(test)]

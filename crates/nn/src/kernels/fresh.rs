@@ -24,28 +24,52 @@ pub(super) fn in_pieces<T: Copy + Default + Send>(
     values
 }
 
+/// The same, of values that nobody has written yet.
+///
+/// # Safety
+///
+/// `fill` writes every value of its piece.
+#[expect(unsafe_code, reason = "zeros that are overwritten at once cost a pass over memory")]
+pub(super) unsafe fn in_new_pieces<T: Copy + Send>(
+    length: usize,
+    size: usize,
+    fill: impl Fn(usize, &mut [MaybeUninit<T>]) + Sync,
+) -> Vec<T> {
+    let mut values = Vec::with_capacity(length);
+    let spare = spoiled(&mut values.spare_capacity_mut()[..length]);
+    let pieces = spare.par_chunks_mut(size.max(1)).enumerate();
+    pieces.for_each(|(number, piece)| fill(number, piece));
+    // SAFETY: the capacity is at least `length`, `par_chunks_mut` leaves no piece of the slice of that
+    // length out, and the caller vouches for each of them.
+    unsafe {
+        values.set_len(length);
+    }
+    values
+}
+
 /// A vector of `lines` lines of `line` values each, which as many tasks as `tasks` says write in
-/// parallel: `run` is given the number of a task and its lines, which are zero before. Line `i`
+/// parallel: `run` is given the number of a task and its lines, which nobody has written yet. Line `i`
 /// belongs to task `task_of(i)`.
-pub(super) fn in_tasks(
+///
+/// # Safety
+///
+/// `run` writes every value of its lines.
+#[expect(unsafe_code, reason = "see `in_new_pieces`")]
+pub(super) unsafe fn in_tasks(
     (lines, line): (usize, usize),
     tasks: usize,
     task_of: impl Fn(usize) -> usize,
-    run: impl Fn(usize, &mut [&mut [f32]]) + Sync,
+    run: impl Fn(usize, &mut [&mut [MaybeUninit<f32>]]) + Sync,
 ) -> Vec<f32> {
     let mut values = Vec::with_capacity(lines * line);
-    let spare = &mut values.spare_capacity_mut()[..lines * line];
+    let spare = spoiled(&mut values.spare_capacity_mut()[..lines * line]);
     let mut dealt: Vec<Vec<&mut [MaybeUninit<f32>]>> = (0..tasks).map(|_| Vec::new()).collect();
     for (number, line) in spare.chunks_exact_mut(line).enumerate() {
         dealt[task_of(number)].push(line);
     }
-    dealt.into_par_iter().enumerate().for_each(|(task, lines)| {
-        let mut lines: Vec<&mut [f32]> = lines.into_iter().map(zeroed).collect();
-        run(task, &mut lines);
-    });
-    #[expect(unsafe_code, reason = "no safe way to grow a vector over values already written")]
+    dealt.into_par_iter().enumerate().for_each(|(task, mut lines)| run(task, &mut lines));
     // SAFETY: the capacity is at least `lines · line`; that many values were cut into lines, each
-    // of which went to one task, and `zeroed` has written all lines of all tasks.
+    // of which went to one task, and the caller vouches for the lines of all tasks.
     unsafe {
         values.set_len(lines * line);
     }
@@ -53,38 +77,49 @@ pub(super) fn in_tasks(
 }
 
 /// A vector of `lines` lines of `line` values each, written in parallel by blocks of `block` of
-/// `rows` rows: `run` is given the number of its first row, and for each row its lines, which are
-/// zero before. Line `i` belongs to row `row_of(i)`.
-pub(super) fn in_rows(
+/// `rows` rows: `run` is given the number of its first row, and for each row its lines, which nobody
+/// has written yet. Line `i` belongs to row `row_of(i)`.
+///
+/// # Safety
+///
+/// `run` writes every value of its lines.
+#[expect(unsafe_code, reason = "see `in_new_pieces`")]
+pub(super) unsafe fn in_rows(
     (lines, line): (usize, usize),
     (rows, block): (usize, usize),
     row_of: impl Fn(usize) -> usize,
-    run: impl Fn(usize, &mut [Vec<&mut [f32]>]) + Sync,
+    run: impl Fn(usize, &mut [Vec<&mut [MaybeUninit<f32>]>]) + Sync,
 ) -> Vec<f32> {
     let mut values = Vec::with_capacity(lines * line);
-    let spare = &mut values.spare_capacity_mut()[..lines * line];
+    let spare = spoiled(&mut values.spare_capacity_mut()[..lines * line]);
     let mut dealt: Vec<Vec<&mut [MaybeUninit<f32>]>> = (0..rows).map(|_| Vec::new()).collect();
     for (number, line) in spare.chunks_exact_mut(line).enumerate() {
         dealt[row_of(number)].push(line);
     }
-    dealt.par_chunks_mut(block).enumerate().for_each(|(index, rows)| {
-        let mut rows: Vec<Vec<&mut [f32]>> = rows
-            .iter_mut()
-            .map(|row| std::mem::take(row).into_iter().map(zeroed).collect())
-            .collect();
-        run(index * block, &mut rows);
-    });
-    #[expect(unsafe_code, reason = "no safe way to grow a vector over values already written")]
+    dealt.par_chunks_mut(block).enumerate().for_each(|(index, rows)| run(index * block, rows));
     // SAFETY: the capacity is at least `lines · line`; that many values were cut into lines, each
-    // of which went to one row, and `zeroed` has written all lines of all rows.
+    // of which went to one row, and the caller vouches for the lines of all rows.
     unsafe {
         values.set_len(lines * line);
     }
     values
 }
 
+/// Memory that nobody has written yet; where debug assertions are on, full of NaN, so that tests see
+/// what stays unwritten.
+fn spoiled<T>(spare: &mut [MaybeUninit<T>]) -> &mut [MaybeUninit<T>] {
+    if cfg!(debug_assertions) {
+        #[expect(unsafe_code, reason = "see above")]
+        // SAFETY: the bytes are those of the slice, which may hold anything.
+        unsafe {
+            spare.as_mut_ptr().write_bytes(0xff, spare.len());
+        }
+    }
+    spare
+}
+
 /// The piece, all zeros.
-fn zeroed<T: Copy + Default>(piece: &mut [MaybeUninit<T>]) -> &mut [T] {
+pub(super) fn zeroed<T: Copy + Default>(piece: &mut [MaybeUninit<T>]) -> &mut [T] {
     piece.fill(MaybeUninit::new(T::default()));
     #[expect(unsafe_code, reason = "no safe way to read memory that has been written")]
     // SAFETY: every value of the piece has just been written.
@@ -106,16 +141,15 @@ mod tests {
 
     #[test]
     fn a_task_gets_its_lines_in_order() {
-        let values = in_tasks(
-            (4, 2),
-            3,
-            |line| line % 2,
-            |task, lines| {
-                for (at, line) in lines.iter_mut().enumerate() {
-                    line[1] = (10 * task + at) as f32;
-                }
-            },
-        );
+        let run = |task: usize, lines: &mut [&mut [MaybeUninit<f32>]]| {
+            for (at, line) in lines.iter_mut().enumerate() {
+                zeroed(line)[1] = (10 * task + at) as f32;
+            }
+        };
+
+        #[expect(unsafe_code, reason = "see `in_tasks`")]
+        // SAFETY: each line is filled with zeros.
+        let values = unsafe { in_tasks((4, 2), 3, |line| line % 2, run) };
 
         assert_eq!(values, [0.0, 0.0, 0.0, 10.0, 0.0, 1.0, 0.0, 11.0]);
     }

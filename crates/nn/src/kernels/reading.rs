@@ -2,10 +2,11 @@
 //! way where it is to be.
 
 use std::borrow::Cow;
+use std::mem::MaybeUninit;
 
 use super::act::{Curve as _, with_curve};
 use super::element::{Element, Values, with_values};
-use super::fresh::in_pieces;
+use super::fresh::in_new_pieces;
 use super::norm::{Extent, Rows, Scaling, Standard, normalize};
 use crate::Act;
 use crate::isa::isa;
@@ -40,7 +41,7 @@ pub(crate) fn read<'a>(parts: &[Part<'a>], batch: usize, voxels: usize) -> Cow<'
     let channels = parts.iter().map(|part| part.channels).sum();
     let extent = Extent { batch, voxels, channels };
     let rows: Vec<Vec<Rows>> = parts.iter().map(|part| rows_of(part, batch)).collect();
-    let all = in_pieces(batch * voxels * channels, extent.task(), |task, joined| {
+    let run = |task: usize, joined: &mut [MaybeUninit<f32>]| {
         let from = task * extent.task();
         for (n, range) in extent.parts(task, joined.len()) {
             let voxels = range.start / channels..range.end / channels;
@@ -53,8 +54,11 @@ pub(crate) fn read<'a>(parts: &[Part<'a>], batch: usize, voxels: usize) -> Cow<'
                 first += part.channels;
             }
         }
-    });
-    Cow::Owned(all)
+    };
+    #[expect(unsafe_code, reason = "see `in_new_pieces`")]
+    // SAFETY: the ranges of a task are all of its values, whole voxels, and the parts have all of the
+    // channels, each of which `beside` writes.
+    Cow::Owned(unsafe { in_new_pieces(batch * voxels * channels, extent.task(), run) })
 }
 
 fn rows_of(part: &Part<'_>, batch: usize) -> Vec<Rows> {
@@ -67,7 +71,7 @@ fn beside<T: Element>(
     part: &Part<'_>,
     rows: Option<&Rows>,
     values: &[T],
-    joined: &mut [f32],
+    joined: &mut [MaybeUninit<f32>],
     (first, all): (usize, usize),
 ) {
     let to = joined.chunks_exact_mut(all).map(|voxel| &mut voxel[first..first + part.channels]);
@@ -75,7 +79,7 @@ fn beside<T: Element>(
     let (Some(rows), Some(norm)) = (rows, part.norm) else {
         return voxels.for_each(|(to, from)| {
             for (to, from) in to.iter_mut().zip(from) {
-                *to = from.widen();
+                to.write(from.widen());
             }
         });
     };
@@ -83,7 +87,7 @@ fn beside<T: Element>(
         for (to, from) in voxels {
             let affine = rows.mean.iter().zip(&rows.scale).zip(&rows.bias);
             for ((to, &x), ((&mean, &scale), &bias)) in to.iter_mut().zip(from).zip(affine) {
-                *to = curve.value((x.widen() - mean) * scale + bias);
+                to.write(curve.value((x.widen() - mean) * scale + bias));
             }
         }
     }));

@@ -1,5 +1,7 @@
 //! Vectors of floats in slices.
 
+use std::mem::MaybeUninit;
+
 use pulp::Simd;
 
 /// The vector at `at`.
@@ -24,6 +26,22 @@ pub(super) fn load<S: Simd>(_: S, values: &[f32], at: usize) -> S::f32s {
 /// Where it does not lie in the slice.
 #[inline(always)]
 pub(super) fn store<S: Simd>(_: S, values: &mut [f32], at: usize, vector: S::f32s) {
+    assert!(at <= values.len() && S::F32_LANES <= values.len() - at);
+    #[expect(unsafe_code, reason = "a slice of vectors would have to start where the slice does")]
+    // SAFETY: the vector lies in the slice; it may be written at any address of a float.
+    unsafe {
+        values.as_mut_ptr().add(at).cast::<S::f32s>().write_unaligned(vector);
+    }
+}
+
+/// The same, of values that nobody has written yet.
+#[inline(always)]
+pub(super) fn store_new<S: Simd>(
+    _: S,
+    values: &mut [MaybeUninit<f32>],
+    at: usize,
+    vector: S::f32s,
+) {
     assert!(at <= values.len() && S::F32_LANES <= values.len() - at);
     #[expect(unsafe_code, reason = "a slice of vectors would have to start where the slice does")]
     // SAFETY: the vector lies in the slice; it may be written at any address of a float.

@@ -12,7 +12,7 @@ mod metal;
 
 use candle::{DType, Device, Result, Tensor};
 
-pub(crate) use self::cpu::{Convolution, Edge, Normalization, apply, conv_of};
+pub(crate) use self::cpu::{Convolution, Edge, Normalization, apply, conv_of, norm_gradients};
 use crate::Act;
 use crate::axis_map::AxisMap;
 use crate::geometry::Geometry;

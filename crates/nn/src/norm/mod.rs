@@ -1,10 +1,12 @@
 //! Normalization by mean and variance, fused with the activation that follows.
 
+mod gradients;
 mod layer;
 mod layer_norm;
 
 use candle::{Result, Tensor};
 
+pub use self::gradients::instance_norm_gradients;
 pub use self::layer::{BatchNorm, GroupNorm, InstanceNorm};
 pub use self::layer_norm::{LayerNorm, layer_norm};
 use crate::backend::is_native;

@@ -345,3 +345,25 @@ fn the_device_passes_its_self_test() -> anyhow::Result<()> {
     assert_eq!(report.differences.len(), 8);
     Ok(())
 }
+
+#[test]
+fn the_gradients_of_a_norm_by_themselves_are_those_of_the_graph() -> anyhow::Result<()> {
+    let act = Act::Silu;
+    let device = &device();
+    let x = noise(1, &[2, 3, 5, 4, 6], DType::F32, device)?;
+    let dy = noise(2, &[2, 3, 5, 4, 6], DType::F32, device)?;
+    let (weight, bias) = (noise(3, &[6], DType::F32, device)?, noise(4, &[6], DType::F32, device)?);
+    let alone =
+        || sconce_nn::instance_norm_gradients(&x, Some(&weight), Some(&bias), 1e-5, act, &dy);
+
+    let exact = with_backend(Backend::Reference, alone)?;
+    let native = alone()?;
+
+    for (native, exact) in native.iter().zip(&exact) {
+        ensure!(native.dims() == exact.dims());
+        for (native, exact) in values(native)?.iter().zip(values(exact)?) {
+            ensure!((native - exact).abs() < 1e-4 * (1.0 + exact.abs()), "{native} {exact}");
+        }
+    }
+    Ok(())
+}

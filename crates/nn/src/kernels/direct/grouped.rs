@@ -1,6 +1,8 @@
 //! Convolution in groups: products of the channels of each group, by the crate `gemm`.
 
-use crate::kernels::fresh::in_tasks;
+use std::mem::MaybeUninit;
+
+use crate::kernels::fresh::{in_tasks, zeroed};
 use crate::kernels::gemm::{Strides, add_product};
 use crate::kernels::scratch::with_scratch;
 use crate::kernels::tile::Tile;
@@ -21,23 +23,24 @@ pub(super) fn convolve(
     let cut = cut(plan);
     let tiles = cut.tiles(plan.batch);
     let lines = (plan.batch * depth * height, plan.target.line());
-    in_tasks(
-        lines,
-        tiles.len(),
-        |line| cut.tile_of(line),
-        |task, lines| {
-            if let Some(bias) = bias {
-                for voxel in lines.iter_mut().flat_map(|line| line.chunks_exact_mut(bias.len())) {
-                    voxel.copy_from_slice(bias);
-                }
+    let run = |task: usize, lines: &mut [&mut [MaybeUninit<f32>]]| {
+        let mut lines: Vec<&mut [f32]> = lines.iter_mut().map(|line| zeroed(line)).collect();
+        if let Some(bias) = bias {
+            for voxel in lines.iter_mut().flat_map(|line| line.chunks_exact_mut(bias.len())) {
+                voxel.copy_from_slice(bias);
             }
-            let tile = tiles[task];
-            with_scratch(patch::scratch(plan, tile), |copies| {
-                let patch = Patch::new(plan, tile, source, copies);
-                sum_taps(plan, tile, patch, &packed, lines);
-            });
-        },
-    )
+        }
+        let tile = tiles[task];
+        with_scratch(patch::scratch(plan, tile), |copies| {
+            let patch = Patch::new(plan, tile, source, copies);
+            sum_taps(plan, tile, patch, &packed, &mut lines);
+        });
+    };
+    #[expect(unsafe_code, reason = "see `in_tasks`")]
+    // SAFETY: each line is filled with zeros.
+    unsafe {
+        in_tasks(lines, tiles.len(), |line| cut.tile_of(line), run)
+    }
 }
 
 /// Adds to each line what it sees of the patch. Taps go outside, lines inside: a tap's weights are

@@ -1,9 +1,11 @@
 //! Convolutions of single voxels: one matrix product.
 
+use std::mem::MaybeUninit;
+
 use pulp::{Simd, WithSimd};
 
 use crate::isa::isa;
-use crate::kernels::fresh::in_pieces;
+use crate::kernels::fresh::in_new_pieces;
 use crate::kernels::product::{Left, Right, Sum, product};
 use crate::kernels::scratch::with_scratch;
 
@@ -24,12 +26,17 @@ pub(super) fn convolve(
     let panels = Panels::new(isa, plan, weight, bias);
     let voxels = source.len() / plan.source.channels;
     let piece = VOXELS * panels.channels;
-    in_pieces(voxels * panels.channels, piece, |index, target| {
+    let run = |index: usize, target: &mut [MaybeUninit<f32>]| {
         let source = &source[index * VOXELS * plan.source.channels..];
         with_scratch(VOXELS * panels.width, |sums| {
             isa.run(Piece { plan, panels: &panels, source, sums, target });
         });
-    })
+    };
+    #[expect(unsafe_code, reason = "see `in_new_pieces`")]
+    // SAFETY: `write` writes all channels of a panel, for each panel.
+    unsafe {
+        in_new_pieces(voxels * panels.channels, piece, run)
+    }
 }
 
 struct Piece<'a> {
@@ -37,7 +44,7 @@ struct Piece<'a> {
     panels: &'a Panels,
     source: &'a [f32],
     sums: &'a mut [f32],
-    target: &'a mut [f32],
+    target: &'a mut [MaybeUninit<f32>],
 }
 
 impl WithSimd for Piece<'_> {

@@ -1,14 +1,16 @@
 //! Convolution without groups, tile by tile of lines and panel by panel of channels.
 
+use std::mem::MaybeUninit;
+
 use pulp::{Simd, WithSimd};
 
 use crate::Isa;
 use crate::isa::isa;
-use crate::kernels::fresh::{in_pieces, in_tasks};
+use crate::kernels::fresh::{in_new_pieces, in_pieces, in_tasks};
 use crate::kernels::product::{Row, Rows, Segment, add_rows};
 use crate::kernels::scratch::with_scratch;
 use crate::kernels::tile::{Cut, Halo, Tile};
-use crate::kernels::vectors::{load, store};
+use crate::kernels::vectors::{load, store_new};
 
 use super::panels::Panels;
 use super::patch::{self, Patch};
@@ -114,7 +116,7 @@ impl Setting<'_> {
         let tiles = cut.tiles(plan.batch);
         let lines = plan.batch * depth * height;
         let task_of = |line| cut.tile_of(line);
-        in_tasks((lines, plan.target.line()), tiles.len(), task_of, |task, lines| {
+        let run = |task: usize, lines: &mut [&mut [MaybeUninit<f32>]]| {
             let tile = tiles[task];
             let copies = patch::scratch(plan, tile);
             with_scratch(copies + lines.len() * width * panels.width, |memory| {
@@ -130,7 +132,12 @@ impl Setting<'_> {
                     }
                 }
             });
-        })
+        };
+        #[expect(unsafe_code, reason = "see `in_tasks`")]
+        // SAFETY: `write` writes all channels of a panel, for each line and panel.
+        unsafe {
+            in_tasks((lines, plan.target.line()), tiles.len(), task_of, run)
+        }
     }
 
     /// Where weights are large and space is small: each task one panel of one part of space, so that
@@ -151,14 +158,19 @@ impl Setting<'_> {
             self.of_planes(panel, range, sums);
         });
         let line = plan.target.line();
-        in_pieces(planes * height * line, line, |index, line| {
+        let run = |index: usize, line: &mut [MaybeUninit<f32>]| {
             let (at, y) = (index / height, index % height);
             for panel in 0..panels.count() {
                 let first = (at / part * panels.count() + panel) * size + at % part * plane;
                 let sums = &sums[first + y * width * panels.width..][..width * panels.width];
                 self.isa.run(Write { panels, panel, sums, line: &mut *line });
             }
-        })
+        };
+        #[expect(unsafe_code, reason = "see `in_new_pieces`")]
+        // SAFETY: `write` writes all channels of a panel, for each panel.
+        unsafe {
+            in_new_pieces(planes * height * line, line, run)
+        }
     }
 
     /// One panel of planes `range`, counted over all samples.
@@ -222,7 +234,7 @@ struct Write<'a> {
     panels: &'a Panels,
     panel: usize,
     sums: &'a [f32],
-    line: &'a mut [f32],
+    line: &'a mut [MaybeUninit<f32>],
 }
 
 impl WithSimd for Write<'_> {
@@ -241,7 +253,7 @@ pub(super) fn write<S: Simd>(
     panels: &Panels,
     panel: usize,
     sums: &[f32],
-    target: &mut [f32],
+    target: &mut [MaybeUninit<f32>],
 ) {
     let (first, columns) = (panel * panels.width, panels.columns(panel));
     let whole = columns / S::F32_LANES * S::F32_LANES;
@@ -249,10 +261,10 @@ pub(super) fn write<S: Simd>(
     for (target, sums) in voxels {
         let target = &mut target[first..first + columns];
         for at in (0..whole).step_by(S::F32_LANES) {
-            store(simd, target, at, load(simd, sums, at));
+            store_new(simd, target, at, load(simd, sums, at));
         }
         for (target, &sum) in target[whole..].iter_mut().zip(&sums[whole..]) {
-            *target = sum;
+            target.write(sum);
         }
     }
 }

@@ -5,12 +5,13 @@
 mod gradient;
 mod moments;
 
+use std::mem::MaybeUninit;
 use std::ops::Range;
 
 use super::act::{Curve, with_curve};
 use super::channels::narrow;
 use super::element::Element;
-use super::fresh::in_pieces;
+use super::fresh::in_new_pieces;
 use crate::Act;
 use crate::isa::isa;
 use crate::norm::Cells;
@@ -159,7 +160,8 @@ pub(crate) fn normalize<T: Element>(
 ) -> Vec<f32> {
     let rows = Rows::all(standard, scaling, extent);
     let isa = isa();
-    with_curve!(act, curve => in_pieces(x.len(), extent.task(), |task, y| {
+    with_curve!(act, curve => {
+        let run = |task: usize, y: &mut [MaybeUninit<f32>]| {
         for (n, part) in extent.parts(task, y.len()) {
             let rows = &rows[n];
             let lanes = rows.mean.len();
@@ -169,10 +171,17 @@ pub(crate) fn normalize<T: Element>(
                 for (y, x) in y.chunks_mut(lanes).zip(x[part].chunks(lanes)) {
                     let affine = rows.mean.iter().zip(&rows.scale).zip(&rows.bias);
                     for ((y, &x), ((&mean, &scale), &bias)) in y.iter_mut().zip(x).zip(affine) {
-                        *y = curve.value((x.widen() - mean) * scale + bias);
+                        y.write(curve.value((x.widen() - mean) * scale + bias));
                     }
                 }
             });
         }
-    }))
+        };
+        #[expect(unsafe_code, reason = "see `in_new_pieces`")]
+        // SAFETY: the parts of a task are all of its values, and chunks of a part all of the part, as
+        // long as `rows`, of `lanes` values each.
+        unsafe {
+            in_new_pieces(x.len(), extent.task(), run)
+        }
+    })
 }

@@ -1,5 +1,7 @@
 //! The convolution, block by block of rows.
 
+use std::mem::MaybeUninit;
+
 use pulp::{Simd, WithSimd};
 
 use super::columns::{Lines, multiply, scratch};
@@ -74,7 +76,7 @@ impl Setting<'_> {
         let block = TILES.div_ceil(tiling.tiles[2]);
         let [from, to] = self.sizes();
         let row_of = |line| tiling.row_of(line);
-        in_rows(self.lines(), (tiling.rows(), block), row_of, |first, rows| {
+        let run = |first: usize, rows: &mut [Vec<&mut [MaybeUninit<f32>]>]| {
             let count = rows.len();
             let scratch = scratch(tiling, self.isa.lanes(), count);
             with_scratch(count * (from + to) + scratch, |memory| {
@@ -89,7 +91,12 @@ impl Setting<'_> {
                 }
                 self.finish(first, results, (0, count), rows);
             });
-        })
+        };
+        #[expect(unsafe_code, reason = "see `in_rows`")]
+        // SAFETY: `finish` writes all of its lines.
+        unsafe {
+            in_rows(self.lines(), (tiling.rows(), block), row_of, run)
+        }
     }
 
     /// Plane by plane of sums of all rows, so that each weight is read once.
@@ -106,19 +113,24 @@ impl Setting<'_> {
             });
         });
         let row_of = |line| tiling.row_of(line);
-        in_rows(self.lines(), (rows, 1), row_of, |first, lines| {
+        let run = |first: usize, lines: &mut [Vec<&mut [MaybeUninit<f32>]>]| {
             self.finish(first, &results, (first, rows), lines);
-        })
+        };
+        #[expect(unsafe_code, reason = "see `in_rows`")]
+        // SAFETY: `finish` writes all of its lines.
+        unsafe {
+            in_rows(self.lines(), (rows, 1), row_of, run)
+        }
     }
 
-    /// The lines of the rows from number `first` on, the `at`-th and following of `count` in
+    /// Writes the lines of the rows from number `first` on, the `at`-th and following of `count` in
     /// `results`.
     fn finish(
         &self,
         first: usize,
         results: &[f32],
         (at, count): (usize, usize),
-        rows: &mut [Vec<&mut [f32]>],
+        rows: &mut [Vec<&mut [MaybeUninit<f32>]>],
     ) {
         for (row, lines) in rows.iter_mut().enumerate() {
             let of_row = (at + row, count);
@@ -175,7 +187,7 @@ struct OfTarget<'a, 'b> {
     results: &'a [f32],
     /// Which row of the results it is, and of how many.
     of_row: (usize, usize),
-    lines: &'a mut [&'b mut [f32]],
+    lines: &'a mut [&'b mut [MaybeUninit<f32>]],
 }
 
 impl WithSimd for OfTarget<'_, '_> {

@@ -1,10 +1,12 @@
 //! Sums over the two slower axes, line by line.
 
+use std::mem::MaybeUninit;
+
 use pulp::Simd;
 
 use super::tiling::{Tiling, pitch};
 use super::transform::{input, output, output_adjoint};
-use crate::kernels::vectors::{load, starts, store};
+use crate::kernels::vectors::{load, starts, store, store_new};
 
 /// Applies a transform of four along the slower axis, where there is one.
 macro_rules! along_z {
@@ -119,7 +121,7 @@ pub(super) fn scatter_adjoint<S: Simd>(
 }
 
 /// The result, from the sums of products: those of `row`, in lines `plane` values apart, into the
-/// lines of the row that there are, slower axis first. `bias` is a line of it.
+/// lines of the row that there are, slower axis first, all of each. `bias` is a line of it.
 #[inline(always)]
 pub(super) fn scatter<S: Simd>(
     simd: S,
@@ -127,7 +129,7 @@ pub(super) fn scatter<S: Simd>(
     row: usize,
     (sums, plane): (&[f32], usize),
     bias: &[f32],
-    lines: &mut [&mut [f32]],
+    lines: &mut [&mut [MaybeUninit<f32>]],
 ) {
     let [deep, high] = tiling.lines_of(row);
     for at in starts(simd, bias.len()) {
@@ -145,7 +147,7 @@ pub(super) fn scatter<S: Simd>(
         };
         for (z, lines) in lines.chunks_exact_mut(high).enumerate().take(deep) {
             for (line, results) in lines.iter_mut().zip(&results) {
-                store(simd, line, at, simd.add_f32s(results[z], bias));
+                store_new(simd, line, at, simd.add_f32s(results[z], bias));
             }
         }
     }

@@ -23,7 +23,7 @@ pub(crate) use self::conv::{
     Convolution, conv, conv_input_gradient, conv_transpose, conv_weight_gradient,
 };
 pub(crate) use self::edge::Edge;
-pub(crate) use self::norm::{Normalization, apply, normalize, standardize};
+pub(crate) use self::norm::{Normalization, apply, norm_gradients, normalize, standardize};
 pub(crate) use self::reading::conv_of;
 pub(crate) use self::unary::{activate, map_axis, max_pool};
 

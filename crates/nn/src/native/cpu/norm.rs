@@ -39,6 +39,31 @@ pub(crate) fn standardize(
     apply(&x, affine, Normalization::fixed(&x, statistics, eps, act)?)
 }
 
+/// The gradients of a normalization, `(N, *S, C)`, `(C)`, `(C)`, from that of its result.
+pub(crate) fn norm_gradients(
+    x: &Tensor,
+    affine: Affine<'_>,
+    cells: Cells,
+    eps: f64,
+    act: Act,
+    dy: &Tensor,
+) -> Result<[Tensor; 3]> {
+    let x = x.contiguous()?;
+    let (op, ..) = Normalization::new(&x, cells, eps, act)?;
+    let channels = op.extent.channels;
+    let vector = |parameter: Option<&Tensor>, value: f32| match parameter {
+        Some(parameter) => {
+            Ok::<_, candle::Error>(Held::of(&parameter.contiguous()?)?.wide().into_owned())
+        }
+        None => Ok(vec![value; channels]),
+    };
+    let (weight, bias) = (vector(affine.weight, 1.0)?, vector(affine.bias, 0.0)?);
+    let gradients = op.gradients(&x, (&weight, &bias), dy, [true; 3])?;
+    let [of_input, of_weight, of_bias] = gradients.map(Option::unwrap_or_default);
+    let vector = |values| Tensor::from_vec(values, channels, x.device());
+    Ok([tensor_like(of_input, &x), vector(of_weight)?, vector(of_bias)?])
+}
+
 fn extent(x: &Tensor) -> Result<Extent> {
     let extents = Extents::of("normalization", x)?;
     let (batch, voxels, channels) = (extents.batch, extents.voxels(), extents.channels);
