@@ -2,9 +2,10 @@ use anyhow::{Context, ensure};
 use candle::{DType, Device, Result, Tensor, Var};
 use proptest::prelude::*;
 use sconce_nn::{
-    Act, Backend, ConvConfig, ConvTransposeConfig, Interpolation, Isa, PoolConfig, avg_pool,
-    batch_norm_train, concat, conv, conv_input_gradient, conv_transpose, conv_weight_gradient,
-    group_norm, instance_norm, max_pool, resize, self_test, with_backend, with_isa,
+    Act, Backend, ConvConfig, ConvTransposeConfig, Interpolation, Isa, Method, PoolConfig,
+    avg_pool, batch_norm_train, concat, conv, conv_input_gradient, conv_transpose,
+    conv_weight_gradient, group_norm, instance_norm, max_pool, resize, self_test, with_backend,
+    with_isa, with_method,
 };
 
 use crate::device::{device, values};
@@ -131,8 +132,8 @@ fn transposed_convolutions_agree() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Every instruction set that this machine has, where the method of small products applies and where
-/// it nearly does: odd extents, channels beside whole vectors, all three ways of padding, few and
+/// Every instruction set that this machine has and each method, where that of small products applies
+/// and where it nearly does: odd extents, channels beside whole vectors, all three ways of padding, few and
 /// many rows, weights small and large.
 #[test]
 fn every_instruction_set_agrees() -> anyhow::Result<()> {
@@ -156,8 +157,12 @@ fn every_instruction_set_agrees() -> anyhow::Result<()> {
             let weight = [&[outputs, input[input.len() - 1]], kernel].concat();
             let layer = |t: &[Tensor]| conv(&t[0], &t[1], Some(&t[2]), &config);
             let shapes: &[&[usize]] = &[input, &weight, &[outputs]];
-            with_isa(isa, || compare_in(DType::F32, &Device::Cpu, &layer, shapes, 1e-5))
-                .with_context(|| format!("{isa}: {input:?} to {outputs}, {kernel:?}"))?;
+            for method in [Method::Auto, Method::Direct] {
+                let run = || compare_in(DType::F32, &Device::Cpu, &layer, shapes, 1e-5);
+                with_isa(isa, || with_method(method, run)).with_context(|| {
+                    format!("{isa}, {method:?}: {input:?} to {outputs}, {kernel:?}")
+                })?;
+            }
         }
     }
     Ok(())

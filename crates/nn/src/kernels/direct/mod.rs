@@ -1,9 +1,9 @@
 //! Convolution and transposed convolution as they are defined, for what [`winograd`](super::winograd)
 //! does not cover.
 //!
-//! A line of the target is a sum of matrix products: for each line of the source that it sees, and
-//! each run of neighboring taps, the source voxels (read with overlap, straight from a copy with
-//! zeros at its ends) times the weights of the run. Nothing is unrolled into columns.
+//! Voxels of the target that see the same taps are rows of one matrix product, with weights that lie
+//! in panels of channels: for each run of neighboring taps, the source voxels are read where they are,
+//! or from a copy of their line with zeros at its ends. Nothing is unrolled into columns.
 
 mod grouped;
 mod pack;

@@ -188,7 +188,8 @@ impl CustomOp3 for Reading {
         let held = Held::of(weight)?;
         let (of_weight, of_vectors) = self.with_parts(vectors, |parts, _| {
             let of_weight = tracks[0].then(|| self.convolution.of_weight(&self.joined(parts), &dy));
-            let of_bias = self.has_bias.then(|| channels::sums(&dy, self.convolution.outputs()));
+            let of_bias = (self.has_bias && tracks[1])
+                .then(|| channels::sums(&dy, self.convolution.outputs()));
             let mut of_vectors = Vec::new();
             let gradients = self.of_parts(&held.wide(), dy, &wanted);
             for ((read, part), gradient) in self.reads.iter().zip(parts).zip(gradients) {
