@@ -44,6 +44,26 @@ pub enum Act {
 }
 
 impl Act {
+    /// The number that kernels of other languages know it by, and its setting.
+    #[cfg(any(test, feature = "cuda", feature = "metal"))]
+    pub(crate) fn number(self) -> (u8, f64) {
+        match self {
+            Self::Identity => (0, 0.0),
+            Self::Relu => (1, 0.0),
+            Self::LeakyRelu(slope) => (2, slope),
+            Self::Elu(alpha) => (3, alpha),
+            Self::Gelu => (4, 0.0),
+            Self::GeluTanh => (5, 0.0),
+            Self::Silu => (6, 0.0),
+            Self::Sigmoid => (7, 0.0),
+            Self::Tanh => (8, 0.0),
+            Self::Softplus => (9, 0.0),
+            Self::LogSigmoid => (10, 0.0),
+            Self::Mish => (11, 0.0),
+            Self::Hardswish => (12, 0.0),
+        }
+    }
+
     /// The activation of `x`, of any shape.
     ///
     /// # Errors

@@ -23,6 +23,13 @@ pub(crate) struct Geometry {
     pub(crate) groups: usize,
 }
 
+/// `list` with `fill` in front, up to three entries.
+pub(crate) fn three(list: &[usize], fill: usize) -> [usize; 3] {
+    let mut padded = [fill; 3];
+    padded[3 - list.len()..].copy_from_slice(list);
+    padded
+}
+
 impl Geometry {
     /// Of a convolution of `x`, the fine side.
     pub(crate) fn of_conv(x: &Tensor, weight: &Tensor, config: &ConvConfig) -> Result<Self> {

@@ -1,7 +1,7 @@
 //! The largest value of each window.
 
-use super::direct::plan::three;
 use super::fresh::in_pieces;
+use crate::geometry::three;
 use crate::pool::Windows;
 
 /// A pooling with three axes.

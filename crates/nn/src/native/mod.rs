@@ -9,6 +9,7 @@ mod cpu;
 mod cuda;
 #[cfg(any(test, feature = "metal"))]
 mod metal;
+mod node;
 
 use candle::{DType, Device, Result, Tensor};
 

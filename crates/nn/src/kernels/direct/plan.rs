@@ -1,6 +1,6 @@
 //! Which source voxels a destination voxel is made of.
 
-use crate::geometry::Geometry;
+use crate::geometry::{Geometry, three};
 use crate::kernels::tile::Tile;
 
 /// A convolution or its transpose, as seen from the destination: a sum over taps of source voxels.
@@ -57,13 +57,6 @@ pub(crate) struct Strip {
     /// The first tap, in [`Plan::order`], and how many follow each other.
     pub(crate) tap: usize,
     pub(crate) taps: usize,
-}
-
-/// `list` with `fill` in front, up to three entries.
-pub(crate) fn three(list: &[usize], fill: usize) -> [usize; 3] {
-    let mut padded = [fill; 3];
-    padded[3 - list.len()..].copy_from_slice(list);
-    padded
 }
 
 impl Plan {

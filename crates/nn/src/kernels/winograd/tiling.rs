@@ -1,8 +1,8 @@
 //! How a convolution is cut into rows and tiles.
 
-use crate::geometry::Geometry;
+use crate::geometry::{Geometry, three};
 use crate::isa::{Isa, isa};
-use crate::kernels::direct::plan::{Side, three};
+use crate::kernels::direct::plan::Side;
 use crate::method::{Method, method};
 
 use super::transform::extent;

@@ -1,12 +1,12 @@
-use candle::backend::BackendStorage as _;
-use candle::{CpuStorage, CustomOp2, CustomOp3, DType, Layout, Result, Shape, Tensor};
+use candle::{Result, Storage, Tensor};
 
-use super::{Held, tensor, tensor_like, wide};
+use super::{Held, tensor, tensor_like};
 use crate::geometry::Geometry;
 use crate::kernels::channels::sums;
 use crate::kernels::direct::{self, Plan};
 use crate::kernels::element::stored;
 use crate::kernels::winograd;
+use crate::native::node::{Backward, record};
 
 /// See [`conv`](crate::conv()).
 pub(crate) fn conv(
@@ -30,9 +30,17 @@ pub(crate) fn conv_transpose(
 
 fn apply(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>, op: Convolution) -> Result<Tensor> {
     let (x, weight) = (x.contiguous()?, weight.contiguous()?);
-    match bias {
-        Some(bias) => x.apply_op3(&weight, &bias.contiguous()?, op),
-        None => x.apply_op2(&weight, op),
+    let bias = bias.map(Tensor::contiguous).transpose()?;
+    let y = {
+        let (x, weight) = (Held::of(&x)?, Held::of(&weight)?);
+        let bias = bias.as_ref().map(Held::of).transpose()?;
+        let bias = bias.as_ref().map(Held::wide);
+        op.convolve(false, &x.wide(), &weight.wide(), bias.as_deref())
+    };
+    let (y, shape) = (Storage::Cpu(stored(y, x.dtype())), op.shape());
+    match &bias {
+        Some(bias) => record(&[&x, &weight, bias], y, shape, op),
+        None => record(&[&x, &weight], y, shape, op),
     }
 }
 
@@ -80,33 +88,6 @@ impl Convolution {
         let (fine, coarse) = if self.transposed { (dy, x) } else { (x, dy) };
         of_weight(&self.geometry, fine, coarse)
     }
-
-    /// The result, stored as `dtype`.
-    fn forward(
-        &self,
-        x: &[f32],
-        weight: &[f32],
-        bias: Option<&[f32]>,
-        dtype: DType,
-    ) -> (CpuStorage, Shape) {
-        (stored(self.convolve(false, x, weight, bias), dtype), self.shape().into())
-    }
-
-    fn input_gradient(&self, x: &Tensor, weight: &Tensor, dy: &Tensor) -> Result<Option<Tensor>> {
-        if !x.track_op() {
-            return Ok(None);
-        }
-        let (weight, dy) = (Held::of(weight)?, Held::of(dy)?);
-        Ok(Some(tensor_like(self.convolve(true, &dy.wide(), &weight.wide(), None), x)))
-    }
-
-    fn weight_gradient(&self, x: &Tensor, weight: &Tensor, dy: &Tensor) -> Result<Option<Tensor>> {
-        if !weight.track_op() {
-            return Ok(None);
-        }
-        let (x, dy) = (Held::of(x)?, Held::of(dy)?);
-        Ok(Some(tensor_like(self.of_weight(&x.wide(), &dy.wide()), weight)))
-    }
 }
 
 /// The gradient of the weight, from both sides of a convolution or its transpose.
@@ -142,70 +123,25 @@ pub(crate) fn conv_weight_gradient(
     Tensor::from_vec(gradient, shape, dy.device())
 }
 
-const NAME: &str = "conv";
+impl Backward for Convolution {
+    const NAME: &'static str = "conv";
 
-impl CustomOp2 for Convolution {
-    fn name(&self) -> &'static str {
-        NAME
-    }
-
-    fn cpu_fwd(
-        &self,
-        x: &CpuStorage,
-        x_layout: &Layout,
-        weight: &CpuStorage,
-        weight_layout: &Layout,
-    ) -> Result<(CpuStorage, Shape)> {
-        let (values, weight) = (wide(x, x_layout)?, wide(weight, weight_layout)?);
-        Ok(self.forward(&values, &weight, None, x.dtype()))
-    }
-
-    fn bwd(
-        &self,
-        x: &Tensor,
-        weight: &Tensor,
-        _: &Tensor,
-        dy: &Tensor,
-    ) -> Result<(Option<Tensor>, Option<Tensor>)> {
-        let dy = dy.contiguous()?;
-        Ok((self.input_gradient(x, weight, &dy)?, self.weight_gradient(x, weight, &dy)?))
-    }
-}
-
-impl CustomOp3 for Convolution {
-    fn name(&self) -> &'static str {
-        NAME
-    }
-
-    fn cpu_fwd(
-        &self,
-        x: &CpuStorage,
-        x_layout: &Layout,
-        weight: &CpuStorage,
-        weight_layout: &Layout,
-        bias: &CpuStorage,
-        bias_layout: &Layout,
-    ) -> Result<(CpuStorage, Shape)> {
-        let (values, weight) = (wide(x, x_layout)?, wide(weight, weight_layout)?);
-        Ok(self.forward(&values, &weight, Some(&wide(bias, bias_layout)?), x.dtype()))
-    }
-
-    fn bwd(
-        &self,
-        x: &Tensor,
-        weight: &Tensor,
-        bias: &Tensor,
-        _: &Tensor,
-        dy: &Tensor,
-    ) -> Result<(Option<Tensor>, Option<Tensor>, Option<Tensor>)> {
-        let dy = dy.contiguous()?;
-        let of_bias = if bias.track_op() {
-            let sums = sums(&Held::of(&dy)?.wide(), bias.elem_count());
-            Some(tensor_like(sums, bias))
-        } else {
-            None
-        };
-        let of_input = self.input_gradient(x, weight, &dy)?;
-        Ok((of_input, self.weight_gradient(x, weight, &dy)?, of_bias))
+    fn gradients(&self, inputs: &[&Tensor], dy: &Tensor) -> Result<Vec<Option<Tensor>>> {
+        let (x, weight) = (inputs[0], inputs[1]);
+        let dy = Held::of(dy)?;
+        let dy = dy.wide();
+        let mut gradients = vec![None, None];
+        if x.track_op() {
+            let dx = self.convolve(true, &dy, &Held::of(weight)?.wide(), None);
+            gradients[0] = Some(tensor_like(dx, x));
+        }
+        if weight.track_op() {
+            gradients[1] = Some(tensor_like(self.of_weight(&Held::of(x)?.wide(), &dy), weight));
+        }
+        if let Some(bias) = inputs.get(2) {
+            let of_bias = || tensor_like(sums(&dy, bias.elem_count()), bias);
+            gradients.push(bias.track_op().then(of_bias));
+        }
+        Ok(gradients)
     }
 }

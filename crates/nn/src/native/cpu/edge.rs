@@ -8,10 +8,11 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use candle::{CpuStorage, CustomOp1, Layout, Result, Shape, Tensor};
+use candle::{CpuStorage, Result, Storage, Tensor};
 use rayon::prelude::*;
 
 use super::{Held, tensor_like};
+use crate::native::node::{Backward, record};
 
 /// The gradient of a tensor, so far.
 #[derive(Debug, Default)]
@@ -57,61 +58,41 @@ impl Edge {
     /// The way into `x`, a tensor of candle's graph.
     pub(super) fn into_graph(x: &Tensor) -> Result<Self> {
         let slot = Arc::new(Slot::default());
-        let ticket = x.apply_op1(Enter(slot.clone()))?;
+        let ticket = record(&[x], ticket(), 1, Enter(slot.clone()))?;
         Ok(Self { ticket, slot })
     }
 
     /// `values`, which it belongs to, as a tensor of candle's graph.
     pub(crate) fn out_of(&self, values: &Tensor) -> Result<Tensor> {
-        self.ticket.apply_op1(Leave { values: values.clone(), slot: self.slot.clone() })
+        let copy = Storage::Cpu(Held::of(values)?.copied());
+        record(&[&self.ticket], copy, values.shape(), Leave(self.slot.clone()))
     }
 }
 
 /// The ticket of a result.
-pub(super) fn ticket() -> (CpuStorage, Shape) {
-    (CpuStorage::F32(vec![0.0]), Shape::from(1))
+pub(super) fn ticket() -> Storage {
+    Storage::Cpu(CpuStorage::F32(vec![0.0]))
 }
 
 /// From a tensor to its ticket.
 struct Enter(Arc<Slot>);
 
-impl CustomOp1 for Enter {
-    fn name(&self) -> &'static str {
-        "enter"
-    }
+impl Backward for Enter {
+    const NAME: &'static str = "enter";
 
-    fn cpu_fwd(&self, _: &CpuStorage, _: &Layout) -> Result<(CpuStorage, Shape)> {
-        Ok(ticket())
-    }
-
-    fn bwd(&self, x: &Tensor, _: &Tensor, _: &Tensor) -> Result<Option<Tensor>> {
-        let gradient = self.0.take()?;
-        Ok(x.track_op().then(|| tensor_like(gradient, x)))
+    fn gradients(&self, inputs: &[&Tensor], _: &Tensor) -> Result<Vec<Option<Tensor>>> {
+        Ok(vec![Some(tensor_like(self.0.take()?, inputs[0]))])
     }
 }
 
 /// From a ticket to its tensor.
-struct Leave {
-    values: Tensor,
-    slot: Arc<Slot>,
-}
+struct Leave(Arc<Slot>);
 
-impl CustomOp1 for Leave {
-    fn name(&self) -> &'static str {
-        "leave"
-    }
+impl Backward for Leave {
+    const NAME: &'static str = "leave";
 
-    fn cpu_fwd(&self, _: &CpuStorage, _: &Layout) -> Result<(CpuStorage, Shape)> {
-        let values = Held::of(&self.values)?;
-        Ok((values.copied(), self.values.shape().clone()))
-    }
-
-    fn bwd(&self, ticket: &Tensor, _: &Tensor, dy: &Tensor) -> Result<Option<Tensor>> {
-        if !ticket.track_op() {
-            return Ok(None);
-        }
-        let dy = dy.contiguous()?;
-        self.slot.leave(Held::of(&dy)?.wide().into_owned());
-        ticket.zeros_like().map(Some)
+    fn gradients(&self, inputs: &[&Tensor], dy: &Tensor) -> Result<Vec<Option<Tensor>>> {
+        self.0.leave(Held::of(dy)?.wide().into_owned());
+        Ok(vec![Some(inputs[0].zeros_like()?)])
     }
 }

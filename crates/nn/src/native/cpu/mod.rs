@@ -67,16 +67,6 @@ impl<'a> Held<'a> {
     }
 }
 
-/// The values of an argument of a custom operation.
-fn values<'a>(storage: &'a CpuStorage, layout: &Layout) -> Result<Values<'a>> {
-    typed(storage, contiguous(layout)?)
-}
-
-/// The same, in single precision.
-fn wide<'a>(storage: &'a CpuStorage, layout: &Layout) -> Result<Cow<'a, [f32]>> {
-    Ok(values(storage, layout)?.widened())
-}
-
 fn typed(storage: &CpuStorage, range: Range<usize>) -> Result<Values<'_>> {
     match storage {
         CpuStorage::F32(values) => Ok(Values::F32(&values[range])),

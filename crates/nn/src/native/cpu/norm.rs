@@ -1,9 +1,8 @@
 use std::sync::Arc;
 
-use candle::backend::BackendStorage as _;
-use candle::{CpuStorage, CustomOp1, CustomOp3, Layout, Result, Shape, Tensor};
+use candle::{Result, Storage, Tensor};
 
-use super::{Held, tensor_like, values, wide};
+use super::{Held, tensor_like};
 use crate::Act;
 use crate::extents::Extents;
 use crate::kernels::channels::narrow;
@@ -12,6 +11,7 @@ use crate::kernels::norm::{
     Extent, Moments, Scaling, Standard, cell_means, gradient_sums, input_gradient, moments,
     normalize as run,
 };
+use crate::native::node::{Backward, record};
 use crate::norm::{Affine, Cells, Statistics};
 
 /// The normalized `x`, and the means and mean square deviations of its cells.
@@ -58,7 +58,7 @@ pub(crate) fn norm_gradients(
         None => Ok(vec![value; channels]),
     };
     let (weight, bias) = (vector(affine.weight, 1.0)?, vector(affine.bias, 0.0)?);
-    let gradients = op.gradients(&x, (&weight, &bias), dy, [true; 3])?;
+    let gradients = op.of_all(&x, (&weight, &bias), dy, [true; 3])?;
     let [of_input, of_weight, of_bias] = gradients.map(Option::unwrap_or_default);
     let vector = |values| Tensor::from_vec(values, channels, x.device());
     Ok([tensor_like(of_input, &x), vector(of_weight)?, vector(of_bias)?])
@@ -72,15 +72,23 @@ fn extent(x: &Tensor) -> Result<Extent> {
 
 /// The normalization `op` of `x`.
 pub(crate) fn apply(x: &Tensor, affine: Affine<'_>, op: Normalization) -> Result<Tensor> {
-    let channels = op.extent.channels;
+    let x = x.contiguous()?;
+    if affine.weight.is_none() && affine.bias.is_none() {
+        let y = op.forward(&x, &op.unscaled())?;
+        return record(&[&x], y, x.shape(), op);
+    }
     let constant = |parameter: Option<&Tensor>, value: f32| match parameter {
         Some(parameter) => parameter.contiguous(),
-        None => Tensor::full(value, channels, x.device())?.contiguous(),
+        None => Tensor::full(value, op.extent.channels, x.device())?.contiguous(),
     };
-    if affine.weight.is_none() && affine.bias.is_none() {
-        return x.apply_op1(op);
-    }
-    x.apply_op3(&constant(affine.weight, 1.0)?, &constant(affine.bias, 0.0)?, op)
+    let (weight, bias) = (constant(affine.weight, 1.0)?, constant(affine.bias, 0.0)?);
+    let y = op.forward(&x, &vectors(&weight, &bias)?)?;
+    record(&[&x, &weight, &bias], y, x.shape(), op)
+}
+
+/// Scale and offset.
+fn vectors(weight: &Tensor, bias: &Tensor) -> Result<[Vec<f32>; 2]> {
+    Ok([Held::of(weight)?.wide().into_owned(), Held::of(bias)?.wide().into_owned()])
 }
 
 /// A normalization whose statistics are known already, and the activation after it.
@@ -130,7 +138,7 @@ impl Normalization {
     }
 
     /// Gradients with respect to input, weight and bias, where asked for.
-    fn gradients(
+    fn of_all(
         &self,
         x: &Tensor,
         (weight, bias): (&[f32], &[f32]),
@@ -161,74 +169,33 @@ impl Normalization {
         Ok([of_input, of_weight, of_bias])
     }
 
-    fn forward(
-        &self,
-        x: &CpuStorage,
-        scaling: Scaling<'_>,
-        layout: &Layout,
-    ) -> Result<(CpuStorage, Shape)> {
-        let y = with_values!(values(x, layout)?, x => {
+    fn forward(&self, x: &Tensor, [weight, bias]: &[Vec<f32>; 2]) -> Result<Storage> {
+        let (held, scaling) = (Held::of(x)?, Scaling { weight, bias });
+        let y = with_values!(held.get(), x => {
             run(x, self.extent, &self.standard, scaling, self.act)
         });
-        Ok((stored(y, x.dtype()), layout.shape().clone()))
+        Ok(Storage::Cpu(stored(y, x.dtype())))
+    }
+
+    /// Scale 1 and offset 0.
+    fn unscaled(&self) -> [Vec<f32>; 2] {
+        let channels = self.extent.channels;
+        [vec![1.0; channels], vec![0.0; channels]]
     }
 }
 
-const NAME: &str = "normalization";
+impl Backward for Normalization {
+    const NAME: &'static str = "normalization";
 
-impl CustomOp1 for Normalization {
-    fn name(&self) -> &'static str {
-        NAME
-    }
-
-    fn cpu_fwd(&self, x: &CpuStorage, layout: &Layout) -> Result<(CpuStorage, Shape)> {
-        let (weight, bias) = (vec![1.0; self.extent.channels], vec![0.0; self.extent.channels]);
-        let scaling = Scaling { weight: &weight, bias: &bias };
-        self.forward(x, scaling, layout)
-    }
-
-    fn bwd(&self, x: &Tensor, _: &Tensor, dy: &Tensor) -> Result<Option<Tensor>> {
-        let (weight, bias) = (vec![1.0; self.extent.channels], vec![0.0; self.extent.channels]);
-        let wanted = [x.track_op(), false, false];
-        let [of_input, ..] = self.gradients(x, (&weight, &bias), dy, wanted)?;
-        Ok(of_input.map(|gradient| tensor_like(gradient, x)))
-    }
-}
-
-impl CustomOp3 for Normalization {
-    fn name(&self) -> &'static str {
-        NAME
-    }
-
-    fn cpu_fwd(
-        &self,
-        x: &CpuStorage,
-        x_layout: &Layout,
-        weight: &CpuStorage,
-        weight_layout: &Layout,
-        bias: &CpuStorage,
-        bias_layout: &Layout,
-    ) -> Result<(CpuStorage, Shape)> {
-        let (weight, bias) = (wide(weight, weight_layout)?, wide(bias, bias_layout)?);
-        self.forward(x, Scaling { weight: &weight, bias: &bias }, x_layout)
-    }
-
-    fn bwd(
-        &self,
-        x: &Tensor,
-        weight: &Tensor,
-        bias: &Tensor,
-        _: &Tensor,
-        dy: &Tensor,
-    ) -> Result<(Option<Tensor>, Option<Tensor>, Option<Tensor>)> {
-        let wanted = [x.track_op(), weight.track_op(), bias.track_op()];
-        let (weight_values, bias_values) = (Held::of(weight)?, Held::of(bias)?);
-        let scaling = (&*weight_values.wide(), &*bias_values.wide());
-        let gradients = self.gradients(x, scaling, dy, wanted)?;
-        let [of_input, of_weight, of_bias] = gradients;
-        let tensor = |gradient: Option<Vec<f32>>, like: &Tensor| {
-            gradient.map(|gradient| tensor_like(gradient, like))
+    fn gradients(&self, inputs: &[&Tensor], dy: &Tensor) -> Result<Vec<Option<Tensor>>> {
+        let [weight, bias] = match inputs {
+            [_, weight, bias] => vectors(weight, bias)?,
+            _ => self.unscaled(),
         };
-        Ok((tensor(of_input, x), tensor(of_weight, weight), tensor(of_bias, bias)))
+        let tracks = |which: usize| inputs.get(which).is_some_and(|input| input.track_op());
+        let wanted = [tracks(0), tracks(1), tracks(2)];
+        let gradients = self.of_all(inputs[0], (&weight, &bias), dy, wanted)?;
+        let pairs = inputs.iter().zip(gradients);
+        Ok(pairs.map(|(input, gradient)| Some(tensor_like(gradient?, input))).collect())
     }
 }

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
-use candle::{CpuStorage, CustomOp3, DType, Layout, Result, Shape, Tensor};
+use candle::{DType, Result, Tensor};
 
 use super::conv::Convolution;
 use super::edge::{Edge, Slot, ticket};
@@ -13,6 +13,7 @@ use crate::kernels::channels;
 use crate::kernels::element::with_values;
 use crate::kernels::norm::{Scaling, cell_means, gradient_sums, input_gradient_in_place};
 use crate::kernels::reading::{Norm, Part, read};
+use crate::native::node::{Backward, record};
 use crate::pending::Pending;
 
 /// See [`conv_of`](crate::conv_of()); of one input or two.
@@ -53,7 +54,8 @@ pub(crate) fn conv_of(
     let y = op.forward(&weight, &vectors)?;
     // Constants make a constant.
     let is_tracked = tickets.track_op() || weight.track_op() || vectors.track_op();
-    let edge = is_tracked.then(|| tickets.apply_op3(&weight, &vectors, op)).transpose()?;
+    let edge =
+        is_tracked.then(|| record(&[&tickets, &weight, &vectors], ticket(), 1, op)).transpose()?;
     Ok(Pending::of_edge(y, edge.map(|ticket| Edge { ticket, slot })))
 }
 
@@ -155,31 +157,11 @@ impl Reading {
     }
 }
 
-impl CustomOp3 for Reading {
-    fn name(&self) -> &'static str {
-        "reading convolution"
-    }
+impl Backward for Reading {
+    const NAME: &'static str = "reading convolution";
 
-    fn cpu_fwd(
-        &self,
-        _: &CpuStorage,
-        _: &Layout,
-        _: &CpuStorage,
-        _: &Layout,
-        _: &CpuStorage,
-        _: &Layout,
-    ) -> Result<(CpuStorage, Shape)> {
-        Ok(ticket())
-    }
-
-    fn bwd(
-        &self,
-        tickets: &Tensor,
-        weight: &Tensor,
-        vectors: &Tensor,
-        _: &Tensor,
-        _: &Tensor,
-    ) -> Result<(Option<Tensor>, Option<Tensor>, Option<Tensor>)> {
+    fn gradients(&self, inputs: &[&Tensor], _: &Tensor) -> Result<Vec<Option<Tensor>>> {
+        let (tickets, weight, vectors) = (inputs[0], inputs[1], inputs[2]);
         let dy = self.slot.take()?;
         let tracks = [weight.track_op(), vectors.track_op()];
         let wanted: Vec<bool> = (self.reads.iter())
@@ -211,7 +193,7 @@ impl CustomOp3 for Reading {
         let of_tickets = tickets.track_op().then(|| tickets.zeros_like()).transpose()?;
         let of_weight = of_weight.map(|gradient| tensor_like(gradient, weight));
         let of_vectors = tracks[1].then(|| tensor_like(of_vectors, vectors));
-        Ok((of_tickets, of_weight, of_vectors))
+        Ok(vec![of_tickets, of_weight, of_vectors])
     }
 }
 

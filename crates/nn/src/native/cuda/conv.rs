@@ -1,10 +1,10 @@
 use candle::backend::BackendStorage as _;
-use candle::{CpuStorage, CudaStorage, CustomOp2, CustomOp3, DType, Layout, Result, Shape, Tensor};
+use candle::{CudaStorage, DType, Layout, Result, Storage, Tensor};
 
 use super::launch::{self, COLUMN_BYTES, Grid, Kind};
-use super::unary::three;
-use super::{Array, Gpu, Lent, kind_of, not_here, tensor};
-use crate::geometry::Geometry;
+use super::{Array, Gpu, Lent, kind_of, tensor};
+use crate::geometry::{Geometry, three};
+use crate::native::node::{Backward, record};
 
 /// See [`conv`](crate::conv()).
 pub(crate) fn conv(
@@ -28,10 +28,27 @@ pub(crate) fn conv_transpose(
 
 fn apply(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>, op: Convolution) -> Result<Tensor> {
     let (x, weight) = (x.contiguous()?, weight.contiguous()?);
-    match bias {
-        Some(bias) => x.apply_op3(&weight, &bias.contiguous()?, op),
-        None => x.apply_op2(&weight, op),
+    let bias = bias.map(Tensor::contiguous).transpose()?;
+    let y = stored(&op, &x, &weight, bias.as_ref())?;
+    let shape = op.shape();
+    match &bias {
+        Some(bias) => record(&[&x, &weight, bias], y, shape, op),
+        None => record(&[&x, &weight], y, shape, op),
     }
+}
+
+/// The values of the result.
+fn stored(op: &Convolution, x: &Tensor, weight: &Tensor, bias: Option<&Tensor>) -> Result<Storage> {
+    let (there, weight, kind) = (Lent::of(x), Lent::of(weight), kind_of(x.dtype())?);
+    let bias = bias.map(Lent::of);
+    let gpu = there.gpu()?;
+    let weight = (weight.storage()?, weight.layout);
+    let mut y = op.convolve(false, &gpu, kind, &there.array()?, weight)?;
+    if let Some(bias) = &bias {
+        let (rows, channels) = op.rows();
+        launch::add_bias(&gpu, kind, &mut y, &bias.single()?, rows, channels)?;
+    }
+    super::stored(y)
 }
 
 /// See [`conv_input_gradient`](crate::conv_input_gradient()).
@@ -170,23 +187,6 @@ impl Convolution {
         }
     }
 
-    fn forward(
-        &self,
-        (x, x_layout): (&CudaStorage, &Layout),
-        weight: (&CudaStorage, &Layout),
-        bias: Option<(&CudaStorage, &Layout)>,
-    ) -> Result<(CudaStorage, Shape)> {
-        let (gpu, kind) = (Gpu::of(&x.device)?, kind_of(x.dtype())?);
-        let x = Array::lent(x, x_layout)?;
-        let mut y = self.convolve(false, &gpu, kind, &x, weight)?;
-        if let Some((bias, layout)) = bias {
-            let bias = Array::converted(bias, layout, DType::F32)?;
-            let (rows, channels) = self.rows();
-            launch::add_bias(&gpu, kind, &mut y, &bias, rows, channels)?;
-        }
-        Ok((y.into_storage()?, self.shape().into()))
-    }
-
     fn input_gradient(&self, weight: &Tensor, dy: &Tensor) -> Result<Tensor> {
         let (weight, given) = (Lent::of(weight), Lent::of(dy));
         let (gpu, kind) = (given.gpu()?, kind_of(dy.dtype())?);
@@ -205,22 +205,6 @@ impl Convolution {
         tensor(gradient, (grid.coarse_channels, grid.of_group().0, grid.taps()))
     }
 
-    fn gradients(
-        &self,
-        x: &Tensor,
-        weight: &Tensor,
-        dy: &Tensor,
-    ) -> Result<(Option<Tensor>, Option<Tensor>)> {
-        let of_input = if x.track_op() { Some(self.input_gradient(weight, dy)?) } else { None };
-        let of_weight = if weight.track_op() {
-            let gradient = self.weight_gradient(x, dy)?.reshape(weight.dims())?;
-            Some(gradient.to_dtype(weight.dtype())?)
-        } else {
-            None
-        };
-        Ok((of_input, of_weight))
-    }
-
     fn bias_gradient(&self, dy: &Tensor, bias: &Tensor) -> Result<Tensor> {
         let given = Lent::of(dy);
         let (gpu, kind, (rows, channels)) = (given.gpu()?, kind_of(dy.dtype())?, self.rows());
@@ -229,84 +213,22 @@ impl Convolution {
     }
 }
 
-const NAME: &str = "conv";
+impl Backward for Convolution {
+    const NAME: &'static str = "conv";
 
-impl CustomOp2 for Convolution {
-    fn name(&self) -> &'static str {
-        NAME
-    }
-
-    fn cpu_fwd(
-        &self,
-        _: &CpuStorage,
-        _: &Layout,
-        _: &CpuStorage,
-        _: &Layout,
-    ) -> Result<(CpuStorage, Shape)> {
-        not_here()
-    }
-
-    fn cuda_fwd(
-        &self,
-        x: &CudaStorage,
-        x_layout: &Layout,
-        weight: &CudaStorage,
-        weight_layout: &Layout,
-    ) -> Result<(CudaStorage, Shape)> {
-        self.forward((x, x_layout), (weight, weight_layout), None)
-    }
-
-    fn bwd(
-        &self,
-        x: &Tensor,
-        weight: &Tensor,
-        _: &Tensor,
-        dy: &Tensor,
-    ) -> Result<(Option<Tensor>, Option<Tensor>)> {
-        self.gradients(x, weight, &dy.contiguous()?)
-    }
-}
-
-impl CustomOp3 for Convolution {
-    fn name(&self) -> &'static str {
-        NAME
-    }
-
-    fn cpu_fwd(
-        &self,
-        _: &CpuStorage,
-        _: &Layout,
-        _: &CpuStorage,
-        _: &Layout,
-        _: &CpuStorage,
-        _: &Layout,
-    ) -> Result<(CpuStorage, Shape)> {
-        not_here()
-    }
-
-    fn cuda_fwd(
-        &self,
-        x: &CudaStorage,
-        x_layout: &Layout,
-        weight: &CudaStorage,
-        weight_layout: &Layout,
-        bias: &CudaStorage,
-        bias_layout: &Layout,
-    ) -> Result<(CudaStorage, Shape)> {
-        self.forward((x, x_layout), (weight, weight_layout), Some((bias, bias_layout)))
-    }
-
-    fn bwd(
-        &self,
-        x: &Tensor,
-        weight: &Tensor,
-        bias: &Tensor,
-        _: &Tensor,
-        dy: &Tensor,
-    ) -> Result<(Option<Tensor>, Option<Tensor>, Option<Tensor>)> {
-        let dy = dy.contiguous()?;
-        let of_bias = if bias.track_op() { Some(self.bias_gradient(&dy, bias)?) } else { None };
-        let (of_input, of_weight) = self.gradients(x, weight, &dy)?;
-        Ok((of_input, of_weight, of_bias))
+    fn gradients(&self, inputs: &[&Tensor], dy: &Tensor) -> Result<Vec<Option<Tensor>>> {
+        let (x, weight) = (inputs[0], inputs[1]);
+        let of_weight = || {
+            let gradient = self.weight_gradient(x, dy)?.reshape(weight.dims())?;
+            gradient.to_dtype(weight.dtype())
+        };
+        let mut gradients = vec![
+            x.track_op().then(|| self.input_gradient(weight, dy)).transpose()?,
+            weight.track_op().then(of_weight).transpose()?,
+        ];
+        if let Some(bias) = inputs.get(2) {
+            gradients.push(bias.track_op().then(|| self.bias_gradient(dy, bias)).transpose()?);
+        }
+        Ok(gradients)
     }
 }

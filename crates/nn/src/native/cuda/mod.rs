@@ -15,7 +15,7 @@ mod norm;
 mod unary;
 
 use candle::op::BackpropOp;
-use candle::{CpuStorage, CudaStorage, DType, Layout, Result, Shape, Storage, StorageRef, Tensor};
+use candle::{CudaStorage, DType, Layout, Result, Shape, Storage, StorageRef, Tensor};
 
 pub(crate) use self::concat::concat;
 pub(crate) use self::conv::{conv, conv_input_gradient, conv_transpose, conv_weight_gradient};
@@ -67,13 +67,12 @@ impl<'a> Lent<'a> {
     }
 }
 
-/// A tensor of these values, without a graph.
-fn tensor(values: Array<'_>, shape: impl Into<Shape>) -> Result<Tensor> {
-    let storage = Storage::Cuda(values.into_storage()?);
-    Ok(Tensor::from_storage(storage, shape, BackpropOp::none(), false))
+/// These values, as a tensor stores them.
+fn stored(values: Array<'_>) -> Result<Storage> {
+    Ok(Storage::Cuda(values.into_storage()?))
 }
 
-/// What operations say that are for CUDA devices alone.
-fn not_here() -> Result<(CpuStorage, Shape)> {
-    candle::bail!("a kernel for CUDA devices was called on the CPU")
+/// A tensor of these values, without a graph.
+fn tensor(values: Array<'_>, shape: impl Into<Shape>) -> Result<Tensor> {
+    Ok(Tensor::from_storage(stored(values)?, shape, BackpropOp::none(), false))
 }

@@ -1,11 +1,11 @@
-use candle::backend::BackendStorage as _;
-use candle::{CpuStorage, CudaStorage, CustomOp1, CustomOp3, DType, Layout, Result, Shape, Tensor};
+use candle::{DType, Result, Storage, Tensor};
 
 use super::launch::{self, Extent, Scaling, Standard};
 use super::unary::curve;
-use super::{Array, Gpu, Lent, kind_of, not_here, tensor};
+use super::{Array, Lent, kind_of, stored, tensor};
 use crate::Act;
 use crate::extents::Extents;
+use crate::native::node::{Backward, record};
 use crate::norm::{Affine, Cells, Statistics};
 
 /// The normalized `x`, and the means and mean square deviations of its cells, in f32.
@@ -62,15 +62,16 @@ fn extent(x: &Tensor) -> Result<Extent> {
 }
 
 fn apply(x: &Tensor, affine: Affine<'_>, op: Normalization) -> Result<Tensor> {
-    let channels = op.extent.channels;
+    if affine.weight.is_none() && affine.bias.is_none() {
+        return record(&[x], op.forward(x, [None, None])?, x.shape(), op);
+    }
     let constant = |parameter: Option<&Tensor>, value: f32| match parameter {
         Some(parameter) => parameter.contiguous(),
-        None => Tensor::full(value, channels, x.device())?.contiguous(),
+        None => Tensor::full(value, op.extent.channels, x.device())?.contiguous(),
     };
-    if affine.weight.is_none() && affine.bias.is_none() {
-        return x.apply_op1(op);
-    }
-    x.apply_op3(&constant(affine.weight, 1.0)?, &constant(affine.bias, 0.0)?, op)
+    let (weight, bias) = (constant(affine.weight, 1.0)?, constant(affine.bias, 0.0)?);
+    let y = op.forward(x, [Some(&weight), Some(&bias)])?;
+    record(&[x, &weight, &bias], y, x.shape(), op)
 }
 
 /// A normalization whose statistics are known already, and the activation after it.
@@ -85,23 +86,20 @@ struct Normalization {
 }
 
 impl Normalization {
-    fn forward(
-        &self,
-        (x, layout): (&CudaStorage, &Layout),
-        scaling: Scaling<'_, Array<'_>>,
-    ) -> Result<(CudaStorage, Shape)> {
-        let (mean, factor) = (Lent::of(&self.mean), Lent::of(&self.factor));
-        let gpu = Gpu::of(&x.device)?;
-        let y = launch::normalize(
-            &gpu,
+    fn forward(&self, x: &Tensor, parameters: [Option<&Tensor>; 2]) -> Result<Storage> {
+        let (there, mean, factor) = (Lent::of(x), Lent::of(&self.mean), Lent::of(&self.factor));
+        let [weight, bias] = parameters.map(|parameter| parameter.map(Lent::of));
+        let weight = weight.as_ref().map(Lent::single).transpose()?;
+        let bias = bias.as_ref().map(Lent::single).transpose()?;
+        stored(launch::normalize(
+            &there.gpu()?,
             kind_of(x.dtype())?,
-            &Array::lent(x, layout)?,
+            &there.array()?,
             self.extent,
             &self.standard(&mean, &factor)?,
-            scaling,
+            Scaling { weight: weight.as_ref(), bias: bias.as_ref() },
             curve(self.act),
-        )?;
-        Ok((y.into_storage()?, layout.shape().clone()))
+        )?)
     }
 
     fn standard<'a>(
@@ -114,15 +112,14 @@ impl Normalization {
     }
 
     /// Gradients with respect to input, weight and bias, where asked for.
-    fn gradients(
+    fn of_all(
         &self,
         x: &Tensor,
         parameters: [Option<&Tensor>; 2],
         dy: &Tensor,
         wanted: [bool; 3],
     ) -> Result<[Option<Tensor>; 3]> {
-        let dy = dy.contiguous()?;
-        let (there, given) = (Lent::of(x), Lent::of(&dy));
+        let (there, given) = (Lent::of(x), Lent::of(dy));
         let (mean, factor) = (Lent::of(&self.mean), Lent::of(&self.factor));
         let [weight, bias] = parameters.map(|parameter| parameter.map(Lent::of));
         let weight = weight.as_ref().map(Lent::single).transpose()?;
@@ -182,70 +179,14 @@ impl Normalization {
     }
 }
 
-const NAME: &str = "normalization";
+impl Backward for Normalization {
+    const NAME: &'static str = "normalization";
 
-impl CustomOp1 for Normalization {
-    fn name(&self) -> &'static str {
-        NAME
-    }
-
-    fn cpu_fwd(&self, _: &CpuStorage, _: &Layout) -> Result<(CpuStorage, Shape)> {
-        not_here()
-    }
-
-    fn cuda_fwd(&self, x: &CudaStorage, layout: &Layout) -> Result<(CudaStorage, Shape)> {
-        self.forward((x, layout), Scaling { weight: None, bias: None })
-    }
-
-    fn bwd(&self, x: &Tensor, _: &Tensor, dy: &Tensor) -> Result<Option<Tensor>> {
-        let wanted = [x.track_op(), false, false];
-        let [of_input, ..] = self.gradients(x, [None, None], dy, wanted)?;
-        Ok(of_input)
-    }
-}
-
-impl CustomOp3 for Normalization {
-    fn name(&self) -> &'static str {
-        NAME
-    }
-
-    fn cpu_fwd(
-        &self,
-        _: &CpuStorage,
-        _: &Layout,
-        _: &CpuStorage,
-        _: &Layout,
-        _: &CpuStorage,
-        _: &Layout,
-    ) -> Result<(CpuStorage, Shape)> {
-        not_here()
-    }
-
-    fn cuda_fwd(
-        &self,
-        x: &CudaStorage,
-        x_layout: &Layout,
-        weight: &CudaStorage,
-        weight_layout: &Layout,
-        bias: &CudaStorage,
-        bias_layout: &Layout,
-    ) -> Result<(CudaStorage, Shape)> {
-        let weight = Array::converted(weight, weight_layout, DType::F32)?;
-        let bias = Array::converted(bias, bias_layout, DType::F32)?;
-        self.forward((x, x_layout), Scaling { weight: Some(&weight), bias: Some(&bias) })
-    }
-
-    fn bwd(
-        &self,
-        x: &Tensor,
-        weight: &Tensor,
-        bias: &Tensor,
-        _: &Tensor,
-        dy: &Tensor,
-    ) -> Result<(Option<Tensor>, Option<Tensor>, Option<Tensor>)> {
-        let wanted = [x.track_op(), weight.track_op(), bias.track_op()];
-        let gradients = self.gradients(x, [Some(weight), Some(bias)], dy, wanted)?;
-        let [of_input, of_weight, of_bias] = gradients;
-        Ok((of_input, of_weight, of_bias))
+    fn gradients(&self, inputs: &[&Tensor], dy: &Tensor) -> Result<Vec<Option<Tensor>>> {
+        let parameters = [inputs.get(1).copied(), inputs.get(2).copied()];
+        let tracks = |which: usize| inputs.get(which).is_some_and(|input| input.track_op());
+        let wanted = [tracks(0), tracks(1), tracks(2)];
+        let gradients = self.of_all(inputs[0], parameters, dy, wanted)?;
+        Ok(gradients.into_iter().take(inputs.len()).collect())
     }
 }

@@ -1,90 +1,59 @@
-use candle::{CpuStorage, CudaStorage, CustomOp1, Layout, Result, Shape, Tensor};
+use candle::op::BackpropOp;
+use candle::{Result, Storage, Tensor};
 
-use super::launch::{self, Curve, Kind, Terms};
-use super::{Array, Gpu, Lent, kind_of, not_here, tensor};
+use super::launch::{self, Curve, Terms};
+use super::{Lent, kind_of, stored, tensor};
 use crate::Act;
 use crate::axis_map::AxisMap;
+use crate::geometry::three;
+use crate::native::node::{Backward, record};
 use crate::pool::Windows;
 
-/// The number of an activation in the kernels' source, and its setting.
+/// An activation as kernels know it.
 #[expect(clippy::cast_possible_truncation, reason = "computed in single precision")]
 pub(super) fn curve(act: Act) -> Curve {
-    let (code, setting) = match act {
-        Act::Identity => (0, 0.0),
-        Act::Relu => (1, 0.0),
-        Act::LeakyRelu(slope) => (2, slope),
-        Act::Elu(alpha) => (3, alpha),
-        Act::Gelu => (4, 0.0),
-        Act::GeluTanh => (5, 0.0),
-        Act::Silu => (6, 0.0),
-        Act::Sigmoid => (7, 0.0),
-        Act::Tanh => (8, 0.0),
-        Act::Softplus => (9, 0.0),
-        Act::LogSigmoid => (10, 0.0),
-        Act::Mish => (11, 0.0),
-        Act::Hardswish => (12, 0.0),
-    };
-    Curve { code, setting: setting as f32 }
-}
-
-/// The type and the values of an argument, and the device that they are on.
-fn argument<'a>(x: &'a CudaStorage, layout: &Layout) -> Result<(Gpu<'a>, Kind, Array<'a>)> {
-    use candle::backend::BackendStorage as _;
-    Ok((Gpu::of(&x.device)?, kind_of(x.dtype())?, Array::lent(x, layout)?))
+    let (code, setting) = act.number();
+    Curve { code: code.into(), setting: setting as f32 }
 }
 
 /// See [`Act::forward`].
 pub(crate) fn activate(x: &Tensor, act: Act) -> Result<Tensor> {
-    x.contiguous()?.apply_op1(Activation(act))
+    let x = x.contiguous()?;
+    let y = {
+        let there = Lent::of(&x);
+        let (kind, count) = (kind_of(x.dtype())?, x.elem_count());
+        stored(launch::activate(&there.gpu()?, kind, &there.array()?, count, curve(act))?)?
+    };
+    record(&[&x], y, x.shape(), Activation(act))
 }
 
 struct Activation(Act);
 
-impl CustomOp1 for Activation {
-    fn name(&self) -> &'static str {
-        "activation"
-    }
+impl Backward for Activation {
+    const NAME: &'static str = "activation";
 
-    fn cpu_fwd(&self, _: &CpuStorage, _: &Layout) -> Result<(CpuStorage, Shape)> {
-        not_here()
-    }
-
-    fn cuda_fwd(&self, x: &CudaStorage, layout: &Layout) -> Result<(CudaStorage, Shape)> {
-        let (gpu, kind, x) = argument(x, layout)?;
-        let count = layout.shape().elem_count();
-        let y = launch::activate(&gpu, kind, &x, count, curve(self.0))?;
-        Ok((y.into_storage()?, layout.shape().clone()))
-    }
-
-    fn bwd(&self, x: &Tensor, _: &Tensor, dy: &Tensor) -> Result<Option<Tensor>> {
-        if !x.track_op() {
-            return Ok(None);
-        }
-        let dy = dy.contiguous()?;
-        let (there, given) = (Lent::of(x), Lent::of(&dy));
+    fn gradients(&self, inputs: &[&Tensor], dy: &Tensor) -> Result<Vec<Option<Tensor>>> {
+        let x = inputs[0];
+        let (there, given) = (Lent::of(x), Lent::of(dy));
         let pair = (&there.array()?, &given.array()?);
         let (kind, count) = (kind_of(x.dtype())?, x.elem_count());
         let dx = launch::activate_gradient(&there.gpu()?, kind, pair, count, curve(self.0))?;
-        tensor(dx, x.shape()).map(Some)
+        Ok(vec![Some(tensor(dx, x.shape())?)])
     }
 }
 
 /// `x` with the map applied along `axis`.
 pub(crate) fn map_axis(x: &Tensor, axis: usize, map: &AxisMap) -> Result<Tensor> {
-    x.contiguous()?.apply_op1(Mapped { axis, map: map.clone() })
+    let x = x.contiguous()?;
+    let mut shape = x.dims().to_vec();
+    let y = stored_map(&x, axis, map)?;
+    shape[axis] = map.outputs();
+    record(&[&x], y, shape, Mapped { axis, map: map.clone() })
 }
 
 struct Mapped {
     axis: usize,
     map: AxisMap,
-}
-
-impl Mapped {
-    /// The values around `axis`.
-    fn extents(&self, shape: &[usize]) -> [usize; 3] {
-        let (outer, inner) = (&shape[..self.axis], &shape[self.axis + 1..]);
-        [outer.iter().product(), shape[self.axis], inner.iter().product()]
-    }
 }
 
 #[expect(clippy::cast_possible_truncation, reason = "computed in single precision")]
@@ -101,48 +70,37 @@ fn terms(map: &AxisMap) -> Result<Terms> {
     Ok(terms)
 }
 
-impl CustomOp1 for Mapped {
-    fn name(&self) -> &'static str {
-        "axis map"
-    }
+/// The values of `x`, mapped.
+fn stored_map(x: &Tensor, axis: usize, map: &AxisMap) -> Result<Storage> {
+    let (there, shape) = (Lent::of(x), x.dims());
+    let (outer, inner) = (&shape[..axis], &shape[axis + 1..]);
+    let extents = [outer.iter().product(), shape[axis], inner.iter().product()];
+    let kind = kind_of(x.dtype())?;
+    stored(launch::map_axis(&there.gpu()?, kind, &there.array()?, extents, &terms(map)?)?)
+}
 
-    fn cpu_fwd(&self, _: &CpuStorage, _: &Layout) -> Result<(CpuStorage, Shape)> {
-        not_here()
-    }
+impl Backward for Mapped {
+    const NAME: &'static str = "axis map";
 
-    fn cuda_fwd(&self, x: &CudaStorage, layout: &Layout) -> Result<(CudaStorage, Shape)> {
-        let (gpu, kind, x) = argument(x, layout)?;
-        let mut shape = layout.dims().to_vec();
-        let y = launch::map_axis(&gpu, kind, &x, self.extents(&shape), &terms(&self.map)?)?;
-        shape[self.axis] = self.map.outputs();
-        Ok((y.into_storage()?, shape.into()))
-    }
-
-    fn bwd(&self, x: &Tensor, _: &Tensor, dy: &Tensor) -> Result<Option<Tensor>> {
-        if !x.track_op() {
-            return Ok(None);
-        }
-        let dy = dy.contiguous()?;
-        let (given, extents) = (Lent::of(&dy), self.extents(dy.dims()));
-        let (kind, map) = (kind_of(x.dtype())?, terms(&self.map.transpose())?);
-        let dx = launch::map_axis(&given.gpu()?, kind, &given.array()?, extents, &map)?;
-        tensor(dx, x.shape()).map(Some)
+    fn gradients(&self, inputs: &[&Tensor], dy: &Tensor) -> Result<Vec<Option<Tensor>>> {
+        let dx = stored_map(dy, self.axis, &self.map.transpose())?;
+        let dx = Tensor::from_storage(dx, inputs[0].shape(), BackpropOp::none(), false);
+        Ok(vec![Some(dx)])
     }
 }
 
 /// See [`max_pool`](crate::max_pool).
 pub(crate) fn max_pool(x: &Tensor, windows: Windows) -> Result<Tensor> {
-    x.contiguous()?.apply_op1(Largest(windows))
+    let (x, op) = (x.contiguous()?, Largest(windows));
+    let y = {
+        let there = Lent::of(&x);
+        let kind = kind_of(x.dtype())?;
+        stored(launch::max_pool(&there.gpu()?, kind, &there.array()?, &op.windows())?)?
+    };
+    record(&[&x], y, op.0.output_shape(), op)
 }
 
 struct Largest(Windows);
-
-/// `values`, one for each axis, behind as many of `one` as make three.
-pub(super) fn three(values: &[usize], one: usize) -> [usize; 3] {
-    let mut all = [one; 3];
-    all.iter_mut().rev().zip(values.iter().rev()).for_each(|(to, &value)| *to = value);
-    all
-}
 
 impl Largest {
     fn windows(&self) -> launch::Windows {
@@ -158,30 +116,15 @@ impl Largest {
     }
 }
 
-impl CustomOp1 for Largest {
-    fn name(&self) -> &'static str {
-        "max pool"
-    }
+impl Backward for Largest {
+    const NAME: &'static str = "max pool";
 
-    fn cpu_fwd(&self, _: &CpuStorage, _: &Layout) -> Result<(CpuStorage, Shape)> {
-        not_here()
-    }
-
-    fn cuda_fwd(&self, x: &CudaStorage, layout: &Layout) -> Result<(CudaStorage, Shape)> {
-        let (gpu, kind, x) = argument(x, layout)?;
-        let y = launch::max_pool(&gpu, kind, &x, &self.windows())?;
-        Ok((y.into_storage()?, self.0.output_shape().into()))
-    }
-
-    fn bwd(&self, x: &Tensor, _: &Tensor, dy: &Tensor) -> Result<Option<Tensor>> {
-        if !x.track_op() {
-            return Ok(None);
-        }
-        let dy = dy.contiguous()?;
-        let (there, given) = (Lent::of(x), Lent::of(&dy));
+    fn gradients(&self, inputs: &[&Tensor], dy: &Tensor) -> Result<Vec<Option<Tensor>>> {
+        let x = inputs[0];
+        let (there, given) = (Lent::of(x), Lent::of(dy));
         let pair = (&there.array()?, &given.array()?);
         let kind = kind_of(x.dtype())?;
         let dx = launch::max_pool_gradient(&there.gpu()?, kind, pair, &self.windows())?;
-        tensor(dx, x.shape()).map(Some)
+        Ok(vec![Some(tensor(dx, x.shape())?)])
     }
 }

@@ -1,8 +1,8 @@
 use candle::{D, Result, Tensor};
 
-use super::launch::Launch;
-use super::node::{Backward, record};
+use super::launch::{Launch, record};
 use super::settings::Settings;
+use crate::native::node::Backward;
 
 /// The channels of two tensors side by side.
 pub(crate) fn concat(first: &Tensor, second: &Tensor) -> Result<Tensor> {
@@ -20,7 +20,7 @@ pub(crate) fn concat(first: &Tensor, second: &Tensor) -> Result<Tensor> {
     let settings = Settings::of(&[voxels, widths[0], widths[1]])?;
     let launch = Launch::each("join", first.dtype(), settings, shape.iter().product());
     let [y] = launch.run(&[&first, &second], [(first.dtype(), shape.as_slice())])?;
-    record(&[&first, &second], y, Concat)
+    record(&[&first, &second], &y, Concat)
 }
 
 struct Concat;

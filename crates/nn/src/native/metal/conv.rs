@@ -1,11 +1,11 @@
 use candle::{DType, Result, Tensor};
 
-use super::launch::{Launch, THREADS, TILE_THREADS};
-use super::node::{Backward, record};
+use super::launch::{Launch, THREADS, TILE_THREADS, record};
 use super::norm::sums;
 use super::settings::Settings;
 use super::weight_gradient::weight_gradient;
 use crate::geometry::Geometry;
+use crate::native::node::Backward;
 
 /// See [`conv`](crate::conv()).
 pub(crate) fn conv(
@@ -42,8 +42,8 @@ fn apply(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>, op: Convolution) ->
     let bias = bias.map(parameter).transpose()?;
     let y = op.convolve(false, &x, &weight, bias.as_ref())?;
     match &bias {
-        Some(bias) => record(&[&x, &weight, bias], y, op),
-        None => record(&[&x, &weight], y, op),
+        Some(bias) => record(&[&x, &weight, bias], &y, op),
+        None => record(&[&x, &weight], &y, op),
     }
 }
 

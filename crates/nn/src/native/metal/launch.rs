@@ -1,8 +1,9 @@
 //! One run of a kernel.
 
-use candle::{DType, Result, Tensor};
+use candle::{DType, Result, Storage, Tensor};
 
 use super::settings::Settings;
+use crate::native::node::{self, Backward};
 
 /// Threads of a group, but of those that multiply tiles.
 pub(super) const THREADS: usize = 256;
@@ -52,4 +53,17 @@ impl Launch {
         <[Tensor; N]>::try_from(written)
             .map_err(|_| candle::Error::msg(format!("{} wrote {count} tensors", self.kernel)))
     }
+}
+
+/// `y`, which kernels computed from `inputs`, as a node of their graph, where they have one.
+pub(super) fn record(inputs: &[&Tensor], y: &Tensor, backward: impl Backward) -> Result<Tensor> {
+    let (storage, layout) = y.storage_and_layout();
+    // On Metal this shares the memory of `y`.
+    let shared = match &*storage {
+        #[cfg(feature = "metal")]
+        Storage::Metal(storage) => Storage::Metal(storage.clone()),
+        Storage::Cpu(storage) => Storage::Cpu(storage.clone()),
+        _ => candle::bail!("a result of Metal is on another device"),
+    };
+    node::record(inputs, shared, layout.shape(), backward)
 }

@@ -4,7 +4,7 @@
 //! The same text of the kernels runs in tests on the CPU, through the same code up to [`Launch`]:
 //! see `tests::emulator`.
 //!
-//! [`record`]: node::record
+//! [`record`]: super::node::record
 //! [`Launch`]: launch::Launch
 
 mod concat;
@@ -12,7 +12,6 @@ mod conv;
 mod launch;
 #[cfg(feature = "metal")]
 mod machine;
-mod node;
 mod norm;
 mod settings;
 #[cfg(test)]

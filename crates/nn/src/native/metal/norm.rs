@@ -1,11 +1,11 @@
 use candle::{DType, Result, Tensor};
 
 use super::conv::parameter;
-use super::launch::{Launch, THREADS};
-use super::node::{Backward, record};
+use super::launch::{Launch, THREADS, record};
 use super::settings::Settings;
 use crate::Act;
 use crate::extents::Extents;
+use crate::native::node::Backward;
 use crate::norm::{Affine, Cells, Statistics};
 
 /// How the threads of groups share tensors `(batch, voxels, channels)` whose sums over voxels they
@@ -120,7 +120,7 @@ fn apply(x: &Tensor, affine: Affine<'_>, mut op: Normalization) -> Result<Tensor
     let launch = op.lanes.launch("normalize_cells", x.dtype(), op.settings()?);
     let inputs = [x, &op.mean, &op.variance, &weight, &bias];
     let [y] = launch.run(&inputs, [(x.dtype(), x.dims())])?;
-    record(&[x, &weight, &bias], y, op)
+    record(&[x, &weight, &bias], &y, op)
 }
 
 /// A normalization whose statistics are known already, and the activation after it.

@@ -33,22 +33,8 @@ impl Settings {
 
     /// With the number of an activation, and its setting, next.
     pub(super) fn act(self, act: Act) -> Result<Self> {
-        let (kind, setting) = match act {
-            Act::Identity => (0, 0.0),
-            Act::Relu => (1, 0.0),
-            Act::LeakyRelu(slope) => (2, slope),
-            Act::Elu(alpha) => (3, alpha),
-            Act::Gelu => (4, 0.0),
-            Act::GeluTanh => (5, 0.0),
-            Act::Silu => (6, 0.0),
-            Act::Sigmoid => (7, 0.0),
-            Act::Tanh => (8, 0.0),
-            Act::Softplus => (9, 0.0),
-            Act::LogSigmoid => (10, 0.0),
-            Act::Mish => (11, 0.0),
-            Act::Hardswish => (12, 0.0),
-        };
-        Ok(self.and(&[kind])?.real(setting))
+        let (kind, setting) = act.number();
+        Ok(self.and(&[kind.into()])?.real(setting))
     }
 
     pub(super) fn words(&self) -> &[u32] {

@@ -1,10 +1,10 @@
 use candle::{Result, Tensor};
 
-use super::launch::Launch;
-use super::node::{Backward, record};
+use super::launch::{Launch, record};
 use super::settings::Settings;
 use crate::Act;
 use crate::axis_map::AxisMap;
+use crate::native::node::Backward;
 use crate::pool::Windows;
 
 /// See [`Act::forward`].
@@ -12,7 +12,7 @@ pub(crate) fn activate(x: &Tensor, act: Act) -> Result<Tensor> {
     let x = x.contiguous()?;
     let op = Activation(act);
     let [y] = op.launch("activate", &x)?.run(&[&x], [(x.dtype(), x.dims())])?;
-    record(&[&x], y, op)
+    record(&[&x], &y, op)
 }
 
 struct Activation(Act);
@@ -39,7 +39,7 @@ impl Backward for Activation {
 pub(crate) fn map_axis(x: &Tensor, axis: usize, map: &AxisMap) -> Result<Tensor> {
     let x = x.contiguous()?;
     let y = mapped(&x, axis, map)?;
-    record(&[&x], y, Mapped { axis, map: map.clone() })
+    record(&[&x], &y, Mapped { axis, map: map.clone() })
 }
 
 struct Mapped {
@@ -93,7 +93,7 @@ pub(crate) fn max_pool(x: &Tensor, windows: Windows) -> Result<Tensor> {
     let shape = op.0.output_shape();
     let launch = Launch::each("max_pool", x.dtype(), op.settings()?, shape.iter().product());
     let [y] = launch.run(&[&x], [(x.dtype(), shape.as_slice())])?;
-    record(&[&x], y, op)
+    record(&[&x], &y, op)
 }
 
 struct Largest(Windows);

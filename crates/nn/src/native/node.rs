@@ -1,0 +1,150 @@
+//! How a result that is there already enters the graph: the same for each kind of device.
+
+#[cfg(feature = "cuda")]
+use candle::CudaStorage;
+#[cfg(feature = "metal")]
+use candle::MetalStorage;
+use std::sync::{Mutex, PoisonError};
+
+use candle::op::BackpropOp;
+use candle::{CpuStorage, CustomOp1, CustomOp2, CustomOp3, Layout, Result, Shape, Storage, Tensor};
+
+/// How the gradient of a result becomes that of what it was computed from.
+pub(super) trait Backward: Send + Sync + 'static {
+    /// The name of the operation.
+    const NAME: &'static str;
+
+    /// The gradients of `inputs`, none for those that do not track it; `dy` is contiguous.
+    fn gradients(&self, inputs: &[&Tensor], dy: &Tensor) -> Result<Vec<Option<Tensor>>>;
+}
+
+/// `y`, which was computed from `inputs`, as a node of their graph, where they have one.
+pub(super) fn record(
+    inputs: &[&Tensor],
+    y: Storage,
+    shape: impl Into<Shape>,
+    backward: impl Backward,
+) -> Result<Tensor> {
+    let shape = shape.into();
+    if !inputs.iter().any(|input| input.track_op()) {
+        return Ok(Tensor::from_storage(y, shape, BackpropOp::none(), false));
+    }
+    let node = Node { y: Mutex::new(Some((y, shape))), backward };
+    match inputs {
+        [a] => a.apply_op1(node),
+        [a, b] => a.apply_op2(b, node),
+        [a, b, c] => a.apply_op3(b, c, node),
+        _ => candle::bail!("an operation of {} tensors", inputs.len()),
+    }
+}
+
+/// A custom operation whose forward pass hands over what is there.
+struct Node<B> {
+    y: Mutex<Option<(Storage, Shape)>>,
+    backward: B,
+}
+
+impl<B: Backward> Node<B> {
+    fn take(&self) -> Result<(Storage, Shape)> {
+        match self.y.lock().unwrap_or_else(PoisonError::into_inner).take() {
+            Some(y) => Ok(y),
+            None => candle::bail!("{} was handed over already", B::NAME),
+        }
+    }
+
+    fn on_cpu(&self) -> Result<(CpuStorage, Shape)> {
+        match self.take()? {
+            (Storage::Cpu(y), shape) => Ok((y, shape)),
+            _ => candle::bail!("{} was not computed on the CPU", B::NAME),
+        }
+    }
+
+    #[cfg(feature = "cuda")]
+    fn on_cuda(&self) -> Result<(CudaStorage, Shape)> {
+        match self.take()? {
+            (Storage::Cuda(y), shape) => Ok((y, shape)),
+            _ => candle::bail!("{} was not computed on a CUDA device", B::NAME),
+        }
+    }
+
+    #[cfg(feature = "metal")]
+    fn on_metal(&self) -> Result<(MetalStorage, Shape)> {
+        match self.take()? {
+            (Storage::Metal(y), shape) => Ok((y, shape)),
+            _ => candle::bail!("{} was not computed on Metal", B::NAME),
+        }
+    }
+
+    fn backward<const N: usize>(
+        &self,
+        inputs: [&Tensor; N],
+        dy: &Tensor,
+    ) -> Result<[Option<Tensor>; N]> {
+        let gradients = self.backward.gradients(&inputs, &dy.contiguous()?)?;
+        <[Option<Tensor>; N]>::try_from(gradients).map_err(|gradients| {
+            candle::Error::msg(format!("{} has {} gradients", B::NAME, gradients.len()))
+        })
+    }
+}
+
+/// The forward passes of an operation, on each kind of device, given the arguments' types.
+macro_rules! forward {
+    ($($argument:ident),*) => {
+        fn name(&self) -> &'static str {
+            B::NAME
+        }
+
+        fn cpu_fwd(&self, $(_: forward!(@ CpuStorage $argument), _: &Layout),*) -> Result<(CpuStorage, Shape)> {
+            self.on_cpu()
+        }
+
+        #[cfg(feature = "cuda")]
+        fn cuda_fwd(&self, $(_: forward!(@ CudaStorage $argument), _: &Layout),*) -> Result<(CudaStorage, Shape)> {
+            self.on_cuda()
+        }
+
+        #[cfg(feature = "metal")]
+        fn metal_fwd(&self, $(_: forward!(@ MetalStorage $argument), _: &Layout),*) -> Result<(MetalStorage, Shape)> {
+            self.on_metal()
+        }
+    };
+    (@ $storage:ident $argument:ident) => { &$storage };
+}
+
+impl<B: Backward> CustomOp1 for Node<B> {
+    forward!(a);
+
+    fn bwd(&self, a: &Tensor, _: &Tensor, dy: &Tensor) -> Result<Option<Tensor>> {
+        let [gradient] = self.backward([a], dy)?;
+        Ok(gradient)
+    }
+}
+
+impl<B: Backward> CustomOp2 for Node<B> {
+    forward!(a, b);
+
+    fn bwd(
+        &self,
+        a: &Tensor,
+        b: &Tensor,
+        _: &Tensor,
+        dy: &Tensor,
+    ) -> Result<(Option<Tensor>, Option<Tensor>)> {
+        Ok(self.backward([a, b], dy)?.into())
+    }
+}
+
+impl<B: Backward> CustomOp3 for Node<B> {
+    forward!(a, b, c);
+
+    fn bwd(
+        &self,
+        a: &Tensor,
+        b: &Tensor,
+        c: &Tensor,
+        _: &Tensor,
+        dy: &Tensor,
+    ) -> Result<(Option<Tensor>, Option<Tensor>, Option<Tensor>)> {
+        Ok(self.backward([a, b, c], dy)?.into())
+    }
+}
