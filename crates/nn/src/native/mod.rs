@@ -58,7 +58,7 @@ pub(crate) fn conv(
     bias: Option<&Tensor>,
     geometry: Geometry,
 ) -> Result<Tensor> {
-    on_device!(x, conv(x, weight, bias, geometry))
+    on_device!(x, convolve(x, weight, bias, geometry, false))
 }
 
 /// See [`conv_transpose`](crate::conv_transpose()).
@@ -68,7 +68,7 @@ pub(crate) fn conv_transpose(
     bias: Option<&Tensor>,
     geometry: Geometry,
 ) -> Result<Tensor> {
-    on_device!(x, conv_transpose(x, weight, bias, geometry))
+    on_device!(x, convolve(x, weight, bias, geometry, true))
 }
 
 /// See [`conv_input_gradient`](crate::conv_input_gradient()).

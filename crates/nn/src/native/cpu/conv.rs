@@ -8,27 +8,15 @@ use crate::kernels::element::stored;
 use crate::kernels::winograd;
 use crate::native::node::{Backward, record};
 
-/// See [`conv`](crate::conv()).
-pub(crate) fn conv(
+/// See [`conv`](crate::conv()) and, `transposed`, [`conv_transpose`](crate::conv_transpose()).
+pub(crate) fn convolve(
     x: &Tensor,
     weight: &Tensor,
     bias: Option<&Tensor>,
     geometry: Geometry,
+    transposed: bool,
 ) -> Result<Tensor> {
-    apply(x, weight, bias, Convolution { geometry, transposed: false })
-}
-
-/// See [`conv_transpose`](crate::conv_transpose()).
-pub(crate) fn conv_transpose(
-    x: &Tensor,
-    weight: &Tensor,
-    bias: Option<&Tensor>,
-    geometry: Geometry,
-) -> Result<Tensor> {
-    apply(x, weight, bias, Convolution { geometry, transposed: true })
-}
-
-fn apply(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>, op: Convolution) -> Result<Tensor> {
+    let op = Convolution { geometry, transposed };
     let (x, weight) = (x.contiguous()?, weight.contiguous()?);
     let bias = bias.map(Tensor::contiguous).transpose()?;
     let y = {

@@ -19,9 +19,7 @@ use candle::{CpuStorage, Layout, Result, Shape, Storage, StorageRef, Tensor};
 use crate::kernels::element::{Values, stored};
 
 pub(crate) use self::concat::concat;
-pub(crate) use self::conv::{
-    Convolution, conv, conv_input_gradient, conv_transpose, conv_weight_gradient,
-};
+pub(crate) use self::conv::{Convolution, conv_input_gradient, conv_weight_gradient, convolve};
 pub(crate) use self::edge::Edge;
 pub(crate) use self::norm::{Normalization, apply, norm_gradients, normalize, standardize};
 pub(crate) use self::reading::conv_of;

@@ -18,7 +18,7 @@ use candle::op::BackpropOp;
 use candle::{CudaStorage, DType, Layout, Result, Shape, Storage, StorageRef, Tensor};
 
 pub(crate) use self::concat::concat;
-pub(crate) use self::conv::{conv, conv_input_gradient, conv_transpose, conv_weight_gradient};
+pub(crate) use self::conv::{conv_input_gradient, conv_weight_gradient, convolve};
 use self::gpu::{Array, Gpu};
 use self::launch::Kind;
 pub(crate) use self::norm::{normalize, standardize};

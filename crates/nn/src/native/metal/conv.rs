@@ -7,24 +7,22 @@ use super::weight_gradient::weight_gradient;
 use crate::geometry::Geometry;
 use crate::native::node::Backward;
 
-/// See [`conv`](crate::conv()).
-pub(crate) fn conv(
+/// See [`conv`](crate::conv()) and, `transposed`, [`conv_transpose`](crate::conv_transpose()).
+pub(crate) fn convolve(
     x: &Tensor,
     weight: &Tensor,
     bias: Option<&Tensor>,
     geometry: Geometry,
+    transposed: bool,
 ) -> Result<Tensor> {
-    apply(x, weight, bias, Convolution { geometry, transposed: false })
-}
-
-/// See [`conv_transpose`](crate::conv_transpose()).
-pub(crate) fn conv_transpose(
-    x: &Tensor,
-    weight: &Tensor,
-    bias: Option<&Tensor>,
-    geometry: Geometry,
-) -> Result<Tensor> {
-    apply(x, weight, bias, Convolution { geometry, transposed: true })
+    let op = Convolution { geometry, transposed };
+    let (x, weight) = (x.contiguous()?, parameter(weight)?);
+    let bias = bias.map(parameter).transpose()?;
+    let y = op.convolve(false, &x, &weight, bias.as_ref())?;
+    match &bias {
+        Some(bias) => record(&[&x, &weight, bias], &y, op),
+        None => record(&[&x, &weight], &y, op),
+    }
 }
 
 /// See [`conv_input_gradient`](crate::conv_input_gradient()).
@@ -35,16 +33,6 @@ pub(crate) fn conv_input_gradient(
 ) -> Result<Tensor> {
     let op = Convolution { geometry, transposed: false };
     op.convolve(true, &dy.contiguous()?, &parameter(weight)?, None)
-}
-
-fn apply(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>, op: Convolution) -> Result<Tensor> {
-    let (x, weight) = (x.contiguous()?, parameter(weight)?);
-    let bias = bias.map(parameter).transpose()?;
-    let y = op.convolve(false, &x, &weight, bias.as_ref())?;
-    match &bias {
-        Some(bias) => record(&[&x, &weight, bias], &y, op),
-        None => record(&[&x, &weight], &y, op),
-    }
 }
 
 /// A parameter as kernels take it: contiguous and in single precision. The conversion, where there

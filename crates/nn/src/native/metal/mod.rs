@@ -20,7 +20,7 @@ mod unary;
 mod weight_gradient;
 
 pub(crate) use self::concat::concat;
-pub(crate) use self::conv::{conv, conv_input_gradient, conv_transpose};
+pub(crate) use self::conv::{conv_input_gradient, convolve};
 #[cfg(feature = "metal")]
 pub(crate) use self::machine::exists;
 pub(crate) use self::norm::{normalize, standardize};

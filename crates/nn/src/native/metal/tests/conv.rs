@@ -4,7 +4,7 @@ use candle::{DType, Result, Tensor, Var};
 use super::{Noise, close, compare, is_available, without_matrices};
 use crate::geometry::Geometry;
 use crate::native::metal::weight_gradient::in_runs;
-use crate::native::metal::{conv, conv_input_gradient, conv_transpose, conv_weight_gradient};
+use crate::native::metal::{conv_input_gradient, conv_weight_gradient, convolve};
 use crate::{ConvConfig, ConvTransposeConfig, reference};
 
 /// A convolution, or a transposed one.
@@ -80,8 +80,7 @@ impl Case {
         compare(
             &|t| {
                 let geometry = self.geometry(&t[0], &t[1])?;
-                let apply = if transposed { conv_transpose } else { conv };
-                apply(&t[0], &t[1], t.get(2), geometry)
+                convolve(&t[0], &t[1], t.get(2), geometry, transposed)
             },
             &|t| {
                 let geometry = self.geometry(&t[0], &t[1])?;
@@ -192,7 +191,7 @@ fn gradients_by_themselves_are_those_of_a_backward_pass() -> anyhow::Result<()> 
     // As a parameter of half precision, whose gradient is of its type.
     let weight = Var::from_tensor(&noise.tensor(&case.weight, DType::F16)?)?;
     let geometry = case.geometry(&x, &weight)?;
-    let y = conv(&x, &weight, None, geometry.clone())?;
+    let y = convolve(&x, &weight, None, geometry.clone(), false)?;
     let dy = noise.tensor(y.dims(), DType::F32)?;
     let gradients = (y * &dy)?.sum_all()?.backward()?;
 
@@ -216,11 +215,11 @@ fn nothing_is_computed_for_what_needs_no_gradient() -> anyhow::Result<()> {
     let weight = Var::from_tensor(&noise.tensor(&case.weight, DType::F32)?)?;
     let geometry = case.geometry(&constant, &weight)?;
 
-    let y = conv(&constant, &weight, None, geometry.clone())?;
+    let y = convolve(&constant, &weight, None, geometry.clone(), false)?;
     let gradients = y.sum_all()?.backward()?;
 
     ensure!(gradients.get(&constant).is_none());
     ensure!(gradients.get(&weight).context("no gradient")?.dims() == weight.dims());
-    ensure!(!conv(&constant, &weight.as_detached_tensor(), None, geometry)?.track_op());
+    ensure!(!convolve(&constant, &weight.as_detached_tensor(), None, geometry, false)?.track_op());
     Ok(())
 }
