@@ -5,19 +5,36 @@ use std::mem::MaybeUninit;
 
 use candle::{CpuStorage, DType};
 use half::bf16;
+use pulp::Simd;
 
 use super::fresh::in_new_pieces;
+use super::vectors::load;
 use crate::isa::isa;
 
 /// A type that values are stored as.
 pub(crate) trait Element: Copy + Send + Sync {
     fn widen(self) -> f32;
+
+    /// The vector at `at`, in single precision.
+    #[inline(always)]
+    fn load<S: Simd>(simd: S, values: &[Self], at: usize) -> S::f32s {
+        let mut wide = [0.0; 16];
+        for (wide, value) in wide.iter_mut().zip(&values[at..at + S::F32_LANES]) {
+            *wide = value.widen();
+        }
+        load(simd, &wide, 0)
+    }
 }
 
 impl Element for f32 {
     #[inline(always)]
     fn widen(self) -> f32 {
         self
+    }
+
+    #[inline(always)]
+    fn load<S: Simd>(simd: S, values: &[Self], at: usize) -> S::f32s {
+        load(simd, values, at)
     }
 }
 

@@ -147,6 +147,8 @@ fn every_instruction_set_agrees() -> anyhow::Result<()> {
         (&[1, 3, 4, 5, 8], 8, &[3, 3, 3], &[0, 0, 0]),
         (&[3, 9, 6, 24], 15, &[3, 3], &[1, 1]),
         (&[1, 40, 70, 10], 8, &[3, 3], &[2, 0]),
+        (&[2, 9, 150, 16], 24, &[3, 3], &[1, 1]),
+        (&[1, 2, 6, 131, 8], 16, &[3, 3, 3], &[1, 2, 2]),
         (&[1, 4, 4, 4, 128], 160, &[3, 3, 3], &[1, 1, 1]),
         (&[2, 6, 6, 320], 96, &[3, 3], &[1, 1]),
         (&[1, 5, 6, 7, 7], 7, &[3, 3, 3], &[1, 1, 1]),
@@ -157,7 +159,7 @@ fn every_instruction_set_agrees() -> anyhow::Result<()> {
             let weight = [&[outputs, input[input.len() - 1]], kernel].concat();
             let layer = |t: &[Tensor]| conv(&t[0], &t[1], Some(&t[2]), &config);
             let shapes: &[&[usize]] = &[input, &weight, &[outputs]];
-            for method in [Method::Auto, Method::Direct] {
+            for method in [Method::Auto, Method::Direct, Method::Fast] {
                 let run = || compare_in(DType::F32, &Device::Cpu, &layer, shapes, 1e-5);
                 with_isa(isa, || with_method(method, run)).with_context(|| {
                     format!("{isa}, {method:?}: {input:?} to {outputs}, {kernel:?}")

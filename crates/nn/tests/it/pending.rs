@@ -72,24 +72,27 @@ fn compare(
 
 #[test]
 fn a_norm_to_come_is_the_norm() -> anyhow::Result<()> {
-    let act = Act::LeakyRelu(0.01);
-    let config = ConvConfig::same(&[3, 3, 3], &[1, 2, 1]);
-    for channels in [1, 3, 17, 32, 70] {
-        let input: &[usize] = &[2, 3, 5, 4, channels];
-        let shapes: [&[usize]; 5] =
-            [input, &[channels], &[channels], &[9, channels, 3, 3, 3], &[9]];
-        compare(
-            |t| {
-                let x = Pending::instance_norm(&t[0], Some(&t[1]), Some(&t[2]), EPS, act)?;
-                conv_of(&[&x], &t[3], Some(&t[4]), &config)?.resolve()
-            },
-            |t| {
-                let x = instance_norm(&t[0], Some(&t[1]), Some(&t[2]), EPS, act)?;
-                conv(&x, &t[3], Some(&t[4]), &config)
-            },
-            &shapes,
-        )
-        .with_context(|| format!("{channels} channels"))?;
+    let strides = [[1, 2, 1], [1, 1, 1]];
+    let acts = [Act::LeakyRelu(0.01), Act::Relu, Act::Identity, Act::Silu];
+    for (channels, act) in [1, 3, 17, 32, 70].into_iter().zip(acts.into_iter().cycle()) {
+        for stride in strides {
+            let config = ConvConfig::same(&[3, 3, 3], &stride);
+            let input: &[usize] = &[2, 3, 5, 4, channels];
+            let shapes: [&[usize]; 5] =
+                [input, &[channels], &[channels], &[9, channels, 3, 3, 3], &[9]];
+            compare(
+                |t| {
+                    let x = Pending::instance_norm(&t[0], Some(&t[1]), Some(&t[2]), EPS, act)?;
+                    conv_of(&[&x], &t[3], Some(&t[4]), &config)?.resolve()
+                },
+                |t| {
+                    let x = instance_norm(&t[0], Some(&t[1]), Some(&t[2]), EPS, act)?;
+                    conv(&x, &t[3], Some(&t[4]), &config)
+                },
+                &shapes,
+            )
+            .with_context(|| format!("{channels} channels, {act:?}, strides {stride:?}"))?;
+        }
     }
     Ok(())
 }
@@ -104,7 +107,7 @@ fn channels_side_by_side_are_read_as_one_tensor() -> anyhow::Result<()> {
             &[3, 6, 5, second],
             &[second],
             &[second],
-            &[7, first + second, 3, 3],
+            &[9, first + second, 3, 3],
         ];
         compare(
             |t| {

@@ -5,7 +5,8 @@ use std::mem::MaybeUninit;
 use pulp::{Simd, WithSimd};
 
 use super::columns::{Lines, multiply, scratch};
-use super::lines::{gather, scatter};
+use super::lines::{Strip, gather, scatter};
+use super::source::Source;
 use super::tiling::{Tiling, pitch};
 use super::weights::{Weights, transform};
 use crate::Isa;
@@ -23,23 +24,22 @@ const KEPT_BYTES: usize = 32 << 20;
 /// layout; for a tiling of the adjoint, `adjoint`, the weight is that of the convolution itself.
 pub(crate) fn convolve(
     tiling: &Tiling,
-    source: &[f32],
+    source: &Source<'_>,
     weight: &[f32],
     adjoint: bool,
     bias: Option<&[f32]>,
 ) -> Vec<f32> {
-    let isa = tiling.isa();
+    let isa = tiling.isa(source.least());
     let weights = transform(isa, tiling, Weights { values: weight, adjoint });
-    let zeros = vec![0.0; tiling.source.line()];
-    let mut line = vec![0.0; tiling.target.line()];
+    let mut line = vec![0.0; tiling.target_line()];
     if let Some(bias) = bias {
         for voxel in line.chunks_exact_mut(bias.len()) {
             voxel.copy_from_slice(bias);
         }
     }
-    let setting = Setting { isa, tiling, source, weights: &weights, zeros: &zeros, bias: &line };
-    let [from, to] = setting.sizes();
-    if 4 * weights.len() >= WEIGHT_BYTES && 4 * tiling.rows() * (from + to) <= KEPT_BYTES {
+    let setting = Setting { isa, tiling, source, weights: &weights, bias: &line };
+    let kept = 4 * tiling.rows() * tiling.strips * setting.sizes().iter().sum::<usize>();
+    if 4 * weights.len() >= WEIGHT_BYTES && kept <= KEPT_BYTES {
         setting.by_planes()
     } else {
         setting.by_blocks()
@@ -50,15 +50,14 @@ pub(crate) fn convolve(
 struct Setting<'a> {
     isa: Isa,
     tiling: &'a Tiling,
-    source: &'a [f32],
+    source: &'a Source<'a>,
     weights: &'a [f32],
-    zeros: &'a [f32],
-    /// A line of the bias, or of zeros.
+    /// A strip of the bias, or of zeros.
     bias: &'a [f32],
 }
 
 impl Setting<'_> {
-    /// Values of the sums of one row, of either side.
+    /// Values of the sums of one strip, of either side.
     fn sizes(&self) -> [usize; 2] {
         [self.tiling.source_line(), self.tiling.target_line()]
             .map(|line| self.tiling.planes() * pitch(line))
@@ -70,10 +69,10 @@ impl Setting<'_> {
         (self.tiling.batch * depth * height, self.tiling.target.line())
     }
 
-    /// Block by block of rows, each of which stays in the cache.
+    /// Block by block of rows, and strip by strip of a block, each of which stays in the cache.
     fn by_blocks(&self) -> Vec<f32> {
         let tiling = self.tiling;
-        let block = TILES.div_ceil(tiling.tiles[2]);
+        let block = TILES.div_ceil(tiling.across);
         let [from, to] = self.sizes();
         let row_of = |line| tiling.row_of(line);
         let run = |first: usize, rows: &mut [Vec<&mut [MaybeUninit<f32>]>]| {
@@ -82,67 +81,66 @@ impl Setting<'_> {
             with_scratch(count * (from + to) + scratch, |memory| {
                 let (sums, rest) = memory.split_at_mut(count * from);
                 let (results, scratch) = rest.split_at_mut(count * to);
-                for (row, sums) in sums.chunks_exact_mut(from).enumerate() {
-                    self.isa.run(OfSource { setting: self, row: first + row, sums });
+                for strip in 0..tiling.strips {
+                    for (row, sums) in sums.chunks_exact_mut(from).enumerate() {
+                        let strip = Strip { row: first + row, strip };
+                        self.isa.run(OfSource { setting: self, strip, sums });
+                    }
+                    let planes = results.chunks_exact_mut(count * to / tiling.planes());
+                    for (plane, results) in planes.enumerate() {
+                        self.isa.run(OfPlane { setting: self, plane, sums, results, scratch });
+                    }
+                    for (row, lines) in rows.iter_mut().enumerate() {
+                        let at = (row, count);
+                        let strip = Strip { row: first + row, strip };
+                        self.isa.run(OfTarget { setting: self, strip, results, at, lines });
+                    }
                 }
-                let planes = results.chunks_exact_mut(count * to / tiling.planes()).enumerate();
-                for (plane, results) in planes {
-                    self.isa.run(OfPlane { setting: self, plane, sums, results, scratch });
-                }
-                self.finish(first, results, (0, count), rows);
             });
         };
         #[expect(unsafe_code, reason = "see `in_rows`")]
-        // SAFETY: `finish` writes all of its lines.
+        // SAFETY: the strips are all of a line, and `OfTarget` writes what a strip covers of each.
         unsafe {
             in_rows(self.lines(), (tiling.rows(), block), row_of, run)
         }
     }
 
-    /// Plane by plane of sums of all rows, so that each weight is read once.
+    /// Plane by plane of sums of all strips, so that each weight is read once.
     fn by_planes(&self) -> Vec<f32> {
         let tiling = self.tiling;
-        let rows = tiling.rows();
+        let strips = tiling.rows() * tiling.strips;
         let [from, to] = self.sizes();
-        let sums = in_pieces(rows * from, from, |row, sums| {
-            self.isa.run(OfSource { setting: self, row, sums });
+        let sums = in_pieces(strips * from, from, |at, sums| {
+            let strip = Strip { row: at / tiling.strips, strip: at % tiling.strips };
+            self.isa.run(OfSource { setting: self, strip, sums });
         });
-        let results = in_pieces(rows * to, rows * to / tiling.planes(), |plane, results| {
-            with_scratch(scratch(tiling, self.isa.lanes(), rows), |scratch| {
+        let results = in_pieces(strips * to, strips * to / tiling.planes(), |plane, results| {
+            with_scratch(scratch(tiling, self.isa.lanes(), strips), |scratch| {
                 self.isa.run(OfPlane { setting: self, plane, sums: &sums, results, scratch });
             });
         });
         let row_of = |line| tiling.row_of(line);
-        let run = |first: usize, lines: &mut [Vec<&mut [MaybeUninit<f32>]>]| {
-            self.finish(first, &results, (first, rows), lines);
+        let run = |row: usize, lines: &mut [Vec<&mut [MaybeUninit<f32>]>]| {
+            for strip in 0..tiling.strips {
+                let (at, results) = ((row * tiling.strips + strip, strips), &results);
+                for lines in lines.iter_mut() {
+                    let strip = Strip { row, strip };
+                    self.isa.run(OfTarget { setting: self, strip, results, at, lines });
+                }
+            }
         };
         #[expect(unsafe_code, reason = "see `in_rows`")]
-        // SAFETY: `finish` writes all of its lines.
+        // SAFETY: the strips are all of a line, and `OfTarget` writes what a strip covers of each.
         unsafe {
-            in_rows(self.lines(), (rows, 1), row_of, run)
-        }
-    }
-
-    /// Writes the lines of the rows from number `first` on, the `at`-th and following of `count` in
-    /// `results`.
-    fn finish(
-        &self,
-        first: usize,
-        results: &[f32],
-        (at, count): (usize, usize),
-        rows: &mut [Vec<&mut [MaybeUninit<f32>]>],
-    ) {
-        for (row, lines) in rows.iter_mut().enumerate() {
-            let of_row = (at + row, count);
-            self.isa.run(OfTarget { setting: self, row: first + row, results, of_row, lines });
+            in_rows(self.lines(), (tiling.rows(), 1), row_of, run)
         }
     }
 }
 
-/// The sums of the lines of the source that a row sees.
+/// The sums of what a strip sees of the source.
 struct OfSource<'a> {
     setting: &'a Setting<'a>,
-    row: usize,
+    strip: Strip,
     sums: &'a mut [f32],
 }
 
@@ -151,16 +149,16 @@ impl WithSimd for OfSource<'_> {
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
-        let &Setting { tiling, source, zeros, .. } = self.setting;
-        gather(simd, tiling, self.row, source, zeros, self.sums);
+        let &Setting { tiling, source, .. } = self.setting;
+        gather(simd, tiling, self.strip, source, self.sums);
     }
 }
 
-/// One plane of the sums of some rows, times its weights.
+/// One plane of the sums of some strips, times its weights.
 struct OfPlane<'a> {
     setting: &'a Setting<'a>,
     plane: usize,
-    /// By row and plane.
+    /// By strip and plane.
     sums: &'a [f32],
     results: &'a mut [f32],
     scratch: &'a mut [f32],
@@ -174,19 +172,19 @@ impl WithSimd for OfPlane<'_> {
         let &Setting { tiling, weights, .. } = self.setting;
         let from = pitch(tiling.source_line());
         let lines = Lines { values: &self.sums[self.plane * from..], step: tiling.planes() * from };
-        let weights = &weights[self.plane * 4 * tiling.matrix(2 * S::F32_LANES)..];
-        multiply(simd, tiling, lines, weights, self.results, self.scratch);
+        let matrix = self.plane * tiling.sums()[2] * tiling.matrix(2 * S::F32_LANES);
+        multiply(simd, tiling, lines, &weights[matrix..], self.results, self.scratch);
     }
 }
 
-/// The lines of one row of the result.
+/// What a strip covers of the result.
 struct OfTarget<'a, 'b> {
     setting: &'a Setting<'a>,
-    row: usize,
-    /// By plane and row.
+    strip: Strip,
+    /// By plane and strip.
     results: &'a [f32],
-    /// Which row of the results it is, and of how many.
-    of_row: (usize, usize),
+    /// Which strip of the results it is, and of how many.
+    at: (usize, usize),
     lines: &'a mut [&'b mut [MaybeUninit<f32>]],
 }
 
@@ -197,7 +195,7 @@ impl WithSimd for OfTarget<'_, '_> {
     fn with_simd<S: Simd>(self, simd: S) {
         let &Setting { tiling, bias, .. } = self.setting;
         let to = pitch(tiling.target_line());
-        let results = (&self.results[self.of_row.0 * to..], self.of_row.1 * to);
-        scatter(simd, tiling, self.row, results, bias, self.lines);
+        let results = (&self.results[self.at.0 * to..], self.at.1 * to);
+        scatter(simd, tiling, self.strip, results, bias, self.lines);
     }
 }

@@ -4,170 +4,226 @@ use std::mem::MaybeUninit;
 
 use pulp::Simd;
 
+use super::source::{Normalized, Plain, Reads, Source, Way};
 use super::tiling::{Tiling, pitch};
 use super::transform::{input, output, output_adjoint};
+use crate::kernels::element::{Element, with_values};
 use crate::kernels::vectors::{load, starts, store, store_new};
 
-/// Applies a transform of four along the slower axis, where there is one.
-macro_rules! along_z {
-    ($simd:expr, $values:expr, $transform:path) => {
-        if $values.len() == 4 {
-            for y in 0..4 {
-                let column =
-                    $transform($simd, [$values[0][y], $values[1][y], $values[2][y], $values[3][y]]);
-                for (line, value) in $values.iter_mut().zip(column) {
-                    line[y] = value;
-                }
-            }
+/// A strip of a row.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Strip {
+    pub(super) row: usize,
+    pub(super) strip: usize,
+}
+
+/// Calls `$run` with the sums along the two slower axes, and the voxels that a tile covers there.
+macro_rules! with_axes {
+    ($tiling:expr, $run:ident($($argument:expr),*)) => {
+        match ($tiling.step[0], $tiling.step[1]) {
+            (1, 2) => $run::<S, 1, 1, 4, 2>($($argument),*),
+            (1, _) => $run::<S, 1, 1, 6, 4>($($argument),*),
+            (_, 2) => $run::<S, 4, 2, 4, 2>($($argument),*),
+            (_, _) => $run::<S, 4, 2, 6, 4>($($argument),*),
         }
     };
 }
 
-/// The sums of the source lines that `row` sees, into `sums`, one line for each.
+/// The sums of the source lines that a strip sees, into `sums`, one line for each.
 #[inline(always)]
 pub(super) fn gather<S: Simd>(
     simd: S,
     tiling: &Tiling,
-    row: usize,
-    source: &[f32],
-    zeros: &[f32],
+    strip: Strip,
+    source: &Source<'_>,
     sums: &mut [f32],
 ) {
-    if tiling.step[0] == 2 {
-        gather_planes::<S, 4>(simd, tiling, row, source, zeros, sums);
-    } else {
-        gather_planes::<S, 1>(simd, tiling, row, source, zeros, sums);
+    let channels = tiling.source.channels;
+    let (voxels, before) = tiling.source_voxels(strip.strip);
+    for sums in sums.chunks_exact_mut(pitch(tiling.source_line())) {
+        sums[..before * channels].fill(0.0);
+        sums[(before + voxels.len()) * channels..].fill(0.0);
+    }
+    for part in &source.parts {
+        with_axes!(tiling, gather_part(simd, tiling, strip, part, sums));
     }
 }
 
 #[inline(always)]
-fn gather_planes<S: Simd, const DEPTH: usize>(
+fn gather_part<S: Simd, const NZ: usize, const MZ: usize, const NY: usize, const MY: usize>(
     simd: S,
     tiling: &Tiling,
-    row: usize,
-    source: &[f32],
-    zeros: &[f32],
+    strip: Strip,
+    part: &Reads<'_>,
     sums: &mut [f32],
 ) {
-    let length = tiling.source.line();
-    let mut lines = [[zeros; 4]; DEPTH];
-    for (z, lines) in lines.iter_mut().enumerate() {
-        for (y, line) in lines.iter_mut().enumerate() {
-            if let Some(at) = tiling.source_at(row, z, y) {
-                *line = &source[at * length..][..length];
+    let (voxels, before) = tiling.source_voxels(strip.strip);
+    let length = tiling.source.space[2] * part.channels;
+    let to = before * tiling.source.channels + part.first;
+    let covered = (voxels.len(), part.channels, to);
+    with_values!(part.values, values => {
+        let lines: [[Option<_>; NY]; NZ] = std::array::from_fn(|z| std::array::from_fn(|y| {
+            let line = &values[tiling.source_at(strip.row, z, y)? * length..][..length];
+            Some(&line[voxels.start * part.channels..voxels.end * part.channels])
+        }));
+        match &part.norm {
+            None => sum_lines(simd, tiling, &Plain, lines, covered, sums),
+            Some(norm) => {
+                let way = Normalized {
+                    rows: &norm.samples[tiling.sample(strip.row)],
+                    slope: norm.slope,
+                };
+                sum_lines(simd, tiling, &way, lines, covered, sums);
             }
         }
-    }
-    let before = tiling.padding[2] * tiling.source.channels;
-    let pitch = pitch(tiling.source_line());
-    for sums in sums.chunks_exact_mut(pitch) {
-        sums[..before].fill(0.0);
-        sums[before + length..].fill(0.0);
-    }
-    for at in starts(simd, length) {
-        let mut values = [[simd.splat_f32s(0.0); 4]; DEPTH];
-        for (values, lines) in values.iter_mut().zip(&lines) {
-            for (value, line) in values.iter_mut().zip(lines) {
-                *value = load(simd, line, at);
+    });
+}
+
+/// The sums of lines, of so many voxels and channels, into those from `to` on.
+#[inline(always)]
+fn sum_lines<S: Simd, T: Element, const NZ: usize, const NY: usize>(
+    simd: S,
+    tiling: &Tiling,
+    way: &impl Way<S>,
+    lines: [[Option<&[T]>; NY]; NZ],
+    (voxels, channels, to): (usize, usize, usize),
+    sums: &mut [f32],
+) {
+    let (all, pitch) = (tiling.source.channels, pitch(tiling.source_line()));
+    for voxel in 0..voxels {
+        for at in starts(simd, channels) {
+            let how = way.at(simd, at);
+            // Loops, not closures: those need not be compiled for the vectors at hand.
+            let mut values = [[simd.splat_f32s(0.0); NZ]; NY];
+            for (z, lines) in lines.iter().enumerate() {
+                let mut along_y = [simd.splat_f32s(0.0); NY];
+                for (value, line) in along_y.iter_mut().zip(lines) {
+                    if let Some(line) = line {
+                        let x = T::load(simd, line, voxel * channels + at);
+                        *value = way.apply(simd, how, x);
+                    }
+                }
+                for (column, value) in values.iter_mut().zip(input::<S, NY>(simd, along_y)) {
+                    column[z] = value;
+                }
             }
-            *values = input(simd, *values);
-        }
-        along_z!(simd, values, input);
-        for (plane, &value) in values.as_flattened().iter().enumerate() {
-            store(simd, sums, plane * pitch + before + at, value);
+            let to = to + voxel * all + at;
+            for (y, &column) in values.iter().enumerate() {
+                for (z, value) in input::<S, NZ>(simd, column).into_iter().enumerate() {
+                    store(simd, sums, (z * NY + y) * pitch + to, value);
+                }
+            }
         }
     }
 }
 
-/// The adjoint of [`scatter`], without bias: from the lines of `row` to `sums`.
+/// The adjoint of [`scatter`], without bias: from the lines of `target` that a strip covers to `sums`.
 #[inline(always)]
 pub(super) fn scatter_adjoint<S: Simd>(
     simd: S,
     tiling: &Tiling,
-    row: usize,
+    strip: Strip,
     target: &[f32],
-    zeros: &[f32],
     sums: &mut [f32],
 ) {
-    let length = tiling.target.line();
-    let mut lines = [[zeros; 2]; 2];
-    for (z, lines) in lines.iter_mut().enumerate().take(tiling.step[0]) {
-        for (y, line) in lines.iter_mut().enumerate() {
-            if let Some(at) = tiling.target_at(row, z, y) {
-                *line = &target[at * length..][..length];
-            }
-        }
-    }
+    with_axes!(tiling, scatter_adjoint_by(simd, tiling, strip, target, sums));
+}
+
+#[inline(always)]
+fn scatter_adjoint_by<
+    S: Simd,
+    const NZ: usize,
+    const MZ: usize,
+    const NY: usize,
+    const MY: usize,
+>(
+    simd: S,
+    tiling: &Tiling,
+    strip: Strip,
+    target: &[f32],
+    sums: &mut [f32],
+) {
+    let (channels, length) = (tiling.target.channels, tiling.target.line());
+    let voxels = tiling.target_voxels(strip.strip);
+    let covered = voxels.len() * channels;
+    let lines: [[Option<&[f32]>; MY]; MZ] = std::array::from_fn(|z| {
+        std::array::from_fn(|y| {
+            let line = &target[tiling.target_at(strip.row, z, y)? * length..][..length];
+            Some(&line[voxels.start * channels..][..covered])
+        })
+    });
     let pitch = pitch(tiling.target_line());
     for sums in sums.chunks_exact_mut(pitch) {
-        sums[length..].fill(0.0);
+        sums[covered..].fill(0.0);
     }
-    for at in starts(simd, length) {
-        let along_y = [
-            output_adjoint(simd, [load(simd, lines[0][0], at), load(simd, lines[0][1], at)]),
-            output_adjoint(simd, [load(simd, lines[1][0], at), load(simd, lines[1][1], at)]),
-        ];
-        for (y, (&first, &second)) in along_y[0].iter().zip(&along_y[1]).enumerate() {
-            if tiling.step[0] == 1 {
-                store(simd, sums, y * pitch + at, first);
-                continue;
+    for at in starts(simd, covered) {
+        let mut values = [[simd.splat_f32s(0.0); MZ]; NY];
+        for (z, lines) in lines.iter().enumerate() {
+            let mut along_y = [simd.splat_f32s(0.0); MY];
+            for (value, line) in along_y.iter_mut().zip(lines) {
+                if let Some(line) = line {
+                    *value = load(simd, line, at);
+                }
             }
-            let column = output_adjoint(simd, [first, second]);
+            let along_y = output_adjoint::<S, NY, MY>(simd, along_y);
+            for (column, value) in values.iter_mut().zip(along_y) {
+                column[z] = value;
+            }
+        }
+        for (y, &column) in values.iter().enumerate() {
+            let column = output_adjoint::<S, NZ, MZ>(simd, column);
             for (z, value) in column.into_iter().enumerate() {
-                store(simd, sums, (4 * z + y) * pitch + at, value);
+                store(simd, sums, (z * NY + y) * pitch + at, value);
             }
         }
     }
 }
 
-/// The result, from the sums of products: those of `row`, in lines `plane` values apart, into the
-/// lines of the row that there are, slower axis first, all of each. `bias` is a line of it.
+/// The result, from the sums of products: those of a strip, in lines `plane` values apart, into the
+/// lines of its row that there are, slower axis first, all that the strip covers of each. `bias` is a
+/// strip of it.
 #[inline(always)]
 pub(super) fn scatter<S: Simd>(
     simd: S,
     tiling: &Tiling,
-    row: usize,
+    strip: Strip,
+    sums: (&[f32], usize),
+    bias: &[f32],
+    lines: &mut [&mut [MaybeUninit<f32>]],
+) {
+    with_axes!(tiling, scatter_by(simd, tiling, strip, sums, bias, lines));
+}
+
+#[inline(always)]
+fn scatter_by<S: Simd, const NZ: usize, const MZ: usize, const NY: usize, const MY: usize>(
+    simd: S,
+    tiling: &Tiling,
+    strip: Strip,
     (sums, plane): (&[f32], usize),
     bias: &[f32],
     lines: &mut [&mut [MaybeUninit<f32>]],
 ) {
-    let [deep, high] = tiling.lines_of(row);
-    for at in starts(simd, bias.len()) {
+    let channels = tiling.target.channels;
+    let [deep, high] = tiling.lines_of(strip.row);
+    let voxels = tiling.target_voxels(strip.strip);
+    let first = voxels.start * channels;
+    for at in starts(simd, voxels.len() * channels) {
         let bias = load(simd, bias, at);
-        // By (y, z), where y is the faster axis.
-        let results = if tiling.step[0] == 2 {
-            let a = plane_output(simd, sums, plane, 0, at);
-            let b = plane_output(simd, sums, plane, 1, at);
-            let c = plane_output(simd, sums, plane, 2, at);
-            let d = plane_output(simd, sums, plane, 3, at);
-            [output(simd, [a[0], b[0], c[0], d[0]]), output(simd, [a[1], b[1], c[1], d[1]])]
-        } else {
-            let only = plane_output(simd, sums, plane, 0, at);
-            [[only[0]; 2], [only[1]; 2]]
-        };
-        for (z, lines) in lines.chunks_exact_mut(high).enumerate().take(deep) {
-            for (line, results) in lines.iter_mut().zip(&results) {
-                store_new(simd, line, at, simd.add_f32s(results[z], bias));
+        let mut values = [[simd.splat_f32s(0.0); NZ]; MY];
+        for z in 0..NZ {
+            let mut along_y = [simd.splat_f32s(0.0); NY];
+            for (y, value) in along_y.iter_mut().enumerate() {
+                *value = load(simd, sums, (z * NY + y) * plane + at);
+            }
+            for (column, value) in values.iter_mut().zip(output::<S, NY, MY>(simd, along_y)) {
+                column[z] = value;
+            }
+        }
+        for (y, &column) in values.iter().enumerate().take(high) {
+            let column = output::<S, NZ, MZ>(simd, column);
+            for (z, &value) in column.iter().enumerate().take(deep) {
+                store_new(simd, lines[z * high + y], first + at, simd.add_f32s(value, bias));
             }
         }
     }
-}
-
-/// The results along the faster axis of the four lines of one depth.
-#[inline(always)]
-fn plane_output<S: Simd>(
-    simd: S,
-    sums: &[f32],
-    plane: usize,
-    depth: usize,
-    at: usize,
-) -> [S::f32s; 2] {
-    let first = 4 * depth * plane + at;
-    let products = [
-        load(simd, sums, first),
-        load(simd, sums, first + plane),
-        load(simd, sums, first + 2 * plane),
-        load(simd, sums, first + 3 * plane),
-    ];
-    output(simd, products)
 }

@@ -1,4 +1,6 @@
-//! How a convolution is cut into rows and tiles.
+//! How a convolution is cut into rows, strips and tiles.
+
+use std::ops::Range;
 
 use crate::geometry::{Geometry, three};
 use crate::isa::{Isa, isa};
@@ -17,10 +19,14 @@ pub(crate) struct Tiling {
     pub(super) target: Side,
     pub(super) padding: [usize; 3],
     pub(super) kernel: [usize; 3],
-    /// Voxels of the target that a tile covers, along each axis: 2 under a kernel of 3, else 1.
+    /// Voxels of the target that a tile covers, along each axis: 2 or 4 under a kernel of 3, else 1.
     pub(super) step: [usize; 3],
-    /// Tiles along each axis.
-    pub(super) tiles: [usize; 3],
+    /// Rows along the two slower axes.
+    rows: [usize; 2],
+    /// Strips that a row is cut into.
+    pub(super) strips: usize,
+    /// Tiles of a strip.
+    pub(super) across: usize,
 }
 
 /// Values from one line of sums to the next: its length, and a little, so that lines of a length
@@ -30,7 +36,11 @@ pub(super) fn pitch(line: usize) -> usize {
 }
 
 /// Fewest channels on either side: below, sums cost more than the products that they save.
-const CHANNELS: usize = 8;
+pub(super) const CHANNELS: usize = 8;
+/// Most voxels of a strip: what it needs stays in the nearest cache.
+const STRIP: usize = 64;
+/// How many more tiles could be computed in the time that it takes to make the sums of the weights.
+const WEIGHTS: usize = 64;
 
 impl Tiling {
     /// The convolution itself, from the fine side to the coarse one, if the method can compute it.
@@ -54,7 +64,8 @@ impl Tiling {
     fn new(geometry: &Geometry, source: Side, target: Side, padding: [usize; 3]) -> Option<Self> {
         let ones = |list: &[usize]| list.iter().all(|&entry| entry == 1);
         let kernel = three(&geometry.kernel, 1);
-        let fits = method() == Method::Auto
+        let method = method();
+        let fits = method != Method::Direct
             && geometry.groups == 1
             && ones(&geometry.stride)
             && ones(&geometry.dilation)
@@ -63,45 +74,58 @@ impl Tiling {
         if !fits {
             return None;
         }
-        let step = kernel.map(|extent| if extent == 3 { 2 } else { 1 });
-        let mut tiles = [0; 3];
-        for (axis, tiles) in tiles.iter_mut().enumerate() {
-            *tiles = target.space[axis].div_ceil(step[axis]);
-        }
-        Some(Self { batch: geometry.batch, source, target, padding, kernel, step, tiles })
+        let batch = geometry.batch;
+        let step = steps(method, kernel[0], |step| batch * tiles(target.space, step));
+        let [deep, high, across] = [0, 1, 2].map(|axis| target.space[axis].div_ceil(step[axis]));
+        let strips = across.div_ceil(STRIP / step[2]);
+        let across = across.div_ceil(strips);
+        let rows = [deep, high];
+        Some(Self { batch, source, target, padding, kernel, step, rows, strips, across })
     }
 
-    /// The instructions to use now: those in force, but no vectors longer than the channels.
-    pub(super) fn isa(&self) -> Isa {
+    /// The instructions to use now: those in force, but no vectors longer than the channels of what
+    /// is read, `least` at least, or those of the result.
+    pub(super) fn isa(&self, least: usize) -> Isa {
         match isa() {
-            Isa::Avx512 if self.source.channels.min(self.target.channels) < 16 => Isa::Avx2,
+            Isa::Avx512 if least.min(self.target.channels) < 16 => Isa::Avx2,
             isa => isa,
         }
     }
 
+    /// Channels of what is read.
+    pub(crate) fn channels(&self) -> usize {
+        self.source.channels
+    }
+
     /// Rows of the whole batch.
     pub(super) fn rows(&self) -> usize {
-        self.batch * self.tiles[0] * self.tiles[1]
+        self.batch * self.rows[0] * self.rows[1]
+    }
+
+    /// Values of input that a tile sees along each axis, and sums that it makes of them.
+    pub(super) fn sums(&self) -> [usize; 3] {
+        self.step.map(extent)
     }
 
     /// Sums over the slower two axes that a row makes.
     pub(super) fn planes(&self) -> usize {
-        extent(self.step[0]) * extent(self.step[1])
+        let [deep, high, _] = self.sums();
+        deep * high
     }
 
-    /// Values of a source line with zeros around it, up to what the last tile sees.
+    /// Values of the part of a source line that a strip sees.
     pub(super) fn source_line(&self) -> usize {
-        (2 * self.tiles[2] + 2) * self.source.channels
+        (self.step[2] * self.across + 2) * self.source.channels
     }
 
-    /// Values of a target line, up to what the last tile covers.
+    /// Values of the part of a target line that a strip covers.
     pub(super) fn target_line(&self) -> usize {
-        2 * self.tiles[2] * self.target.channels
+        self.step[2] * self.across * self.target.channels
     }
 
     /// Matrices of products: sums over all three axes.
     pub(super) fn matrices(&self) -> usize {
-        4 * self.planes()
+        self.planes() * self.sums()[2]
     }
 
     /// Values from one matrix of weights with so many columns to the next: its own, and a little, for
@@ -112,9 +136,14 @@ impl Tiling {
 
     /// Sample, and the first target line along either axis, of a row.
     fn start(&self, row: usize) -> (usize, [usize; 2]) {
-        let (y, rest) = (row % self.tiles[1], row / self.tiles[1]);
-        let (z, n) = (rest % self.tiles[0], rest / self.tiles[0]);
+        let (y, rest) = (row % self.rows[1], row / self.rows[1]);
+        let (z, n) = (rest % self.rows[0], rest / self.rows[0]);
         (n, [z * self.step[0], y * self.step[1]])
+    }
+
+    /// The sample that a row belongs to.
+    pub(super) fn sample(&self, row: usize) -> usize {
+        self.start(row).0
     }
 
     /// Source line `(z, y)` of those that a row sees, if there is one.
@@ -124,6 +153,22 @@ impl Tiling {
         let y = (start[1] + y).checked_sub(self.padding[1])?;
         let inside = z < self.source.space[0] && y < self.source.space[1];
         inside.then(|| self.source.line_at(n, z, y))
+    }
+
+    /// The voxels of a source line that a strip sees, and how many it sees before the line begins.
+    pub(super) fn source_voxels(&self, strip: usize) -> (Range<usize>, usize) {
+        let (step, padding, all) = (self.step[2], self.padding[2], self.source.space[2]);
+        let start = strip * self.across * step;
+        let end = (start + step * self.across + 2).saturating_sub(padding).min(all);
+        let first = start.saturating_sub(padding).min(end);
+        (first..end, padding.saturating_sub(start).min(step * self.across + 2))
+    }
+
+    /// The voxels of a target line that a strip covers.
+    pub(super) fn target_voxels(&self, strip: usize) -> Range<usize> {
+        let step = self.across * self.step[2];
+        let all = self.target.space[2];
+        (strip * step).min(all)..((strip + 1) * step).min(all)
     }
 
     /// Target lines of a row that there are, along the two slower axes.
@@ -145,6 +190,27 @@ impl Tiling {
         let [depth, height, _] = self.target.space;
         let (y, rest) = (line % height, line / height);
         let (z, n) = (rest % depth, rest / depth);
-        (n * self.tiles[0] + z / self.step[0]) * self.tiles[1] + y / self.step[1]
+        (n * self.rows[0] + z / self.step[0]) * self.rows[1] + y / self.step[1]
     }
+}
+
+/// Tiles that cover `space`.
+fn tiles(space: [usize; 3], step: [usize; 3]) -> usize {
+    space.iter().zip(step).map(|(extent, step)| extent.div_ceil(step)).product()
+}
+
+/// Voxels that a tile covers along each axis, under a kernel of `depth` along the slowest, where
+/// `tiles` says how many of them there are: what needs the fewest products, of those that the method
+/// allows. F(4, 3) along one axis of several has the rounding errors of a plain convolution, along
+/// two it has twice those.
+fn steps(method: Method, depth: usize, tiles: impl Fn([usize; 3]) -> usize) -> [usize; 3] {
+    let deep = if depth == 3 { 2 } else { 1 };
+    let allowed: &[[usize; 2]] = match method {
+        Method::Fast => &[[2, 2], [2, 4], [4, 4]],
+        _ => &[[2, 2], [2, 4]],
+    };
+    let products =
+        |step: &[usize; 3]| step.map(extent).iter().product::<usize>() * (tiles(*step) + WEIGHTS);
+    let choices = allowed.iter().map(|&[high, across]| [deep, high, across]);
+    choices.min_by_key(products).unwrap_or([deep, 2, 2])
 }

@@ -4,7 +4,8 @@ use pulp::{Simd, WithSimd};
 use rayon::prelude::*;
 
 use super::columns::{Lines, correlate, scratch};
-use super::lines::{gather, scatter_adjoint};
+use super::lines::{Strip, gather, scatter_adjoint};
+use super::source::Source;
 use super::tiling::{Tiling, pitch};
 use super::weights::transform_adjoint;
 use crate::Isa;
@@ -22,12 +23,11 @@ const SLAB_BYTES: usize = 16 << 20;
 
 /// The gradient with respect to the weight of the convolution that `tiling` describes, in PyTorch's
 /// layout, from its input and the gradient of its result.
-pub(crate) fn weight_gradient(tiling: &Tiling, source: &[f32], target: &[f32]) -> Vec<f32> {
-    let isa = tiling.isa();
+pub(crate) fn weight_gradient(tiling: &Tiling, source: &Source<'_>, target: &[f32]) -> Vec<f32> {
+    let isa = tiling.isa(source.least());
     let columns = tiling.target.channels.next_multiple_of(isa.lanes());
     let size = tiling.matrices() * tiling.matrix(columns);
-    let zeros = vec![0.0; tiling.source.line().max(tiling.target.line())];
-    let setting = Setting { isa, tiling, source, target, zeros: &zeros };
+    let setting = Setting { isa, tiling, source, target };
     let parts = if 4 * size * PARTS <= PARTIAL_BYTES { PARTS.min(tiling.rows()) } else { 1 };
     with_scratch(parts * size, |sums| {
         if parts > 1 {
@@ -43,39 +43,43 @@ pub(crate) fn weight_gradient(tiling: &Tiling, source: &[f32], target: &[f32]) -
 struct Setting<'a> {
     isa: Isa,
     tiling: &'a Tiling,
-    source: &'a [f32],
+    source: &'a Source<'a>,
     target: &'a [f32],
-    zeros: &'a [f32],
 }
 
 impl Setting<'_> {
-    /// Values of the sums of one row, of either side.
+    /// Values of the sums of one strip, of either side.
     fn sizes(&self) -> [usize; 2] {
         [self.tiling.source_line(), self.tiling.target_line()]
             .map(|line| self.tiling.planes() * pitch(line))
     }
 
-    /// Where weights are small: each task sums over one part of space, block by block of rows.
+    /// Where weights are small: each task sums over one part of space, block by block of rows, and
+    /// strip by strip of a block.
     fn by_parts(&self, parts: usize, sums: &mut [f32]) {
         let tiling = self.tiling;
         let rows = tiling.rows();
         let size = sums.len() / parts;
-        let block = TILES.div_ceil(tiling.tiles[2]);
+        let block = TILES.div_ceil(tiling.across);
         let [from, to] = self.sizes();
         let scratch = scratch(tiling, self.isa.lanes(), block);
         sums.par_chunks_exact_mut(size).enumerate().for_each(|(part, sum)| {
             sum.fill(0.0);
             let range = part * rows / parts..(part + 1) * rows / parts;
+            let blocks = range.clone().step_by(block);
+            let blocks = blocks.flat_map(|row| (0..tiling.strips).map(move |strip| (row, strip)));
             with_scratch(block * (from + to) + scratch, |memory| {
-                for first in range.clone().step_by(block) {
+                for (first, strip) in blocks {
                     let count = block.min(range.end - first);
                     let (sources, rest) = memory.split_at_mut(count * from);
                     let (targets, scratch) = rest.split_at_mut(count * to);
                     for (row, sums) in sources.chunks_exact_mut(from).enumerate() {
-                        self.isa.run(OfSource { setting: self, row: first + row, sums });
+                        let strip = Strip { row: first + row, strip };
+                        self.isa.run(OfSource { setting: self, strip, sums });
                     }
                     for (row, sums) in targets.chunks_exact_mut(to).enumerate() {
-                        self.isa.run(OfTarget { setting: self, row: first + row, sums });
+                        let strip = Strip { row: first + row, strip };
+                        self.isa.run(OfTarget { setting: self, strip, sums });
                     }
                     let planes = sum.chunks_exact_mut(size / tiling.planes()).enumerate();
                     for (plane, sum) in planes {
@@ -93,23 +97,28 @@ impl Setting<'_> {
         }
     }
 
-    /// Where weights are large: each task sums one plane over all of space, slab by slab of rows.
+    /// Where weights are large: each task sums one plane over all of space, slab by slab of strips.
     fn by_planes(&self, sums: &mut [f32]) {
         let tiling = self.tiling;
         let [from, to] = self.sizes();
-        let slab = (SLAB_BYTES / (4 * (from + to))).clamp(1, tiling.rows());
+        let strips = tiling.rows() * tiling.strips;
+        let slab = (SLAB_BYTES / (4 * (from + to))).clamp(1, strips);
         let scratch = scratch(tiling, self.isa.lanes(), slab);
         let (mut sources, mut targets) = (vec![0.0; slab * from], vec![0.0; slab * to]);
         let size = sums.len();
-        for first in (0..tiling.rows()).step_by(slab) {
-            let count = slab.min(tiling.rows() - first);
+        for first in (0..strips).step_by(slab) {
+            let count = slab.min(strips - first);
             let (sources, targets) = (&mut sources[..count * from], &mut targets[..count * to]);
-            let of_source = |(row, sums)| {
-                self.isa.run(OfSource { setting: self, row: first + row, sums });
+            let strip = |at: usize| {
+                let at = first + at;
+                Strip { row: at / tiling.strips, strip: at % tiling.strips }
+            };
+            let of_source = |(at, sums)| {
+                self.isa.run(OfSource { setting: self, strip: strip(at), sums });
             };
             sources.par_chunks_exact_mut(from).enumerate().for_each(of_source);
-            let of_target = |(row, sums)| {
-                self.isa.run(OfTarget { setting: self, row: first + row, sums });
+            let of_target = |(at, sums)| {
+                self.isa.run(OfTarget { setting: self, strip: strip(at), sums });
             };
             targets.par_chunks_exact_mut(to).enumerate().for_each(of_target);
             let sides = [&*sources, &*targets];
@@ -126,10 +135,10 @@ impl Setting<'_> {
     }
 }
 
-/// The sums of the lines of the source that a row sees.
+/// The sums of what a strip sees of the source.
 struct OfSource<'a> {
     setting: &'a Setting<'a>,
-    row: usize,
+    strip: Strip,
     sums: &'a mut [f32],
 }
 
@@ -138,15 +147,15 @@ impl WithSimd for OfSource<'_> {
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
-        let &Setting { tiling, source, zeros, .. } = self.setting;
-        gather(simd, tiling, self.row, source, &zeros[..tiling.source.line()], self.sums);
+        let &Setting { tiling, source, .. } = self.setting;
+        gather(simd, tiling, self.strip, source, self.sums);
     }
 }
 
-/// The adjoint sums of the lines of a row of the target.
+/// The adjoint sums of what a strip covers of the target.
 struct OfTarget<'a> {
     setting: &'a Setting<'a>,
-    row: usize,
+    strip: Strip,
     sums: &'a mut [f32],
 }
 
@@ -155,16 +164,16 @@ impl WithSimd for OfTarget<'_> {
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
-        let &Setting { tiling, target, zeros, .. } = self.setting;
-        scatter_adjoint(simd, tiling, self.row, target, &zeros[..tiling.target.line()], self.sums);
+        let &Setting { tiling, target, .. } = self.setting;
+        scatter_adjoint(simd, tiling, self.strip, target, self.sums);
     }
 }
 
-/// What one plane of the sums of some rows adds to the gradient of its matrices.
+/// What one plane of the sums of some strips adds to the gradient of its matrices.
 struct OfPlane<'a> {
     setting: &'a Setting<'a>,
     plane: usize,
-    /// The sums of the source and of the target, by row and plane.
+    /// The sums of the source and of the target, by strip and plane.
     sides: [&'a [f32]; 2],
     sum: &'a mut [f32],
     scratch: &'a mut [f32],
@@ -176,11 +185,12 @@ impl WithSimd for OfPlane<'_> {
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
         let tiling = self.setting.tiling;
-        let [from, to] = [tiling.source_line(), tiling.target_line()].map(pitch);
-        let [source, target] = self.sides;
-        let rows = source.len() / (tiling.planes() * from);
-        let source = Lines { values: &source[self.plane * from..], step: tiling.planes() * from };
-        let target = Lines { values: &target[self.plane * to..], step: tiling.planes() * to };
-        correlate(simd, tiling, rows, source, target, self.sum, self.scratch);
+        let lines = [tiling.source_line(), tiling.target_line()].map(pitch);
+        let strips = self.sides[0].len() / (tiling.planes() * lines[0]);
+        let of = |side: usize| Lines {
+            values: &self.sides[side][self.plane * lines[side]..],
+            step: tiling.planes() * lines[side],
+        };
+        correlate(simd, tiling, strips, [of(0), of(1)], self.sum, self.scratch);
     }
 }

@@ -4,13 +4,24 @@ use pulp::{Simd, WithSimd};
 use rayon::prelude::*;
 
 use super::tiling::Tiling;
-use super::transform::{extent, weight, weight_adjoint};
+use super::transform::{weight, weight_adjoint};
 use crate::Isa;
 use crate::kernels::fresh::in_pieces;
 use crate::kernels::vectors::{load, store};
 
-/// Up to 4 × 4 × 4 vectors.
-type Cube<S> = [[[<S as Simd>::f32s; 4]; 4]; 4];
+/// Calls `$run` with the taps and the sums of the weight along each axis.
+macro_rules! with_axes {
+    ($tiling:expr, $self:ident.$run:ident($simd:expr)) => {
+        match $tiling.step {
+            [1, 2, 2] => $self.$run::<S, 1, 1, 4, 4>($simd),
+            [1, 2, _] => $self.$run::<S, 1, 1, 4, 6>($simd),
+            [1, _, _] => $self.$run::<S, 1, 1, 6, 6>($simd),
+            [_, 2, 2] => $self.$run::<S, 3, 4, 4, 4>($simd),
+            [_, 2, _] => $self.$run::<S, 3, 4, 4, 6>($simd),
+            [_, _, _] => $self.$run::<S, 3, 4, 6, 6>($simd),
+        }
+    };
+}
 
 /// Weights of PyTorch's layout as seen by a convolution: element `(source, target, tap)` lies at
 /// `source · source_step + target · target_step + tap`, or with the taps reversed.
@@ -44,12 +55,23 @@ impl WithSimd for TransformPanel<'_> {
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
+        with_axes!(self.tiling, self.run(simd));
+    }
+}
+
+impl TransformPanel<'_> {
+    #[inline(always)]
+    fn run<S: Simd, const KZ: usize, const NZ: usize, const NY: usize, const NX: usize>(
+        self,
+        simd: S,
+    ) {
         let Self { tiling, weights, panel, sums } = self;
         let (inputs, outputs) = (tiling.source.channels, tiling.target.channels);
-        let taps: usize = tiling.kernel.iter().product();
+        let taps = KZ * 9;
         let (source_step, target_step) =
             if weights.adjoint { (outputs * taps, taps) } else { (taps, inputs * taps) };
         let wide = 2 * S::F32_LANES;
+        let matrix = tiling.matrix(wide);
         let mut gathered = [0.0; 27 * 16];
         for source in 0..inputs {
             for half in 0..2 {
@@ -62,54 +84,36 @@ impl WithSimd for TransformPanel<'_> {
                             if first + lane < outputs { weights.values[at + from] } else { 0.0 };
                     }
                 }
-                let cube = read::<S>(simd, tiling, &gathered);
-                let planes = [extent(tiling.step[0]), 4];
-                let mut at = source * wide + half * S::F32_LANES;
-                for plane in cube.iter().take(planes[0]) {
-                    for &value in plane.as_flattened() {
-                        store(simd, sums, at, value);
-                        at += tiling.matrix(wide);
+                let zero = simd.splat_f32s(0.0);
+                let at = source * wide + half * S::F32_LANES;
+                // By (y, x, z), so that what is summed next lies side by side. Loops, not closures:
+                // those need not be compiled for the vectors at hand.
+                let mut columns = [[[zero; KZ]; NX]; NY];
+                for z in 0..KZ {
+                    let mut lines = [[zero; 3]; NX];
+                    for y in 0..3 {
+                        let mut taps = [zero; 3];
+                        for (x, tap) in taps.iter_mut().enumerate() {
+                            *tap = load(simd, &gathered, ((z * 3 + y) * 3 + x) * S::F32_LANES);
+                        }
+                        for (line, value) in lines.iter_mut().zip(weight::<S, 3, NX>(simd, taps)) {
+                            line[y] = value;
+                        }
+                    }
+                    for (x, &line) in lines.iter().enumerate() {
+                        for (y, value) in weight::<S, 3, NY>(simd, line).into_iter().enumerate() {
+                            columns[y][x][z] = value;
+                        }
+                    }
+                }
+                for (column, &taps) in columns.as_flattened().iter().enumerate() {
+                    for (z, value) in weight::<S, KZ, NZ>(simd, taps).into_iter().enumerate() {
+                        store(simd, sums, at + (z * NY * NX + column) * matrix, value);
                     }
                 }
             }
         }
     }
-}
-
-/// The sums of weights `(taps, one vector)`.
-#[inline(always)]
-fn read<S: Simd>(simd: S, tiling: &Tiling, gathered: &[f32]) -> Cube<S> {
-    let mut cube = [[[simd.splat_f32s(0.0); 4]; 4]; 4];
-    let depth = tiling.kernel[0];
-    for (z, plane) in cube.iter_mut().enumerate().take(depth) {
-        let mut along_x = [[simd.splat_f32s(0.0); 4]; 3];
-        for (y, line) in along_x.iter_mut().enumerate() {
-            let first = (z * 3 + y) * 3 * S::F32_LANES;
-            let taps = [
-                load(simd, gathered, first),
-                load(simd, gathered, first + S::F32_LANES),
-                load(simd, gathered, first + 2 * S::F32_LANES),
-            ];
-            *line = weight(simd, taps);
-        }
-        for x in 0..4 {
-            let column = weight(simd, [along_x[0][x], along_x[1][x], along_x[2][x]]);
-            for (line, value) in plane.iter_mut().zip(column) {
-                line[x] = value;
-            }
-        }
-    }
-    if depth == 3 {
-        for y in 0..4 {
-            for x in 0..4 {
-                let column = weight(simd, [cube[0][y][x], cube[1][y][x], cube[2][y][x]]);
-                for (plane, value) in cube.iter_mut().zip(column) {
-                    plane[y][x] = value;
-                }
-            }
-        }
-    }
-    cube
 }
 
 /// The gradient of a weight in PyTorch's layout, from that of its sums, `(sums, source channels,
@@ -133,43 +137,50 @@ struct AdjointVector<'a> {
 impl WithSimd for AdjointVector<'_> {
     type Output = ();
 
-    #[expect(clippy::needless_range_loop, reason = "a cube is read by its three coordinates")]
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
+        with_axes!(self.tiling, self.run(simd));
+    }
+}
+
+impl AdjointVector<'_> {
+    #[inline(always)]
+    fn run<S: Simd, const KZ: usize, const NZ: usize, const NY: usize, const NX: usize>(
+        self,
+        simd: S,
+    ) {
         let Self { tiling, sums, vector, weight } = self;
         let inputs = tiling.source.channels;
         let columns = tiling.target.channels.next_multiple_of(S::F32_LANES);
-        let taps: usize = tiling.kernel.iter().product();
+        let (taps, matrix) = (KZ * 9, tiling.matrix(columns));
         let mut scattered = [0.0; 27 * 16];
         for source in 0..inputs {
-            let mut planes = [[[simd.splat_f32s(0.0); 3]; 3]; 4];
-            for (z, plane) in planes.iter_mut().enumerate().take(extent(tiling.step[0])) {
-                let mut along_x = [[simd.splat_f32s(0.0); 3]; 4];
-                for (y, line) in along_x.iter_mut().enumerate() {
-                    let mut sum = [simd.splat_f32s(0.0); 4];
-                    for (x, sum) in sum.iter_mut().enumerate() {
-                        let matrix = ((z * 4 + y) * 4 + x) * tiling.matrix(columns);
-                        *sum = load(simd, sums, matrix + source * columns + vector * S::F32_LANES);
+            let from = source * columns + vector * S::F32_LANES;
+            let zero = simd.splat_f32s(0.0);
+            let mut columns = [[[zero; NZ]; 3]; 3];
+            for z in 0..NZ {
+                let mut lines = [[zero; NY]; 3];
+                for y in 0..NY {
+                    let mut values = [zero; NX];
+                    for (x, value) in values.iter_mut().enumerate() {
+                        *value = load(simd, sums, ((z * NY + y) * NX + x) * matrix + from);
                     }
-                    *line = weight_adjoint(simd, sum);
+                    let values = weight_adjoint::<S, NX, 3>(simd, values);
+                    for (line, value) in lines.iter_mut().zip(values) {
+                        line[y] = value;
+                    }
                 }
-                for x in 0..3 {
-                    let column = [along_x[0][x], along_x[1][x], along_x[2][x], along_x[3][x]];
-                    for (line, value) in plane.iter_mut().zip(weight_adjoint(simd, column)) {
-                        line[x] = value;
+                for (x, &line) in lines.iter().enumerate() {
+                    let values = weight_adjoint::<S, NY, 3>(simd, line);
+                    for (y, value) in values.into_iter().enumerate() {
+                        columns[y][x][z] = value;
                     }
                 }
             }
-            for y in 0..3 {
-                for x in 0..3 {
-                    let mut column = [planes[0][y][x]; 3];
-                    if tiling.kernel[0] == 3 {
-                        let sums = [column[0], planes[1][y][x], planes[2][y][x], planes[3][y][x]];
-                        column = weight_adjoint(simd, sums);
-                    }
-                    for (z, &value) in column.iter().enumerate().take(tiling.kernel[0]) {
-                        store(simd, &mut scattered, ((z * 3 + y) * 3 + x) * S::F32_LANES, value);
-                    }
+            for (column, &values) in columns.as_flattened().iter().enumerate() {
+                let taps = weight_adjoint::<S, NZ, KZ>(simd, values);
+                for (z, value) in taps.into_iter().enumerate() {
+                    store(simd, &mut scattered, (z * 9 + column) * S::F32_LANES, value);
                 }
             }
             for (lane, weight) in weight.chunks_exact_mut(inputs * taps).enumerate() {

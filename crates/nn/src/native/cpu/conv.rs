@@ -1,3 +1,5 @@
+use std::borrow::Cow;
+
 use candle::{Result, Storage, Tensor};
 
 use super::{Held, tensor, tensor_like};
@@ -5,6 +7,7 @@ use crate::geometry::Geometry;
 use crate::kernels::channels::sums;
 use crate::kernels::direct::{self, Plan};
 use crate::kernels::element::stored;
+use crate::kernels::reading::{Part, read};
 use crate::kernels::winograd;
 use crate::native::node::{Backward, record};
 
@@ -48,17 +51,45 @@ impl Convolution {
         bias: Option<&[f32]>,
     ) -> Vec<f32> {
         let adjoint = self.transposed != reverse;
-        let tiling = if adjoint {
-            winograd::Tiling::adjoint(&self.geometry)
-        } else {
-            winograd::Tiling::forward(&self.geometry)
-        };
-        if let Some(tiling) = tiling {
-            return winograd::convolve(&tiling, x, weight, adjoint, bias);
+        if let Some(tiling) = self.tiling(adjoint) {
+            let source = winograd::Source::plain(x, tiling.channels());
+            return winograd::convolve(&tiling, &source, weight, adjoint, bias);
         }
         let plan =
             if adjoint { Plan::scatter(&self.geometry) } else { Plan::gather(&self.geometry) };
         direct::convolve(&plan, x, weight, bias)
+    }
+
+    /// The convolution of `parts` side by side, each normalized where it is to be.
+    pub(super) fn convolve_parts(
+        &self,
+        parts: &[Part<'_>],
+        weight: &[f32],
+        bias: Option<&[f32]>,
+    ) -> Vec<f32> {
+        let adjoint = self.transposed;
+        if let Some(tiling) = self.tiling(adjoint)
+            && let Some(source) = winograd::Source::new(parts, self.geometry.batch)
+        {
+            return winograd::convolve(&tiling, &source, weight, adjoint, bias);
+        }
+        self.convolve(false, &self.joined(parts), weight, bias)
+    }
+
+    /// How to compute the convolution of the fine side or, `adjoint`, that of the coarse one with few
+    /// multiplications, if that can be.
+    fn tiling(&self, adjoint: bool) -> Option<winograd::Tiling> {
+        if adjoint {
+            winograd::Tiling::adjoint(&self.geometry)
+        } else {
+            winograd::Tiling::forward(&self.geometry)
+        }
+    }
+
+    /// What is read, as one tensor.
+    fn joined<'a>(&self, parts: &[Part<'a>]) -> Cow<'a, [f32]> {
+        let space = if self.transposed { &self.geometry.coarse } else { &self.geometry.fine };
+        read(parts, self.geometry.batch, space.iter().product())
     }
 
     /// Channels of the result.
@@ -76,12 +107,26 @@ impl Convolution {
         let (fine, coarse) = if self.transposed { (dy, x) } else { (x, dy) };
         of_weight(&self.geometry, fine, coarse)
     }
+
+    /// The same, where `parts` were read.
+    pub(super) fn of_weight_parts(&self, parts: &[Part<'_>], dy: &[f32]) -> Vec<f32> {
+        if !self.transposed
+            && let Some(tiling) = self.tiling(false)
+            && let Some(source) = winograd::Source::new(parts, self.geometry.batch)
+        {
+            return winograd::weight_gradient(&tiling, &source, dy);
+        }
+        self.of_weight(&self.joined(parts), dy)
+    }
 }
 
 /// The gradient of the weight, from both sides of a convolution or its transpose.
 fn of_weight(geometry: &Geometry, fine: &[f32], coarse: &[f32]) -> Vec<f32> {
     match winograd::Tiling::forward(geometry) {
-        Some(tiling) => winograd::weight_gradient(&tiling, fine, coarse),
+        Some(tiling) => {
+            let source = winograd::Source::plain(fine, tiling.channels());
+            winograd::weight_gradient(&tiling, &source, coarse)
+        }
         None => direct::weight_gradient(geometry, fine, coarse),
     }
 }

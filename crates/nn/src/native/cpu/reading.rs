@@ -1,6 +1,5 @@
 //! A convolution that normalizes what it reads.
 
-use std::borrow::Cow;
 use std::sync::Arc;
 
 use candle::{DType, Result, Tensor};
@@ -12,7 +11,7 @@ use super::{Held, tensor, tensor_like};
 use crate::kernels::channels;
 use crate::kernels::element::with_values;
 use crate::kernels::norm::{Scaling, cell_means, gradient_sums, input_gradient_in_place};
-use crate::kernels::reading::{Norm, Part, read};
+use crate::kernels::reading::{Norm, Part};
 use crate::native::node::{Backward, record};
 use crate::pending::Pending;
 
@@ -121,17 +120,10 @@ impl Reading {
         Ok(run(&parts, bias))
     }
 
-    /// The parts side by side, normalized where they are to be.
-    fn joined<'a>(&self, parts: &[Part<'a>]) -> Cow<'a, [f32]> {
-        let geometry = &self.convolution.geometry;
-        let space = if self.convolution.transposed { &geometry.coarse } else { &geometry.fine };
-        read(parts, geometry.batch, space.iter().product())
-    }
-
     fn forward(&self, weight: &Tensor, vectors: &Tensor) -> Result<Tensor> {
         let held = Held::of(weight)?;
         let y = self.with_parts(vectors, |parts, bias| {
-            self.convolution.convolve(false, &self.joined(parts), &held.wide(), bias)
+            self.convolution.convolve_parts(parts, &held.wide(), bias)
         })?;
         Ok(tensor(y, self.convolution.shape(), &self.reads[0].values))
     }
@@ -169,7 +161,7 @@ impl Backward for Reading {
             .collect();
         let held = Held::of(weight)?;
         let (of_weight, of_vectors) = self.with_parts(vectors, |parts, _| {
-            let of_weight = tracks[0].then(|| self.convolution.of_weight(&self.joined(parts), &dy));
+            let of_weight = tracks[0].then(|| self.convolution.of_weight_parts(parts, &dy));
             let of_bias = (self.has_bias && tracks[1])
                 .then(|| channels::sums(&dy, self.convolution.outputs()));
             let mut of_vectors = Vec::new();
