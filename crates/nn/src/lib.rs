@@ -38,7 +38,7 @@
 //! | [`batch_norm`], [`batch_norm_train`] | [`BatchNorm`] | likewise; [`Statistics`] |
 //! | [`layer_norm`] | [`LayerNorm`] | over channels |
 //! | [`Act::forward`] | | activations: [`Act`] |
-//! | [`prelu`] | | leaky ReLU with learned slopes |
+//! | [`prelu`](fn@prelu) | [`Prelu`] | leaky ReLU with learned slopes; fused with norms: [`Activation`] |
 //! | [`softmax`], [`log_softmax`] | | over channels |
 //! | [`max_pool`], [`avg_pool`] | | [`PoolConfig`] |
 //! | [`adaptive_avg_pool`] | | to given extents, such as 1 |
@@ -74,6 +74,7 @@
 //! gradient of a native layer is a constant.
 
 mod act;
+mod activation;
 mod axis_map;
 mod backend;
 mod choice;
@@ -106,7 +107,8 @@ mod schedule;
 mod self_test;
 mod step_scope;
 
-pub use crate::act::{Act, log_softmax, prelu, softmax};
+pub use crate::act::{Act, log_softmax, softmax};
+pub use crate::activation::{Activation, Prelu, prelu};
 pub use crate::backend::{Backend, backend, set_backend, with_backend};
 pub use crate::concat::concat;
 pub use crate::conv::{Conv, ConvConfig, conv};

@@ -6,6 +6,7 @@ mod arguments;
 mod bf16;
 /// Kernels for CUDA, run on the CPU, agree with the reference.
 mod cuda_machine;
+mod cuda_prelu;
 mod cuda_sources;
 mod device;
 /// Agreement with PyTorch.
@@ -19,6 +20,8 @@ mod native;
 mod pending;
 /// Every type that a device has kernels for.
 mod precision;
+/// Slopes that are learned, after a norm and by themselves.
+mod prelu;
 mod properties;
 /// Random convolutions.
 mod random;
