@@ -2,7 +2,7 @@ use candle::{Result, Tensor, Var};
 use candle_nn::{Init, VarBuilder};
 
 use super::{Statistics, batch_norm, batch_norm_train, group_norm, instance_norm};
-use crate::{Activation, Pending};
+use crate::{Activation, Pending, is_repetition};
 
 /// An instance normalization with its parameters: `weight` and `bias`, where it is affine.
 #[derive(Clone, Debug)]
@@ -185,8 +185,11 @@ impl BatchNorm {
         Ok(y)
     }
 
-    /// Moves the running statistics towards those of a batch.
+    /// Moves the running statistics towards those of a batch, the first time that it is seen.
     fn follow(&self, batch: &Statistics) -> Result<()> {
+        if is_repetition() {
+            return Ok(());
+        }
         for (running, fresh) in [(&self.mean, &batch.mean), (&self.variance, &batch.variance)] {
             let kept = (running.as_detached_tensor() * (1.0 - self.momentum))?;
             running.set(&(kept + (fresh * self.momentum)?)?)?;

@@ -4,6 +4,8 @@
 mod arguments;
 /// Tensors of half the size.
 mod bf16;
+/// Blocks that run again for their gradients.
+mod checkpoint;
 /// Kernels for CUDA, run on the CPU, agree with the reference.
 mod cuda_machine;
 mod cuda_prelu;
