@@ -31,6 +31,12 @@ pub(crate) fn chain(layers: &[Box<dyn Layer>], x: Pending, train: bool) -> Resul
     layers.iter().try_fold(x, |x, layer| layer.forward_t(&[&x], train))
 }
 
+/// What `layers`, at least one, make of `inputs`, which the first of them reads side by side.
+pub(crate) fn run(layers: &Layers, inputs: &[&Pending], train: bool) -> Result<Pending> {
+    let (first, others) = layers.split_first().expect("at least one layer");
+    chain(others, first.forward_t(inputs, train)?, train)
+}
+
 /// What a convolution maps, and with which window.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Window<'a> {

@@ -18,6 +18,7 @@
 //! - [`Error`]: why a network could not be built or refused its images.
 
 mod block;
+mod checkpoint;
 mod error;
 mod interface;
 mod logits;

@@ -5,6 +5,7 @@ use candle_nn::VarBuilder;
 use serde::{Deserialize, Serialize};
 
 use crate::block::{Encoder, Layers, ResidualBlock, Window, convs};
+use crate::checkpoint::Checkpoint;
 use crate::topology::{Settings, Style, fitted, standard_features};
 use crate::unet::Network;
 use crate::{Architecture, Error, Interface, Model, ModelConfig, Norm, Topology};
@@ -49,6 +50,9 @@ pub struct ResidualUnet {
     pub negative_slope: f64,
     /// Whether coarser resolutions have heads in training.
     pub deep_supervision: bool,
+    /// Whether a block runs again on the way back, instead of keeping what it computes: less memory in
+    /// training, for more time. Results are the same, gradients up to rounding.
+    pub gradient_checkpointing: bool,
 }
 
 impl Default for ResidualUnet {
@@ -64,6 +68,7 @@ impl Default for ResidualUnet {
             norm_eps: 1e-5,
             negative_slope: 1e-2,
             deep_supervision: true,
+            gradient_checkpointing: false,
         }
     }
 }
@@ -91,6 +96,7 @@ impl Architecture for ResidualUnet {
             norm_eps: self.norm_eps,
             negative_slope: self.negative_slope,
             nonlin_first: false,
+            gradient_checkpointing: self.gradient_checkpointing,
         };
         let settings = Settings {
             features_per_stage: &self.features_per_stage,
@@ -110,7 +116,10 @@ impl Architecture for ResidualUnet {
             kernel: &first.kernel,
             stride: &ones,
         };
-        let stem = convs(window, 1, style, &vb.pp("encoder.stem"))?;
+        let apart = |layers: Layers| {
+            if style.gradient_checkpointing { Checkpoint::of(layers) } else { layers }
+        };
+        let stem = apart(convs(window, 1, style, &vb.pp("encoder.stem"))?);
 
         let mut cin = first.features;
         let mut encoder = Vec::new();
@@ -120,7 +129,8 @@ impl Architecture for ResidualUnet {
             for block in 0..stage.down {
                 let stride = if block == 0 { &stage.stride } else { &ones };
                 let window = Window { cin, cout: stage.features, kernel: &stage.kernel, stride };
-                blocks.push(Box::new(ResidualBlock::new(window, style, &vb.pp(block))?));
+                let block = ResidualBlock::new(window, style, &vb.pp(block))?;
+                blocks.extend(apart(vec![Box::new(block)]));
                 cin = stage.features;
             }
             encoder.push(blocks);

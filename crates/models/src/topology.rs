@@ -16,7 +16,7 @@ pub enum Norm {
     Batch,
 }
 
-/// How a convolution is followed by its norm and activation.
+/// How a convolution is followed by its norm and activation, and how its gradient is computed.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Style {
     pub(crate) conv_bias: bool,
@@ -24,6 +24,8 @@ pub(crate) struct Style {
     pub(crate) norm_eps: f64,
     pub(crate) negative_slope: f64,
     pub(crate) nonlin_first: bool,
+    /// Whether blocks run again for their gradients, instead of keeping what they compute.
+    pub(crate) gradient_checkpointing: bool,
 }
 
 /// One resolution of a U-Net.

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 pub(crate) use self::network::Network;
 use crate::block::{Encoder, Window, convs};
+use crate::checkpoint::Checkpoint;
 use crate::topology::{Settings, Style, fitted, standard_features};
 use crate::{Architecture, Error, Interface, Model, ModelConfig, Norm, Topology};
 
@@ -48,6 +49,7 @@ use crate::{Architecture, Error, Interface, Model, ModelConfig, Norm, Topology};
 /// ```
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
+#[expect(clippy::struct_excessive_bools, reason = "settings that a file turns on and off")]
 pub struct Unet {
     /// Channels of each stage, finest first; their number is that of the stages.
     pub features_per_stage: Vec<usize>,
@@ -73,6 +75,9 @@ pub struct Unet {
     pub nonlin_first: bool,
     /// Whether coarser resolutions have heads in training.
     pub deep_supervision: bool,
+    /// Whether a stage runs again on the way back, instead of keeping what it computes: less memory in
+    /// training, for more time. Results are the same, gradients up to rounding.
+    pub gradient_checkpointing: bool,
 }
 
 impl Default for Unet {
@@ -89,6 +94,7 @@ impl Default for Unet {
             negative_slope: 1e-2,
             nonlin_first: false,
             deep_supervision: true,
+            gradient_checkpointing: false,
         }
     }
 }
@@ -111,6 +117,7 @@ impl Architecture for Unet {
             norm_eps: self.norm_eps,
             negative_slope: self.negative_slope,
             nonlin_first: self.nonlin_first,
+            gradient_checkpointing: self.gradient_checkpointing,
         };
         let settings = Settings {
             features_per_stage: &self.features_per_stage,
@@ -129,7 +136,8 @@ impl Architecture for Unet {
                 Window { cin, cout: stage.features, kernel: &stage.kernel, stride: &stage.stride };
             // `.0`: what nnU-Net may put before the convolutions is a pooling without parameters.
             let vb = vb.pp("encoder.stages").pp(s).pp(0);
-            encoder.push(convs(window, stage.down, style, &vb)?);
+            let convs = convs(window, stage.down, style, &vb)?;
+            encoder.push(if style.gradient_checkpointing { Checkpoint::of(convs) } else { convs });
             cin = stage.features;
         }
         let encoder = Encoder { stem: Vec::new(), stages: encoder };

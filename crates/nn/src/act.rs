@@ -80,22 +80,6 @@ impl Act {
     }
 }
 
-/// The leaky ReLU of `x`, `(N, *S, C)`, whose slopes are learned: `weight` is `(C)` or `(1)`.
-///
-/// # Errors
-///
-/// Where `weight` is neither.
-pub fn prelu(x: &Tensor, weight: &Tensor) -> Result<Tensor> {
-    let channels = x.dims().last().copied().unwrap_or(1);
-    if weight.dims() != [channels] && weight.dims() != [1] {
-        let expected = format!("[{channels}] or [1]");
-        let actual = weight.dims().to_vec();
-        let (op, parameter) = ("prelu", "weight");
-        return Err(crate::Error::Parameter { op, parameter, actual, expected }.into());
-    }
-    reference::prelu(x, weight)
-}
-
 /// The softmax over the channels of `x`, `(N, *S, C)`.
 ///
 /// # Errors

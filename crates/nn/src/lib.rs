@@ -38,7 +38,7 @@
 //! | [`batch_norm`], [`batch_norm_train`] | [`BatchNorm`] | likewise; [`Statistics`] |
 //! | [`layer_norm`] | [`LayerNorm`] | over channels |
 //! | [`Act::forward`] | | activations: [`Act`] |
-//! | [`prelu`] | | leaky ReLU with learned slopes |
+//! | [`prelu`](fn@prelu) | [`Prelu`] | leaky ReLU with learned slopes; fused with norms: [`Activation`] |
 //! | [`softmax`], [`log_softmax`] | | over channels |
 //! | [`max_pool`], [`avg_pool`] | | [`PoolConfig`] |
 //! | [`adaptive_avg_pool`] | | to given extents, such as 1 |
@@ -64,6 +64,7 @@
 //! | [`Gradients`], [`clip_grad_norm`] | by name, without their graph |
 //! | [`OptimizerConfig`], [`Optimizer`] | [`Sgd`], [`Adam`] (and AdamW), [`RmsProp`], [`RAdam`] |
 //! | [`ScheduleConfig`] | learning rates over time |
+//! | [`checkpoint`](fn@checkpoint), [`is_repetition`] | less memory for more time |
 //! | [`step_scope`](fn@step_scope) | what a step leaves on a device is given back |
 //! | [`self_test`](fn@self_test) | how far a device is from the reference: [`Report`], [`Difference`] |
 //! | [`Error`] | why a layer refused its arguments |
@@ -74,8 +75,10 @@
 //! gradient of a native layer is a constant.
 
 mod act;
+mod activation;
 mod axis_map;
 mod backend;
+mod checkpoint;
 mod choice;
 mod concat;
 mod conv;
@@ -106,8 +109,10 @@ mod schedule;
 mod self_test;
 mod step_scope;
 
-pub use crate::act::{Act, log_softmax, prelu, softmax};
+pub use crate::act::{Act, log_softmax, softmax};
+pub use crate::activation::{Activation, Prelu, prelu};
 pub use crate::backend::{Backend, backend, set_backend, with_backend};
+pub use crate::checkpoint::{checkpoint, is_repetition};
 pub use crate::concat::concat;
 pub use crate::conv::{Conv, ConvConfig, conv};
 pub use crate::conv_gradients::{conv_input_gradient, conv_weight_gradient};

@@ -2,11 +2,12 @@
 
 use candle::{D, Result, Tensor};
 
+use crate::activation::Form;
 use crate::backend;
 use crate::extents::{Extents, per_channel};
 use crate::geometry::Geometry;
 use crate::norm::{Affine, Cells, Statistics};
-use crate::{Act, ConvConfig, ConvTransposeConfig, concat, native, norm};
+use crate::{Activation, ConvConfig, ConvTransposeConfig, concat, native, norm};
 
 /// Values `(N, *S, C)`, and perhaps a normalization with its activation, which whoever reads them
 /// applies.
@@ -75,14 +76,14 @@ impl Pending {
     /// # Errors
     ///
     /// As [`instance_norm`](crate::instance_norm).
-    pub fn instance_norm(
+    pub fn instance_norm<'a>(
         x: impl Into<Self>,
         weight: Option<&Tensor>,
         bias: Option<&Tensor>,
         eps: f64,
-        act: Act,
+        act: impl Into<Activation<'a>>,
     ) -> Result<Self> {
-        Self::normalized("instance_norm", x.into(), weight, bias, Cells::Instance, eps, act)
+        Self::normalized("instance_norm", x.into(), weight, bias, Cells::Instance, eps, act.into())
     }
 
     /// `x`, `(N, *S, C)`, with a [`group_norm`](crate::group_norm) to come.
@@ -90,17 +91,17 @@ impl Pending {
     /// # Errors
     ///
     /// As [`group_norm`](crate::group_norm).
-    pub fn group_norm(
+    pub fn group_norm<'a>(
         x: impl Into<Self>,
         groups: usize,
         weight: Option<&Tensor>,
         bias: Option<&Tensor>,
         eps: f64,
-        act: Act,
+        act: impl Into<Activation<'a>>,
     ) -> Result<Self> {
         let (op, x) = ("group_norm", x.into());
         let cells = Cells::groups(groups, Extents::of(op, &x.values)?.channels)?;
-        Self::normalized(op, x, weight, bias, cells, eps, act)
+        Self::normalized(op, x, weight, bias, cells, eps, act.into())
     }
 
     /// `x`, `(N, *S, C)`, with a [`batch_norm`](crate::batch_norm) to come.
@@ -108,13 +109,13 @@ impl Pending {
     /// # Errors
     ///
     /// As [`batch_norm`](crate::batch_norm).
-    pub fn batch_norm(
+    pub fn batch_norm<'a>(
         x: impl Into<Self>,
         running: &Statistics,
         weight: Option<&Tensor>,
         bias: Option<&Tensor>,
         eps: f64,
-        act: Act,
+        act: impl Into<Activation<'a>>,
     ) -> Result<Self> {
         let (op, x) = ("batch_norm", x.into().settled()?);
         if !is_native(op, &x.values)? {
@@ -122,8 +123,12 @@ impl Pending {
         }
         let channels = Extents::of(op, &x.values)?.channels;
         let affine = Affine::check(op, weight, bias, channels)?;
+        let act = act.into().check(op, channels)?;
         running.check(op, channels)?;
-        x.deferred(affine, |x| native::Normalization::fixed(x, running, eps, act))
+        let (y, ()) = x.deferred(affine, act, |x, form| {
+            Ok((native::Normalization::fixed(x, running, eps, form)?, ()))
+        })?;
+        Ok(y)
     }
 
     /// `x`, `(N, *S, C)`, with a [`batch_norm_train`](crate::batch_norm_train) to come, whose
@@ -132,23 +137,25 @@ impl Pending {
     /// # Errors
     ///
     /// As [`batch_norm_train`](crate::batch_norm_train).
-    pub fn batch_norm_train(
+    pub fn batch_norm_train<'a>(
         x: impl Into<Self>,
         weight: Option<&Tensor>,
         bias: Option<&Tensor>,
         eps: f64,
-        act: Act,
+        act: impl Into<Activation<'a>>,
     ) -> Result<(Self, Statistics)> {
         let (op, x) = ("batch_norm", x.into().settled()?);
         if !is_native(op, &x.values)? {
             let (y, statistics) = crate::batch_norm_train(&x.values, weight, bias, eps, act)?;
             return Ok((y.into(), statistics));
         }
-        let affine = Affine::check(op, weight, bias, Extents::of(op, &x.values)?.channels)?;
-        let values = x.values.contiguous()?;
-        let (norm, mean, variance) = native::Normalization::new(&values, Cells::Batch, eps, act)?;
-        let statistics = Statistics::of_batch(&values, &mean, &variance)?;
-        Ok((x.deferred(affine, |_| Ok(norm))?, statistics))
+        let channels = Extents::of(op, &x.values)?.channels;
+        let affine = Affine::check(op, weight, bias, channels)?;
+        let act = act.into().check(op, channels)?;
+        x.deferred(affine, act, |x, form| {
+            let (norm, mean, variance) = native::Normalization::new(x, Cells::Batch, eps, form)?;
+            Ok((norm, Statistics::of_batch(x, &mean, &variance)?))
+        })
     }
 
     fn normalized(
@@ -158,14 +165,19 @@ impl Pending {
         bias: Option<&Tensor>,
         cells: Cells,
         eps: f64,
-        act: Act,
+        act: Activation<'_>,
     ) -> Result<Self> {
         let x = x.settled()?;
-        let affine = Affine::check(op, weight, bias, Extents::of(op, &x.values)?.channels)?;
+        let channels = Extents::of(op, &x.values)?.channels;
+        let affine = Affine::check(op, weight, bias, channels)?;
+        let act = act.check(op, channels)?;
         if !is_native(op, &x.values)? {
             return Ok(norm::normalize(op, &x.values, affine, cells, eps, act)?.into());
         }
-        x.deferred(affine, |x| Ok(native::Normalization::new(x, cells, eps, act)?.0))
+        let (y, ()) = x.deferred(affine, act, |x, form| {
+            Ok((native::Normalization::new(x, cells, eps, form)?.0, ()))
+        })?;
+        Ok(y)
     }
 
     /// Without a norm to come.
@@ -173,15 +185,19 @@ impl Pending {
         if self.norm.is_some() { Ok(self.resolve()?.into()) } else { Ok(self) }
     }
 
-    fn deferred(
+    /// With the norm that `op` makes, and what else it gives.
+    fn deferred<T>(
         self,
         affine: Affine<'_>,
-        op: impl FnOnce(&Tensor) -> Result<native::Normalization>,
-    ) -> Result<Self> {
+        act: Activation<'_>,
+        op: impl FnOnce(&Tensor, Form) -> Result<(native::Normalization, T)>,
+    ) -> Result<(Self, T)> {
         let values = self.values.contiguous()?;
-        let op = op(&values)?;
-        let (weight, bias) = (affine.weight.cloned(), affine.bias.cloned());
-        Ok(Self { values, edge: self.edge, norm: Some(Deferred { op, weight, bias }) })
+        let (form, bias) = act.behind(affine.bias, self.channels())?;
+        let (op, given) = op(&values, form)?;
+        let weight = affine.weight.cloned();
+        let norm = Some(Deferred { op, weight, bias });
+        Ok((Self { values, edge: self.edge, norm }, given))
     }
 
     /// Values of a native operation, and where their gradient goes.

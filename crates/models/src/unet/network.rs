@@ -2,7 +2,8 @@ use candle::{DType, Result, Tensor};
 use candle_nn::VarBuilder;
 use nn::{Conv, ConvConfig, ConvTranspose, ConvTransposeConfig, Pending};
 
-use crate::block::{Encoder, Layers, Window, chain, convs};
+use crate::block::{Encoder, Layer, Layers, Window, chain, convs, run};
+use crate::checkpoint::Checkpoint;
 use crate::topology::{Stage, Style};
 use crate::{Error, HeadId, Input, Interface, Logits, Model};
 
@@ -17,12 +18,27 @@ pub(crate) struct Network {
     deep_supervision: bool,
 }
 
-/// One step up.
+/// One step up, and the head behind it.
 #[derive(Debug)]
 struct Up {
+    /// A [`Step`], perhaps one that runs again for its gradients.
+    step: Layers,
+    head: Conv,
+}
+
+/// From a resolution, and what the encoder had on the next finer one, to that.
+#[derive(Debug)]
+struct Step {
     upsample: ConvTranspose,
     convs: Layers,
-    head: Conv,
+}
+
+impl Layer for Step {
+    fn forward_t(&self, inputs: &[&Pending], train: bool) -> Result<Pending> {
+        let (coarse, skip) = inputs.split_first().expect("a coarser resolution");
+        let coarse = self.upsample.forward_of(&[coarse])?;
+        run(&self.convs, &[&[&coarse], skip].concat(), train)
+    }
 }
 
 impl Network {
@@ -37,7 +53,12 @@ impl Network {
     ) -> Result<Self> {
         let vb = vb.pp("decoder");
         let steps = stages.windows(2).rev().enumerate();
-        let decoder = steps.map(|(s, pair)| Up::new(s, &pair[0], &pair[1], interface, style, &vb));
+        let decoder = steps.map(|(s, pair)| {
+            // The finest step is the first on the way back: it would only run again at once.
+            let gradient_checkpointing = style.gradient_checkpointing && s + 2 < stages.len();
+            let style = Style { gradient_checkpointing, ..style };
+            Up::new(s, &pair[0], &pair[1], interface, style, &vb)
+        });
         let decoder = decoder.collect::<Result<_>>()?;
         let stride = |axis| stages.iter().map(|stage| stage.stride[axis]).product();
         let stride = (0..interface.rank).map(stride).collect();
@@ -75,7 +96,7 @@ impl Up {
         let window =
             Window { cin: 2 * features, cout: features, kernel: &fine.kernel, stride: &ones };
         let point = ConvConfig::new(interface.rank);
-        Ok(Self {
+        let step: Layers = vec![Box::new(Step {
             upsample: ConvTranspose::new(
                 coarse.features,
                 features,
@@ -85,6 +106,9 @@ impl Up {
                 vb.pp("transpconvs").pp(s),
             )?,
             convs: convs(window, fine.up, style, &vb.pp("stages").pp(s))?,
+        })];
+        Ok(Self {
+            step: if style.gradient_checkpointing { Checkpoint::of(step) } else { step },
             // Heads exist whether they are trained or not, so that weights fit either way.
             head: Conv::new(
                 features,
@@ -123,9 +147,7 @@ impl Model for Network {
         let mut heads = Vec::new();
         for (level, up) in (0..self.decoder.len()).rev().zip(&self.decoder) {
             let skip = skips.pop().expect("one skip for each step up");
-            let coarse = up.upsample.forward_of(&[&x])?;
-            let (first, others) = up.convs.split_first().expect("at least one convolution");
-            x = chain(others, first.forward_t(&[&coarse, &skip], train)?, train)?;
+            x = run(&up.step, &[&x, &skip], train)?;
             if level == 0 || (train && self.deep_supervision) {
                 heads.push(logits(&up.head.forward_of(&[&x])?.resolve()?)?);
             }

@@ -1,5 +1,6 @@
 //! The networks: what they compute, what their parameters are called, and what they refuse.
 
+mod checkpoint;
 mod config;
 mod device;
 mod golden;

@@ -6,11 +6,13 @@ use candle::cpu::erf::erf_f32;
 
 use super::fresh::in_pieces;
 use crate::Act;
+use crate::activation::Form;
 
 /// An activation of single values.
 pub(super) trait Curve: Copy + Send + Sync {
-    fn value(self, x: f32) -> f32;
-    fn slope(self, x: f32) -> f32;
+    /// `bend` is the slope below 0, where that is learned.
+    fn value(self, x: f32, bend: f32) -> f32;
+    fn slope(self, x: f32, bend: f32) -> f32;
 }
 
 /// [`Act::Identity`].
@@ -25,45 +27,78 @@ pub(super) struct Ramp;
 #[derive(Clone, Copy)]
 pub(super) struct Bend(f32);
 
+/// [`Form::Prelu`].
+#[derive(Clone, Copy)]
+pub(super) struct Bends;
+
+/// [`Form::PreluSlopes`].
+#[derive(Clone, Copy)]
+pub(super) struct OfBends;
+
 /// Any other.
 #[derive(Clone, Copy)]
 pub(super) struct Curved(Act);
 
 impl Curve for Line {
     #[inline(always)]
-    fn value(self, x: f32) -> f32 {
+    fn value(self, x: f32, _: f32) -> f32 {
         x
     }
 
     #[inline(always)]
-    fn slope(self, _: f32) -> f32 {
+    fn slope(self, _: f32, _: f32) -> f32 {
         1.0
     }
 }
 
 impl Curve for Ramp {
     #[inline(always)]
-    fn value(self, x: f32) -> f32 {
+    fn value(self, x: f32, _: f32) -> f32 {
         // NaN stays NaN.
         if x <= 0.0 { 0.0 } else { x }
     }
 
     #[inline(always)]
-    fn slope(self, x: f32) -> f32 {
+    fn slope(self, x: f32, _: f32) -> f32 {
         if x > 0.0 { 1.0 } else { 0.0 }
     }
 }
 
 impl Curve for Bend {
     #[inline(always)]
-    fn value(self, x: f32) -> f32 {
+    fn value(self, x: f32, bend: f32) -> f32 {
         // A choice between factors, unlike one between results, becomes a vector operation.
-        x * self.slope(x)
+        x * self.slope(x, bend)
     }
 
     #[inline(always)]
-    fn slope(self, x: f32) -> f32 {
+    fn slope(self, x: f32, _: f32) -> f32 {
         if x > 0.0 { 1.0 } else { self.0 }
+    }
+}
+
+impl Curve for Bends {
+    #[inline(always)]
+    fn value(self, x: f32, bend: f32) -> f32 {
+        x * self.slope(x, bend)
+    }
+
+    #[inline(always)]
+    fn slope(self, x: f32, bend: f32) -> f32 {
+        if x > 0.0 { 1.0 } else { bend }
+    }
+}
+
+impl Curve for OfBends {
+    #[inline(always)]
+    fn value(self, x: f32, bend: f32) -> f32 {
+        Bends.value(x, bend)
+    }
+
+    #[inline(always)]
+    fn slope(self, x: f32, _: f32) -> f32 {
+        // NaN stays NaN.
+        if x > 0.0 { 0.0 } else { x }
     }
 }
 
@@ -72,11 +107,11 @@ const TANH_SCALE: f32 = 0.797_884_6;
 const TANH_CUBE: f32 = 0.044_715;
 
 impl Curve for Curved {
-    fn value(self, x: f32) -> f32 {
+    fn value(self, x: f32, bend: f32) -> f32 {
         match self.0 {
             Act::Identity => x,
-            Act::Relu => Ramp.value(x),
-            Act::LeakyRelu(slope) => Bend(narrow(slope)).value(x),
+            Act::Relu => Ramp.value(x, bend),
+            Act::LeakyRelu(slope) => Bend(narrow(slope)).value(x, bend),
             Act::Elu(alpha) => {
                 if x > 0.0 {
                     x
@@ -98,11 +133,11 @@ impl Curve for Curved {
         }
     }
 
-    fn slope(self, x: f32) -> f32 {
+    fn slope(self, x: f32, bend: f32) -> f32 {
         match self.0 {
             Act::Identity => 1.0,
-            Act::Relu => Ramp.slope(x),
-            Act::LeakyRelu(slope) => Bend(narrow(slope)).slope(x),
+            Act::Relu => Ramp.slope(x, bend),
+            Act::LeakyRelu(slope) => Bend(narrow(slope)).slope(x, bend),
             Act::Elu(alpha) => {
                 if x > 0.0 {
                     1.0
@@ -148,24 +183,33 @@ fn narrow(setting: f64) -> f32 {
     super::channels::narrow(setting)
 }
 
-/// Calls `$run` with the curve that `$act` is, so that the plain ones cost no branch on its kind.
+/// Calls `$run` with the curve that the form `$form` is, so that the plain ones cost no branch on its
+/// kind.
 macro_rules! with_curve {
-    ($act:expr, $curve:ident => $run:expr) => {
-        match $act {
-            $crate::Act::Identity => {
+    ($form:expr, $curve:ident => $run:expr) => {
+        match $form {
+            $crate::activation::Form::Act($crate::Act::Identity) => {
                 let $curve = $crate::kernels::act::Line;
                 $run
             }
-            $crate::Act::Relu => {
+            $crate::activation::Form::Act($crate::Act::Relu) => {
                 let $curve = $crate::kernels::act::Ramp;
                 $run
             }
-            $crate::Act::LeakyRelu(slope) => {
+            $crate::activation::Form::Act($crate::Act::LeakyRelu(slope)) => {
                 let $curve = $crate::kernels::act::bend(slope);
                 $run
             }
-            act => {
+            $crate::activation::Form::Act(act) => {
                 let $curve = $crate::kernels::act::curved(act);
+                $run
+            }
+            $crate::activation::Form::Prelu => {
+                let $curve = $crate::kernels::act::Bends;
+                $run
+            }
+            $crate::activation::Form::PreluSlopes => {
+                let $curve = $crate::kernels::act::OfBends;
                 $run
             }
         }
@@ -186,19 +230,19 @@ const TASK: usize = 1 << 14;
 
 /// The activation of each value.
 pub(crate) fn values(x: &[f32], act: Act) -> Vec<f32> {
-    with_curve!(act, curve => in_pieces(x.len(), TASK, |task, y| {
+    with_curve!(Form::Act(act), curve => in_pieces(x.len(), TASK, |task, y| {
         for (y, &x) in y.iter_mut().zip(&x[task * TASK..]) {
-            *y = curve.value(x);
+            *y = curve.value(x, 0.0);
         }
     }))
 }
 
 /// The slope at each value, times the gradient there.
 pub(crate) fn slopes(x: &[f32], gradient: &[f32], act: Act) -> Vec<f32> {
-    with_curve!(act, curve => in_pieces(x.len(), TASK, |task, y| {
+    with_curve!(Form::Act(act), curve => in_pieces(x.len(), TASK, |task, y| {
         let from = task * TASK;
         for ((y, &x), &gradient) in y.iter_mut().zip(&x[from..]).zip(&gradient[from..]) {
-            *y = gradient * curve.slope(x);
+            *y = gradient * curve.slope(x, 0.0);
         }
     }))
 }

@@ -8,7 +8,7 @@ use super::act::{Curve as _, with_curve};
 use super::element::{Element, Values, with_values};
 use super::fresh::in_new_pieces;
 use super::norm::{Extent, Rows, Scaling, Standard, normalize};
-use crate::Act;
+use crate::activation::Form;
 use crate::isa::isa;
 
 /// A tensor `(N, *S, C)`, and what is done to it as it is read.
@@ -24,18 +24,18 @@ pub(crate) struct Part<'a> {
 pub(crate) struct Norm<'a> {
     pub(crate) standard: &'a Standard,
     pub(crate) scaling: Scaling<'a>,
-    pub(crate) act: Act,
+    pub(crate) form: Form,
 }
 
 /// The parts side by side, of `batch` samples of `voxels` voxels.
 pub(crate) fn read<'a>(parts: &[Part<'a>], batch: usize, voxels: usize) -> Cow<'a, [f32]> {
     if let [part] = parts {
-        let Some(Norm { standard, scaling, act }) = part.norm else {
+        let Some(Norm { standard, scaling, form }) = part.norm else {
             return part.values.widened();
         };
         let extent = Extent { batch, voxels, channels: part.channels };
         return Cow::Owned(
-            with_values!(part.values, x => normalize(x, extent, standard, scaling, act)),
+            with_values!(part.values, x => normalize(x, extent, standard, scaling, form)),
         );
     }
     let channels = parts.iter().map(|part| part.channels).sum();
@@ -83,11 +83,13 @@ fn beside<T: Element>(
             }
         });
     };
-    with_curve!(norm.act, curve => isa().run(|| {
+    with_curve!(norm.form, curve => isa().run(|| {
         for (to, from) in voxels {
-            let affine = rows.mean.iter().zip(&rows.scale).zip(&rows.bias);
-            for ((to, &x), ((&mean, &scale), &bias)) in to.iter_mut().zip(from).zip(affine) {
-                to.write(curve.value((x.widen() - mean) * scale + bias));
+            let affine = rows.mean.iter().zip(&rows.scale).zip(&rows.bias).zip(&rows.bends);
+            for ((to, &x), (((&mean, &scale), &bias), &bend)) in
+                to.iter_mut().zip(from).zip(affine)
+            {
+                to.write(curve.value((x.widen() - mean) * scale + bias, bend));
             }
         }
     }));

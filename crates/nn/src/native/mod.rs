@@ -9,13 +9,15 @@ mod cpu;
 mod cuda;
 #[cfg(any(test, feature = "metal"))]
 mod metal;
-mod node;
+pub(crate) mod node;
 
 use candle::{DType, Device, Result, Tensor};
 
 pub(crate) use self::cpu::{Convolution, Edge, Normalization, apply, conv_of, norm_gradients};
 use crate::Act;
+use crate::activation::Activation;
 use crate::axis_map::AxisMap;
+use crate::extents::Extents;
 use crate::geometry::Geometry;
 use crate::norm::{Affine, Cells, Statistics};
 use crate::pool::Windows;
@@ -96,9 +98,11 @@ pub(crate) fn normalize(
     affine: Affine<'_>,
     cells: Cells,
     eps: f64,
-    act: Act,
+    act: Activation<'_>,
 ) -> Result<(Tensor, Tensor, Tensor)> {
-    on_device!(x, normalize(x, affine, cells, eps, act))
+    let (form, bias) = act.behind(affine.bias, Extents::of("normalization", x)?.channels)?;
+    let affine = Affine { bias: bias.as_ref(), ..affine };
+    on_device!(x, normalize(x, affine, cells, eps, form))
 }
 
 /// `x` normalized by statistics that are given.
@@ -107,9 +111,11 @@ pub(crate) fn standardize(
     statistics: &Statistics,
     affine: Affine<'_>,
     eps: f64,
-    act: Act,
+    act: Activation<'_>,
 ) -> Result<Tensor> {
-    on_device!(x, standardize(x, statistics, affine, eps, act))
+    let (form, bias) = act.behind(affine.bias, Extents::of("normalization", x)?.channels)?;
+    let affine = Affine { bias: bias.as_ref(), ..affine };
+    on_device!(x, standardize(x, statistics, affine, eps, form))
 }
 
 /// See [`Act::forward`].

@@ -6,11 +6,14 @@ use candle::CudaStorage;
 use candle::MetalStorage;
 use std::sync::{Mutex, PoisonError};
 
+use candle::backend::{BackendDevice, BackendStorage};
 use candle::op::BackpropOp;
-use candle::{CpuStorage, CustomOp1, CustomOp2, CustomOp3, Layout, Result, Shape, Storage, Tensor};
+use candle::{
+    CpuStorage, CustomOp1, CustomOp2, CustomOp3, Device, Layout, Result, Shape, Storage, Tensor,
+};
 
 /// How the gradient of a result becomes that of what it was computed from.
-pub(super) trait Backward: Send + Sync + 'static {
+pub(crate) trait Backward: Send + Sync + 'static {
     /// The name of the operation.
     const NAME: &'static str;
 
@@ -19,7 +22,7 @@ pub(super) trait Backward: Send + Sync + 'static {
 }
 
 /// `y`, which was computed from `inputs`, as a node of their graph, where they have one.
-pub(super) fn record(
+pub(crate) fn record(
     inputs: &[&Tensor],
     y: Storage,
     shape: impl Into<Shape>,
@@ -35,6 +38,43 @@ pub(super) fn record(
         [a, b] => a.apply_op2(b, node),
         [a, b, c] => a.apply_op3(b, c, node),
         _ => candle::bail!("an operation of {} tensors", inputs.len()),
+    }
+}
+
+/// A single zero, in f32, for a result that holds a place in the graph alone.
+pub(crate) fn blank(device: &Device) -> Result<Storage> {
+    match device {
+        Device::Cpu => Ok(Storage::Cpu(CpuStorage::F32(vec![0.0]))),
+        #[cfg(feature = "cuda")]
+        Device::Cuda(device) => {
+            Ok(Storage::Cuda(device.zeros_impl(&Shape::from(1), candle::DType::F32)?))
+        }
+        #[cfg(feature = "metal")]
+        Device::Metal(device) => {
+            Ok(Storage::Metal(device.zeros_impl(&Shape::from(1), candle::DType::F32)?))
+        }
+        device => candle::bail!("no place on {device:?}"),
+    }
+}
+
+/// A copy of the values of `x`, one after the other.
+pub(crate) fn copied(x: &Tensor) -> Result<Storage> {
+    fn of<S>(storage: &S, layout: &Layout) -> Result<S>
+    where
+        S: BackendStorage<Device: BackendDevice<Storage = S>>,
+    {
+        let mut copy = storage.device().zeros_impl(layout.shape(), storage.dtype())?;
+        storage.copy_strided_src(&mut copy, 0, layout)?;
+        Ok(copy)
+    }
+    let (storage, layout) = x.storage_and_layout();
+    match &*storage {
+        Storage::Cpu(storage) => Ok(Storage::Cpu(of(storage, layout)?)),
+        #[cfg(feature = "cuda")]
+        Storage::Cuda(storage) => Ok(Storage::Cuda(of(storage, layout)?)),
+        #[cfg(feature = "metal")]
+        Storage::Metal(storage) => Ok(Storage::Metal(of(storage, layout)?)),
+        _ => candle::bail!("no copy on {:?}", x.device()),
     }
 }
 

@@ -32,7 +32,7 @@ pub fn instance_norm_gradients(
         return Err(Error::Parameter { op, parameter: "gradient", actual, expected }.into());
     }
     if is_native(op, x)? && native::defers(x) {
-        return native::norm_gradients(x, affine, Cells::Instance, eps, act, dy);
+        return native::norm_gradients(x, affine, Cells::Instance, eps, act.into(), dy);
     }
     let parameter = |given: Option<&Tensor>, value: f64| match given {
         Some(given) => Var::from_tensor(given),

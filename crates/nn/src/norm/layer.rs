@@ -2,7 +2,7 @@ use candle::{Result, Tensor, Var};
 use candle_nn::{Init, VarBuilder};
 
 use super::{Statistics, batch_norm, batch_norm_train, group_norm, instance_norm};
-use crate::{Act, Pending};
+use crate::{Activation, Pending, is_repetition};
 
 /// An instance normalization with its parameters: `weight` and `bias`, where it is affine.
 #[derive(Clone, Debug)]
@@ -36,7 +36,7 @@ impl InstanceNorm {
     /// # Errors
     ///
     /// Where `x` is not `(N, *S, C)` with the channels of this layer.
-    pub fn forward(&self, x: &Tensor, act: Act) -> Result<Tensor> {
+    pub fn forward<'a>(&self, x: &Tensor, act: impl Into<Activation<'a>>) -> Result<Tensor> {
         let (weight, bias) = self.affine();
         instance_norm(x, weight, bias, self.eps, act)
     }
@@ -46,7 +46,11 @@ impl InstanceNorm {
     /// # Errors
     ///
     /// As [`InstanceNorm::forward`].
-    pub fn defer(&self, x: impl Into<Pending>, act: Act) -> Result<Pending> {
+    pub fn defer<'a>(
+        &self,
+        x: impl Into<Pending>,
+        act: impl Into<Activation<'a>>,
+    ) -> Result<Pending> {
         let (weight, bias) = self.affine();
         Pending::instance_norm(x, weight, bias, self.eps, act)
     }
@@ -79,7 +83,7 @@ impl GroupNorm {
     /// # Errors
     ///
     /// Where `x` is not `(N, *S, C)` with the channels of this layer.
-    pub fn forward(&self, x: &Tensor, act: Act) -> Result<Tensor> {
+    pub fn forward<'a>(&self, x: &Tensor, act: impl Into<Activation<'a>>) -> Result<Tensor> {
         group_norm(x, self.groups, Some(&self.weight), Some(&self.bias), self.eps, act)
     }
 
@@ -88,7 +92,11 @@ impl GroupNorm {
     /// # Errors
     ///
     /// As [`GroupNorm::forward`].
-    pub fn defer(&self, x: impl Into<Pending>, act: Act) -> Result<Pending> {
+    pub fn defer<'a>(
+        &self,
+        x: impl Into<Pending>,
+        act: impl Into<Activation<'a>>,
+    ) -> Result<Pending> {
         Pending::group_norm(x, self.groups, Some(&self.weight), Some(&self.bias), self.eps, act)
     }
 }
@@ -141,7 +149,12 @@ impl BatchNorm {
     /// # Errors
     ///
     /// As [`batch_norm_train`] and [`batch_norm`](fn@batch_norm).
-    pub fn forward_t(&self, x: &Tensor, act: Act, train: bool) -> Result<Tensor> {
+    pub fn forward_t<'a>(
+        &self,
+        x: &Tensor,
+        act: impl Into<Activation<'a>>,
+        train: bool,
+    ) -> Result<Tensor> {
         let (weight, bias) = (Some(&self.weight), Some(&self.bias));
         if !train {
             return batch_norm(x, &self.running(), weight, bias, self.eps, act);
@@ -157,7 +170,12 @@ impl BatchNorm {
     /// # Errors
     ///
     /// As [`BatchNorm::forward_t`].
-    pub fn defer_t(&self, x: impl Into<Pending>, act: Act, train: bool) -> Result<Pending> {
+    pub fn defer_t<'a>(
+        &self,
+        x: impl Into<Pending>,
+        act: impl Into<Activation<'a>>,
+        train: bool,
+    ) -> Result<Pending> {
         let (weight, bias) = (Some(&self.weight), Some(&self.bias));
         if !train {
             return Pending::batch_norm(x, &self.running(), weight, bias, self.eps, act);
@@ -167,8 +185,11 @@ impl BatchNorm {
         Ok(y)
     }
 
-    /// Moves the running statistics towards those of a batch.
+    /// Moves the running statistics towards those of a batch, the first time that it is seen.
     fn follow(&self, batch: &Statistics) -> Result<()> {
+        if is_repetition() {
+            return Ok(());
+        }
         for (running, fresh) in [(&self.mean, &batch.mean), (&self.variance, &batch.variance)] {
             let kept = (running.as_detached_tensor() * (1.0 - self.momentum))?;
             running.set(&(kept + (fresh * self.momentum)?)?)?;

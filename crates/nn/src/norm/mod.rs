@@ -11,7 +11,7 @@ pub use self::layer::{BatchNorm, GroupNorm, InstanceNorm};
 pub use self::layer_norm::{LayerNorm, layer_norm};
 use crate::backend::is_native;
 use crate::extents::{Extents, per_channel};
-use crate::{Act, Error, native, reference};
+use crate::{Activation, Error, native, reference};
 
 /// Which values share one mean and one variance.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -103,26 +103,28 @@ fn several(extents: &Extents) -> Result<f64> {
 /// activation: `act((x − μ) / √(σ² + eps) · weight + bias)`.
 ///
 /// `σ²` is the mean square deviation (not the unbiased estimate). A sample of one voxel becomes
-/// `act(bias)`; PyTorch refuses it.
+/// `act(bias)`; PyTorch refuses it. The activation is an [`Act`](crate::Act), or [`Activation::Prelu`]
+/// with slopes that are learned.
 ///
 /// # Errors
 ///
-/// Where a parameter is not `(C)`, or `x` is not `(N, *S, C)`.
+/// Where a parameter is not `(C)`, the slopes of the activation are neither `(C)` nor `(1)`, or `x` is not `(N, *S, C)`.
 ///
 /// # Source
 ///
 /// Ulyanov, Vedaldi, Lempitsky: *Instance Normalization*,
 /// [arXiv:1607.08022](https://arxiv.org/abs/1607.08022).
-pub fn instance_norm(
+pub fn instance_norm<'a>(
     x: &Tensor,
     weight: Option<&Tensor>,
     bias: Option<&Tensor>,
     eps: f64,
-    act: Act,
+    act: impl Into<Activation<'a>>,
 ) -> Result<Tensor> {
     let op = "instance_norm";
     let channels = Extents::of(op, x)?.channels;
-    normalize(op, x, Affine::check(op, weight, bias, channels)?, Cells::Instance, eps, act)
+    let affine = Affine::check(op, weight, bias, channels)?;
+    normalize(op, x, affine, Cells::Instance, eps, act.into())
 }
 
 /// Normalizes each of `groups` blocks of channels of each sample of `x`, `(N, *S, C)`, then applies
@@ -136,18 +138,18 @@ pub fn instance_norm(
 /// # Source
 ///
 /// Wu, He: *Group Normalization*, [arXiv:1803.08494](https://arxiv.org/abs/1803.08494).
-pub fn group_norm(
+pub fn group_norm<'a>(
     x: &Tensor,
     groups: usize,
     weight: Option<&Tensor>,
     bias: Option<&Tensor>,
     eps: f64,
-    act: Act,
+    act: impl Into<Activation<'a>>,
 ) -> Result<Tensor> {
     let op = "group_norm";
     let channels = Extents::of(op, x)?.channels;
     let cells = Cells::groups(groups, channels)?;
-    normalize(op, x, Affine::check(op, weight, bias, channels)?, cells, eps, act)
+    normalize(op, x, Affine::check(op, weight, bias, channels)?, cells, eps, act.into())
 }
 
 /// Normalizes each channel of `x`, `(N, *S, C)`, by statistics that are given, as in evaluation,
@@ -160,17 +162,18 @@ pub fn group_norm(
 /// # Source
 ///
 /// Ioffe, Szegedy: *Batch Normalization*, [arXiv:1502.03167](https://arxiv.org/abs/1502.03167).
-pub fn batch_norm(
+pub fn batch_norm<'a>(
     x: &Tensor,
     running: &Statistics,
     weight: Option<&Tensor>,
     bias: Option<&Tensor>,
     eps: f64,
-    act: Act,
+    act: impl Into<Activation<'a>>,
 ) -> Result<Tensor> {
     let op = "batch_norm";
     let channels = Extents::of(op, x)?.channels;
     let affine = Affine::check(op, weight, bias, channels)?;
+    let act = act.into().check(op, channels)?;
     running.check(op, channels)?;
     if is_native(op, x)? {
         native::standardize(x, running, affine, eps, act)
@@ -188,16 +191,17 @@ pub fn batch_norm(
 /// # Errors
 ///
 /// As [`batch_norm`], and where a channel has but one value.
-pub fn batch_norm_train(
+pub fn batch_norm_train<'a>(
     x: &Tensor,
     weight: Option<&Tensor>,
     bias: Option<&Tensor>,
     eps: f64,
-    act: Act,
+    act: impl Into<Activation<'a>>,
 ) -> Result<(Tensor, Statistics)> {
     let op = "batch_norm";
     let extents = Extents::of(op, x)?;
     let affine = Affine::check(op, weight, bias, extents.channels)?;
+    let act = act.into().check(op, extents.channels)?;
     several(&extents)?;
     let (y, mean, variance) = if is_native(op, x)? {
         native::normalize(x, affine, Cells::Batch, eps, act)?
@@ -215,8 +219,9 @@ pub(crate) fn normalize(
     affine: Affine<'_>,
     cells: Cells,
     eps: f64,
-    act: Act,
+    act: Activation<'_>,
 ) -> Result<Tensor> {
+    let act = act.check(op, Extents::of(op, x)?.channels)?;
     let (y, ..) = if is_native(op, x)? {
         native::normalize(x, affine, cells, eps, act)?
     } else {

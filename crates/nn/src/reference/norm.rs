@@ -1,7 +1,7 @@
 use candle::{Result, Tensor};
 
-use super::activate;
-use crate::Act;
+use super::{activate, prelu};
+use crate::activation::Activation;
 use crate::extents::Extents;
 use crate::norm::{Affine, Cells, Statistics};
 
@@ -11,7 +11,7 @@ pub(crate) fn normalize(
     affine: Affine<'_>,
     cells: Cells,
     eps: f64,
-    act: Act,
+    act: Activation<'_>,
 ) -> Result<(Tensor, Tensor, Tensor)> {
     let extents = Extents::of("normalization", x)?;
     let (batch, voxels, channels) = (extents.batch, extents.voxels(), extents.channels);
@@ -35,14 +35,14 @@ pub(crate) fn standardize(
     statistics: &Statistics,
     affine: Affine<'_>,
     eps: f64,
-    act: Act,
+    act: Activation<'_>,
 ) -> Result<Tensor> {
     let deviation = (&statistics.variance + eps)?.sqrt()?;
     let standard = x.broadcast_sub(&statistics.mean)?.broadcast_div(&deviation)?;
     finish(&standard, affine, act)
 }
 
-fn finish(standard: &Tensor, affine: Affine<'_>, act: Act) -> Result<Tensor> {
+fn finish(standard: &Tensor, affine: Affine<'_>, act: Activation<'_>) -> Result<Tensor> {
     let mut y = standard.clone();
     if let Some(weight) = affine.weight {
         y = y.broadcast_mul(weight)?;
@@ -50,5 +50,8 @@ fn finish(standard: &Tensor, affine: Affine<'_>, act: Act) -> Result<Tensor> {
     if let Some(bias) = affine.bias {
         y = y.broadcast_add(bias)?;
     }
-    activate(&y, act)
+    match act {
+        Activation::Act(act) => activate(&y, act),
+        Activation::Prelu(slopes) => prelu(&y, slopes),
+    }
 }

@@ -4,8 +4,11 @@
 mod arguments;
 /// Tensors of half the size.
 mod bf16;
+/// Blocks that run again for their gradients.
+mod checkpoint;
 /// Kernels for CUDA, run on the CPU, agree with the reference.
 mod cuda_machine;
+mod cuda_prelu;
 mod cuda_sources;
 mod device;
 /// Agreement with PyTorch.
@@ -19,6 +22,8 @@ mod native;
 mod pending;
 /// Every type that a device has kernels for.
 mod precision;
+/// Slopes that are learned, after a norm and by themselves.
+mod prelu;
 mod properties;
 /// Random convolutions.
 mod random;

@@ -5,7 +5,7 @@ use std::ops::Range;
 use rayon::prelude::*;
 
 use super::{BLOCK, Extent, Rows, Scaling, Standard, add_lanes};
-use crate::Act;
+use crate::activation::Form;
 use crate::isa::isa;
 use crate::kernels::act::{Curve, with_curve};
 use crate::kernels::channels::narrow;
@@ -20,11 +20,11 @@ pub(crate) fn gradient_sums<T: Element>(
     extent: Extent,
     standard: &Standard,
     scaling: Scaling<'_>,
-    act: Act,
+    form: Form,
 ) -> [Vec<f64>; 2] {
     let (channels, isa) = (extent.channels, isa());
     let samples = x.par_chunks(extent.sample()).zip(gradient.par_chunks(extent.sample()));
-    let both: Vec<Vec<f64>> = with_curve!(act, curve => samples.enumerate().map(|(n, (x, dy))| {
+    let both: Vec<Vec<f64>> = with_curve!(form, curve => samples.enumerate().map(|(n, (x, dy))| {
         let rows = Rows::new(standard, scaling, extent.channels, n, extent.repeats());
         let tasks = x.par_chunks(extent.task()).zip(dy.par_chunks(extent.task()));
         let sums: Vec<Vec<f64>> =
@@ -52,12 +52,15 @@ fn task_sums<T: Element>(
         sum.fill(0.0);
         product.fill(0.0);
         for (x, dy) in x.chunks(lanes).zip(dy.chunks(lanes)) {
-            let affine = rows.mean.iter().zip(&rows.factor).zip(&rows.scale).zip(&rows.bias);
+            let affine = rows.mean.iter().zip(&rows.factor).zip(&rows.scale);
+            let affine = affine.zip(rows.bias.iter().zip(&rows.bends));
             let state = sum.iter_mut().zip(&mut product);
             let values = x.iter().zip(dy).zip(affine).zip(state);
-            for (((&x, &dy), (((&mean, &factor), &scale), &bias)), (sum, product)) in values {
+            for (((&x, &dy), (((&mean, &factor), &scale), (&bias, &bend))), (sum, product)) in
+                values
+            {
                 let centered = x.widen() - mean;
-                let delta = dy * curve.slope(centered * scale + bias);
+                let delta = dy * curve.slope(centered * scale + bias, bend);
                 *sum += delta;
                 *product += delta * (centered * factor);
             }
@@ -104,12 +107,12 @@ pub(crate) fn input_gradient<T: Element>(
     standard: &Standard,
     scaling: Scaling<'_>,
     means: Option<&[Vec<f32>; 2]>,
-    act: Act,
+    form: Form,
 ) -> Vec<f32> {
     let rows = InputRows::all(standard, scaling, means, extent);
     in_pieces(x.len(), extent.task(), |task, dx| {
         dx.copy_from_slice(&gradient[task * extent.task()..][..dx.len()]);
-        task_input_gradient(&rows, (extent, task), x, dx, act);
+        task_input_gradient(&rows, (extent, task), x, dx, form);
     })
 }
 
@@ -120,11 +123,11 @@ pub(crate) fn input_gradient_in_place<T: Element>(
     standard: &Standard,
     scaling: Scaling<'_>,
     means: Option<&[Vec<f32>; 2]>,
-    act: Act,
+    form: Form,
 ) {
     let rows = InputRows::all(standard, scaling, means, extent);
     gradient.par_chunks_mut(extent.task()).enumerate().for_each(|(task, dx)| {
-        task_input_gradient(&rows, (extent, task), x, dx, act);
+        task_input_gradient(&rows, (extent, task), x, dx, form);
     });
 }
 
@@ -170,7 +173,7 @@ fn task_input_gradient<T: Element>(
     (extent, task): (Extent, usize),
     x: &[T],
     dx: &mut [f32],
-    act: Act,
+    form: Form,
 ) {
     let isa = isa();
     let from = task * extent.task();
@@ -178,15 +181,15 @@ fn task_input_gradient<T: Element>(
         let InputRows { rows, constant, linear } = &all[n];
         let lanes = rows.mean.len();
         let dx = &mut dx[part.start - from..part.end - from];
-        with_curve!(act, curve => isa.run(|| {
+        with_curve!(form, curve => isa.run(|| {
             for (dx, x) in dx.chunks_mut(lanes).zip(x[part].chunks(lanes)) {
                 let affine = rows.mean.iter().zip(&rows.scale).zip(&rows.bias);
-                let affine = affine.zip(constant.iter().zip(linear));
-                for ((dx, &x), (((&mean, &scale), &bias), (&constant, &linear))) in
+                let affine = affine.zip(&rows.bends).zip(constant.iter().zip(linear));
+                for ((dx, &x), ((((&mean, &scale), &bias), &bend), (&constant, &linear))) in
                     dx.iter_mut().zip(x).zip(affine)
                 {
                     let centered = x.widen() - mean;
-                    let delta = *dx * curve.slope(centered * scale + bias);
+                    let delta = *dx * curve.slope(centered * scale + bias, bend);
                     *dx = delta * scale - constant - centered * linear;
                 }
             }

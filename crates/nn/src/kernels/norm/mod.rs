@@ -12,7 +12,7 @@ use super::act::{Curve, with_curve};
 use super::channels::narrow;
 use super::element::Element;
 use super::fresh::in_new_pieces;
-use crate::Act;
+use crate::activation::Form;
 use crate::isa::isa;
 use crate::norm::Cells;
 
@@ -107,7 +107,8 @@ impl Standard {
     }
 }
 
-/// Scale and offset of a normalization, `(C)` each, 1 and 0 where they are not learned.
+/// Scale and offset of a normalization, `(C)` each, 1 and 0 where they are not learned; after the
+/// offsets, the slopes of [`Form::Prelu`].
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Scaling<'a> {
     pub(crate) weight: &'a [f32],
@@ -120,6 +121,8 @@ pub(super) struct Rows {
     factor: Vec<f32>,
     pub(super) scale: Vec<f32>,
     pub(super) bias: Vec<f32>,
+    /// Slopes that are learned; 0 where there are none.
+    pub(super) bends: Vec<f32>,
 }
 
 impl Rows {
@@ -140,12 +143,16 @@ impl Rows {
     ) -> Self {
         let mean = &standard.mean[n * channels..][..channels];
         let factor = &standard.factor[n * channels..][..channels];
+        let (bias, bends) = scaling.bias.split_at(channels);
+        let none = vec![0.0; channels];
+        let bends = if bends.is_empty() { &none } else { bends };
         let scale: Vec<f32> = factor.iter().zip(scaling.weight).map(|(f, w)| f * w).collect();
         Self {
             mean: mean.repeat(times),
             factor: factor.repeat(times),
             scale: scale.repeat(times),
-            bias: scaling.bias.repeat(times),
+            bias: bias.repeat(times),
+            bends: bends.repeat(times),
         }
     }
 }
@@ -156,11 +163,11 @@ pub(crate) fn normalize<T: Element>(
     extent: Extent,
     standard: &Standard,
     scaling: Scaling<'_>,
-    act: Act,
+    form: Form,
 ) -> Vec<f32> {
     let rows = Rows::all(standard, scaling, extent);
     let isa = isa();
-    with_curve!(act, curve => {
+    with_curve!(form, curve => {
         let run = |task: usize, y: &mut [MaybeUninit<f32>]| {
         for (n, part) in extent.parts(task, y.len()) {
             let rows = &rows[n];
@@ -169,9 +176,11 @@ pub(crate) fn normalize<T: Element>(
             let y = &mut y[part.start - from..part.end - from];
             isa.run(|| {
                 for (y, x) in y.chunks_mut(lanes).zip(x[part].chunks(lanes)) {
-                    let affine = rows.mean.iter().zip(&rows.scale).zip(&rows.bias);
-                    for ((y, &x), ((&mean, &scale), &bias)) in y.iter_mut().zip(x).zip(affine) {
-                        y.write(curve.value((x.widen() - mean) * scale + bias));
+                    let affine = rows.mean.iter().zip(&rows.scale).zip(&rows.bias).zip(&rows.bends);
+                    for ((y, &x), (((&mean, &scale), &bias), &bend)) in
+                        y.iter_mut().zip(x).zip(affine)
+                    {
+                        y.write(curve.value((x.widen() - mean) * scale + bias, bend));
                     }
                 }
             });

@@ -3,10 +3,10 @@ use std::sync::Arc;
 use candle::{Result, Storage, Tensor};
 
 use super::{Held, tensor_like};
-use crate::Act;
+use crate::activation::Form;
 use crate::extents::Extents;
 use crate::kernels::channels::narrow;
-use crate::kernels::element::{stored, with_values};
+use crate::kernels::element::{Values, stored, with_values};
 use crate::kernels::norm::{
     Extent, Moments, Scaling, Standard, cell_means, gradient_sums, input_gradient, moments,
     normalize as run,
@@ -20,10 +20,10 @@ pub(crate) fn normalize(
     affine: Affine<'_>,
     cells: Cells,
     eps: f64,
-    act: Act,
+    form: Form,
 ) -> Result<(Tensor, Tensor, Tensor)> {
     let x = x.contiguous()?;
-    let (op, mean, variance) = Normalization::new(&x, cells, eps, act)?;
+    let (op, mean, variance) = Normalization::new(&x, cells, eps, form)?;
     Ok((apply(&x, affine, op)?, mean, variance))
 }
 
@@ -33,10 +33,10 @@ pub(crate) fn standardize(
     statistics: &Statistics,
     affine: Affine<'_>,
     eps: f64,
-    act: Act,
+    form: Form,
 ) -> Result<Tensor> {
     let x = x.contiguous()?;
-    apply(&x, affine, Normalization::fixed(&x, statistics, eps, act)?)
+    apply(&x, affine, Normalization::fixed(&x, statistics, eps, form)?)
 }
 
 /// The gradients of a normalization, `(N, *S, C)`, `(C)`, `(C)`, from that of its result.
@@ -45,11 +45,11 @@ pub(crate) fn norm_gradients(
     affine: Affine<'_>,
     cells: Cells,
     eps: f64,
-    act: Act,
+    form: Form,
     dy: &Tensor,
 ) -> Result<[Tensor; 3]> {
     let x = x.contiguous()?;
-    let (op, ..) = Normalization::new(&x, cells, eps, act)?;
+    let (op, ..) = Normalization::new(&x, cells, eps, form)?;
     let channels = op.extent.channels;
     let vector = |parameter: Option<&Tensor>, value: f32| match parameter {
         Some(parameter) => {
@@ -86,19 +86,20 @@ pub(crate) fn apply(x: &Tensor, affine: Affine<'_>, op: Normalization) -> Result
     record(&[&x, &weight, &bias], y, x.shape(), op)
 }
 
-/// Scale and offset.
+/// Scale and offset, and slopes after the latter, where they are learned.
 fn vectors(weight: &Tensor, bias: &Tensor) -> Result<[Vec<f32>; 2]> {
     Ok([Held::of(weight)?.wide().into_owned(), Held::of(bias)?.wide().into_owned()])
 }
 
-/// A normalization whose statistics are known already, and the activation after it.
+/// A normalization whose statistics are known already, and the activation after it, whose slopes, where
+/// it learns any, come after the offsets.
 #[derive(Clone, Debug)]
 pub(crate) struct Normalization {
     pub(super) extent: Extent,
     pub(super) standard: Arc<Standard>,
     /// What the statistics were taken over, if they are functions of the input.
     pub(super) cells: Option<Cells>,
-    pub(super) act: Act,
+    pub(super) form: Form,
 }
 
 /// For each channel, the sum over samples of sums `(N, C)`.
@@ -114,7 +115,7 @@ impl Normalization {
         x: &Tensor,
         cells: Cells,
         eps: f64,
-        act: Act,
+        form: Form,
     ) -> Result<(Self, Tensor, Tensor)> {
         let extent = extent(x)?;
         let x_values = Held::of(x)?;
@@ -125,16 +126,16 @@ impl Normalization {
             Tensor::from_vec(values, moments.len(), x.device())
         };
         let (mean, variance) = (vector(|moments| moments.mean)?, vector(Moments::variance)?);
-        Ok((Self { extent, standard, cells: Some(cells), act }, mean, variance))
+        Ok((Self { extent, standard, cells: Some(cells), form }, mean, variance))
     }
 
     /// Of values like `x`, by statistics that are given.
-    pub(crate) fn fixed(x: &Tensor, statistics: &Statistics, eps: f64, act: Act) -> Result<Self> {
+    pub(crate) fn fixed(x: &Tensor, statistics: &Statistics, eps: f64, form: Form) -> Result<Self> {
         let extent = extent(x)?;
         let (mean, variance) = (statistics.mean.contiguous()?, statistics.variance.contiguous()?);
         let (mean, variance) = (Held::of(&mean)?, Held::of(&variance)?);
         let standard = Standard::fixed(&mean.wide(), &variance.wide(), extent.batch, eps);
-        Ok(Self { extent, standard: Arc::new(standard), cells: None, act })
+        Ok(Self { extent, standard: Arc::new(standard), cells: None, form })
     }
 
     /// Gradients with respect to input, weight and bias, where asked for.
@@ -149,30 +150,50 @@ impl Normalization {
         let (x, dy) = (Held::of(x)?, Held::of(&dy)?);
         let (x, dy) = (x.get(), dy.wide());
         let scaling = Scaling { weight, bias };
-        let (extent, standard, act) = (self.extent, &self.standard, self.act);
+        let (extent, standard, form) = (self.extent, &self.standard, self.form);
 
         let needs_sums = wanted[1] || wanted[2] || (wanted[0] && self.cells.is_some());
-        let sums = needs_sums
-            .then(|| with_values!(x, x => gradient_sums((x, &dy), extent, standard, scaling, act)));
+        let sums = needs_sums.then(
+            || with_values!(x, x => gradient_sums((x, &dy), extent, standard, scaling, form)),
+        );
         let total =
             |which: usize| sums.as_ref().map(|sums| over_samples(&sums[which], extent.channels));
         let of_weight = wanted[1].then(|| total(1)).flatten();
         let of_bias = wanted[2].then(|| total(0)).flatten();
+        let of_bias = of_bias.map(|offsets| [offsets, self.of_slopes(x, &dy, scaling)].concat());
         let of_input = wanted[0].then(|| {
             let means = self
                 .cells
                 .zip(sums.as_ref())
                 .map(|(cells, sums)| cell_means(sums, extent, weight, cells));
             let means = means.as_ref();
-            with_values!(x, x => input_gradient((x, &dy), extent, standard, scaling, means, act))
+            with_values!(x, x => input_gradient((x, &dy), extent, standard, scaling, means, form))
         });
         Ok([of_input, of_weight, of_bias])
+    }
+
+    /// How long the vector of offsets is, with the slopes after them.
+    pub(super) fn offsets(&self) -> usize {
+        let vectors = if self.form == Form::Prelu { 2 } else { 1 };
+        vectors * self.extent.channels
+    }
+
+    /// The gradient of the slopes, where those are learned; `dy` is that of the result.
+    pub(super) fn of_slopes(&self, x: Values<'_>, dy: &[f32], scaling: Scaling<'_>) -> Vec<f32> {
+        if self.form != Form::Prelu {
+            return Vec::new();
+        }
+        let (extent, form) = (self.extent, Form::PreluSlopes);
+        let [sums, _] = with_values!(x, x => {
+            gradient_sums((x, dy), extent, &self.standard, scaling, form)
+        });
+        over_samples(&sums, extent.channels)
     }
 
     fn forward(&self, x: &Tensor, [weight, bias]: &[Vec<f32>; 2]) -> Result<Storage> {
         let (held, scaling) = (Held::of(x)?, Scaling { weight, bias });
         let y = with_values!(held.get(), x => {
-            run(x, self.extent, &self.standard, scaling, self.act)
+            run(x, self.extent, &self.standard, scaling, self.form)
         });
         Ok(Storage::Cpu(stored(y, x.dtype())))
     }

@@ -81,7 +81,7 @@ impl Read {
 }
 
 /// A convolution of one tensor or two, as an operation on their tickets, the weight, and, one after the
-/// other, scale and offset of each norm, and the bias.
+/// other, scale and offset of each norm, with its slopes where it learns any, and the bias.
 struct Reading {
     convolution: Convolution,
     reads: Vec<Read>,
@@ -111,8 +111,8 @@ impl Reading {
         for (read, held) in self.reads.iter().zip(&held) {
             let norm = read.norm.as_ref().map(|norm| Norm {
                 standard: &norm.standard,
-                scaling: Scaling { weight: take(read.channels), bias: take(read.channels) },
-                act: norm.act,
+                scaling: Scaling { weight: take(read.channels), bias: take(norm.offsets()) },
+                form: norm.form,
             });
             parts.push(Part { values: held.get(), channels: read.channels, norm });
         }
@@ -168,8 +168,9 @@ impl Backward for Reading {
             let gradients = self.of_parts(&held.wide(), dy, &wanted);
             for ((read, part), gradient) in self.reads.iter().zip(parts).zip(gradients) {
                 let Some(mut gradient) = gradient else {
-                    let vectors = if read.norm.is_some() { 2 * read.channels } else { 0 };
-                    of_vectors.extend(vec![0.0; vectors]);
+                    if let Some(norm) = &read.norm {
+                        of_vectors.extend(vec![0.0; read.channels + norm.offsets()]);
+                    }
                     continue;
                 };
                 if let Some(norm) = &read.norm {
@@ -189,19 +190,20 @@ impl Backward for Reading {
     }
 }
 
-/// Turns the gradient of normalized values into that of the values, and returns those of scale and
-/// offset, one after the other.
+/// Turns the gradient of normalized values into that of the values, and returns those of scale, offset
+/// and slopes, one after the other.
 fn through(norm: &Normalization, part: &Part<'_>, gradient: &mut [f32]) -> Vec<f32> {
-    let Some(Norm { standard, scaling, act }) = part.norm else { return Vec::new() };
+    let Some(Norm { standard, scaling, form }) = part.norm else { return Vec::new() };
     let extent = norm.extent;
     let sums = with_values!(part.values, x => {
-        gradient_sums((x, gradient), extent, standard, scaling, act)
+        gradient_sums((x, gradient), extent, standard, scaling, form)
     });
+    let slopes = norm.of_slopes(part.values, gradient, scaling);
     let means = norm.cells.map(|cells| cell_means(&sums, extent, scaling.weight, cells));
     let means = means.as_ref();
     with_values!(part.values, x => {
-        input_gradient_in_place((x, gradient), extent, standard, scaling, means, act);
+        input_gradient_in_place((x, gradient), extent, standard, scaling, means, form);
     });
     let [offset, scale] = sums.map(|sums| over_samples(&sums, extent.channels));
-    [scale, offset].concat()
+    [scale, offset, slopes].concat()
 }

@@ -3,7 +3,7 @@ use candle::{DType, Result, Storage, Tensor};
 use super::launch::{self, Extent, Scaling, Standard};
 use super::unary::curve;
 use super::{Array, Lent, kind_of, stored, tensor};
-use crate::Act;
+use crate::activation::Form;
 use crate::extents::Extents;
 use crate::native::node::{Backward, record};
 use crate::norm::{Affine, Cells, Statistics};
@@ -14,7 +14,7 @@ pub(crate) fn normalize(
     affine: Affine<'_>,
     cells: Cells,
     eps: f64,
-    act: Act,
+    form: Form,
 ) -> Result<(Tensor, Tensor, Tensor)> {
     let (x, extent) = (x.contiguous()?, extent(x)?);
     let cells = match cells {
@@ -36,7 +36,7 @@ pub(crate) fn normalize(
             tensor(variance, count)?,
         )
     };
-    let op = Normalization { extent, mean, factor, cells: Some(cells), act };
+    let op = Normalization { extent, mean, factor, cells: Some(cells), form };
     Ok((apply(&x, affine, op)?, cell_mean, cell_variance))
 }
 
@@ -46,12 +46,12 @@ pub(crate) fn standardize(
     statistics: &Statistics,
     affine: Affine<'_>,
     eps: f64,
-    act: Act,
+    form: Form,
 ) -> Result<Tensor> {
     let single = |vector: &Tensor| vector.detach().to_dtype(DType::F32)?.contiguous();
     let mean = single(&statistics.mean)?;
     let factor = (single(&statistics.variance)? + eps)?.sqrt()?.recip()?;
-    let op = Normalization { extent: extent(x)?, mean, factor, cells: None, act };
+    let op = Normalization { extent: extent(x)?, mean, factor, cells: None, form };
     apply(&x.contiguous()?, affine, op)
 }
 
@@ -74,7 +74,8 @@ fn apply(x: &Tensor, affine: Affine<'_>, op: Normalization) -> Result<Tensor> {
     record(&[x, &weight, &bias], y, x.shape(), op)
 }
 
-/// A normalization whose statistics are known already, and the activation after it.
+/// A normalization whose statistics are known already, and the activation after it, whose slopes, where
+/// it learns any, come after the offsets.
 struct Normalization {
     extent: Extent,
     /// `(N, C)`, or `(C)` where the statistics were given, as is [`Self::factor`].
@@ -82,7 +83,7 @@ struct Normalization {
     factor: Tensor,
     /// What the statistics were taken over, if they are functions of the input.
     cells: Option<launch::Cells>,
-    act: Act,
+    form: Form,
 }
 
 impl Normalization {
@@ -98,7 +99,7 @@ impl Normalization {
             self.extent,
             &self.standard(&mean, &factor)?,
             Scaling { weight: weight.as_ref(), bias: bias.as_ref() },
-            curve(self.act),
+            curve(self.form),
         )?)
     }
 
@@ -129,7 +130,7 @@ impl Normalization {
         let (gpu, kind) = (there.gpu()?, kind_of(x.dtype())?);
         let pair = (&there.array()?, &given.array()?);
         let standard = self.standard(&mean, &factor)?;
-        let (extent, curve) = (self.extent, curve(self.act));
+        let (extent, curve) = (self.extent, curve(self.form));
 
         let needs_sums = wanted[1] || wanted[2] || (wanted[0] && self.cells.is_some());
         let sums = if needs_sums {
@@ -174,7 +175,13 @@ impl Normalization {
                 _ => Ok(None),
             };
         let of_weight = total(1, parameters[0], wanted[1])?;
-        let of_bias = total(0, parameters[1], wanted[2])?;
+        let mut of_bias = total(0, parameters[1], wanted[2])?;
+        if let (Form::Prelu, Some(offsets)) = (self.form, &of_bias) {
+            let curve = super::unary::curve(Form::PreluSlopes);
+            let sums = launch::gradient_sums(&gpu, kind, pair, extent, &standard, scaling, curve)?;
+            let sums = tensor(launch::over_samples(&gpu, &sums, extent)?, (2, extent.channels))?;
+            of_bias = Some(Tensor::cat(&[offsets, &sums.get(0)?.to_dtype(offsets.dtype())?], 0)?);
+        }
         Ok([of_input, of_weight, of_bias])
     }
 }

@@ -4,6 +4,7 @@ use candle::{Result, Storage, Tensor};
 use super::launch::{self, Curve, Terms};
 use super::{Lent, kind_of, stored, tensor};
 use crate::Act;
+use crate::activation::Form;
 use crate::axis_map::AxisMap;
 use crate::geometry::three;
 use crate::native::node::{Backward, record};
@@ -11,8 +12,8 @@ use crate::pool::Windows;
 
 /// An activation as kernels know it.
 #[expect(clippy::cast_possible_truncation, reason = "computed in single precision")]
-pub(super) fn curve(act: Act) -> Curve {
-    let (code, setting) = act.number();
+pub(super) fn curve(form: Form) -> Curve {
+    let (code, setting) = form.number();
     Curve { code: code.into(), setting: setting as f32 }
 }
 
@@ -22,7 +23,7 @@ pub(crate) fn activate(x: &Tensor, act: Act) -> Result<Tensor> {
     let y = {
         let there = Lent::of(&x);
         let (kind, count) = (kind_of(x.dtype())?, x.elem_count());
-        stored(launch::activate(&there.gpu()?, kind, &there.array()?, count, curve(act))?)?
+        stored(launch::activate(&there.gpu()?, kind, &there.array()?, count, curve(act.into()))?)?
     };
     record(&[&x], y, x.shape(), Activation(act))
 }
@@ -37,7 +38,7 @@ impl Backward for Activation {
         let (there, given) = (Lent::of(x), Lent::of(dy));
         let pair = (&there.array()?, &given.array()?);
         let (kind, count) = (kind_of(x.dtype())?, x.elem_count());
-        let dx = launch::activate_gradient(&there.gpu()?, kind, pair, count, curve(self.0))?;
+        let dx = launch::activate_gradient(&there.gpu()?, kind, pair, count, curve(self.0.into()))?;
         Ok(vec![Some(tensor(dx, x.shape())?)])
     }
 }

@@ -3,7 +3,7 @@ use candle::{DType, Result, Tensor};
 use super::conv::parameter;
 use super::launch::{Launch, THREADS, record};
 use super::settings::Settings;
-use crate::Act;
+use crate::activation::Form;
 use crate::extents::Extents;
 use crate::native::node::Backward;
 use crate::norm::{Affine, Cells, Statistics};
@@ -77,10 +77,10 @@ pub(crate) fn normalize(
     affine: Affine<'_>,
     cells: Cells,
     eps: f64,
-    act: Act,
+    form: Form,
 ) -> Result<(Tensor, Tensor, Tensor)> {
     let x = x.contiguous()?;
-    let op = Normalization::new(&x, cells, eps, act)?;
+    let op = Normalization::new(&x, cells, eps, form)?;
     let (mean, variance) = (op.mean.clone(), op.variance.clone());
     Ok((apply(&x, affine, op)?, mean, variance))
 }
@@ -91,7 +91,7 @@ pub(crate) fn standardize(
     statistics: &Statistics,
     affine: Affine<'_>,
     eps: f64,
-    act: Act,
+    form: Form,
 ) -> Result<Tensor> {
     let x = x.contiguous()?;
     let op = Normalization {
@@ -102,7 +102,7 @@ pub(crate) fn standardize(
         variance: parameter(&statistics.variance)?.detach(),
         affine: [false; 2],
         eps,
-        act,
+        form,
     };
     apply(&x, affine, op)
 }
@@ -123,7 +123,8 @@ fn apply(x: &Tensor, affine: Affine<'_>, mut op: Normalization) -> Result<Tensor
     record(&[x, &weight, &bias], &y, op)
 }
 
-/// A normalization whose statistics are known already, and the activation after it.
+/// A normalization whose statistics are known already, and the activation after it, whose slopes, where
+/// it learns any, come after the offsets.
 struct Normalization {
     lanes: Lanes,
     cells: Cells,
@@ -136,7 +137,7 @@ struct Normalization {
     /// Whether there are a weight and a bias.
     affine: [bool; 2],
     eps: f64,
-    act: Act,
+    form: Form,
 }
 
 fn settings(
@@ -145,7 +146,7 @@ fn settings(
     given: bool,
     affine: [bool; 2],
     eps: f64,
-    act: Act,
+    form: Form,
 ) -> Result<Settings> {
     let (kind, blocks) = match cells {
         Cells::Instance => (0, 1),
@@ -153,14 +154,14 @@ fn settings(
         Cells::Batch => (2, 1),
     };
     let settings = lanes.settings()?.and(&[kind, blocks])?.real(eps);
-    settings.and(&[affine[0].into(), affine[1].into(), given.into()])?.act(act)
+    settings.and(&[affine[0].into(), affine[1].into(), given.into()])?.act(form)
 }
 
 impl Normalization {
     /// By the statistics of `x`.
-    fn new(x: &Tensor, cells: Cells, eps: f64, act: Act) -> Result<Self> {
+    fn new(x: &Tensor, cells: Cells, eps: f64, form: Form) -> Result<Self> {
         let (lanes, element) = (lanes(x)?, x.dtype());
-        let settings = settings(&lanes, cells, false, [false; 2], eps, act)?;
+        let settings = settings(&lanes, cells, false, [false; 2], eps, form)?;
         let launch = lanes.launch("moments", element, settings.clone());
         let shape = [2, lanes.batch, lanes.chunks(), lanes.channels];
         let [partial] = launch.run(&[x], [(DType::F32, &shape)])?;
@@ -174,11 +175,16 @@ impl Normalization {
         let shape: &[usize] = &[count];
         let [mean, variance] =
             launch.run(&[&partial], [(DType::F32, shape), (DType::F32, shape)])?;
-        Ok(Self { lanes, cells, given: false, mean, variance, affine: [false; 2], eps, act })
+        Ok(Self { lanes, cells, given: false, mean, variance, affine: [false; 2], eps, form })
     }
 
     fn settings(&self) -> Result<Settings> {
-        settings(&self.lanes, self.cells, self.given, self.affine, self.eps, self.act)
+        self.settings_of(self.form)
+    }
+
+    /// The same for another form of the activation.
+    fn settings_of(&self, form: Form) -> Result<Settings> {
+        settings(&self.lanes, self.cells, self.given, self.affine, self.eps, form)
     }
 }
 
@@ -192,19 +198,20 @@ impl Backward for Normalization {
         let of_parameters = weight.track_op() || bias.track_op();
         let loses = x.track_op() && !self.given;
 
-        let mut given = vec![x, dy, &self.mean, &self.variance, weight, bias];
+        let given = [x, dy, &self.mean, &self.variance, weight, bias];
         // The sums over voxels, for each channel of each sample: those of `δ`, then of `δ x̂`.
-        let sums = if of_parameters || loses {
-            let launch = lanes.launch("norm_gradient_sums", element, self.settings()?);
+        let sums_of = |form: Form| {
+            let launch = lanes.launch("norm_gradient_sums", element, self.settings_of(form)?);
             let [partial] = launch.run(&given, [(f32, &[2 * batch, chunks, channels])])?;
-            Some(merge(&partial, &Lanes::whole(2 * batch, chunks, channels), element)?)
-        } else {
-            None
+            merge(&partial, &Lanes::whole(2 * batch, chunks, channels), element)
         };
+        let over_samples = |sums: &Tensor| merge(sums, &Lanes::whole(2, batch, channels), element);
+        let sums = (of_parameters || loses).then(|| sums_of(self.form)).transpose()?;
+        let of_slopes = (self.form == Form::Prelu && bias.track_op())
+            .then(|| over_samples(&sums_of(Form::PreluSlopes)?)?.get(0))
+            .transpose()?;
         let of_parameters = match &sums {
-            Some(sums) if of_parameters => {
-                Some(merge(sums, &Lanes::whole(2, batch, channels), element)?)
-            }
+            Some(sums) if of_parameters => Some(over_samples(sums)?),
             _ => None,
         };
         let of_parameter = |which: usize, parameter: &Tensor| match &of_parameters {
@@ -221,13 +228,17 @@ impl Backward for Normalization {
                 }
                 _ => self.mean.clone(),
             };
-            given.push(&means);
+            let given = [given.as_slice(), &[&means]].concat();
             let launch = lanes.launch("norm_input_gradient", element, self.settings()?);
             let [dx] = launch.run(&given, [(element, x.dims())])?;
             Some(dx)
         } else {
             None
         };
-        Ok(vec![of_input, of_parameter(1, weight)?, of_parameter(0, bias)?])
+        let mut of_bias = of_parameter(0, bias)?;
+        if let (Some(offsets), Some(slopes)) = (&of_bias, &of_slopes) {
+            of_bias = Some(Tensor::cat(&[offsets, slopes], 0)?);
+        }
+        Ok(vec![of_input, of_parameter(1, weight)?, of_bias])
     }
 }

@@ -2,7 +2,7 @@
 
 use candle::Result;
 
-use crate::Act;
+use crate::activation::Form;
 
 /// The words of a structure of 32-bit numbers.
 #[derive(Clone, Debug, Default)]
@@ -32,8 +32,8 @@ impl Settings {
     }
 
     /// With the number of an activation, and its setting, next.
-    pub(super) fn act(self, act: Act) -> Result<Self> {
-        let (kind, setting) = act.number();
+    pub(super) fn act(self, form: Form) -> Result<Self> {
+        let (kind, setting) = form.number();
         Ok(self.and(&[kind.into()])?.real(setting))
     }
 

@@ -20,7 +20,7 @@ struct Activation(Act);
 impl Activation {
     fn launch(&self, kernel: &'static str, x: &Tensor) -> Result<Launch> {
         let count = x.elem_count();
-        Ok(Launch::each(kernel, x.dtype(), Settings::of(&[count])?.act(self.0)?, count))
+        Ok(Launch::each(kernel, x.dtype(), Settings::of(&[count])?.act(self.0.into())?, count))
     }
 }
 

@@ -53,7 +53,7 @@ pub(crate) struct Statistics<A> {
     pub(crate) variance: A,
 }
 
-/// Scale and offset, `(C)` each, in f32.
+/// Scale and offset, `(C)` each, in f32; after the offsets, the slopes of curves that learn them.
 #[derive(Debug)]
 pub(crate) struct Scaling<'a, A> {
     pub(crate) weight: Option<&'a A>,

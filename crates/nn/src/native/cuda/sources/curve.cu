@@ -1,4 +1,5 @@
-// Activations and their slopes. `setting` is the slope of 2 and the factor of 3.
+// Activations and their slopes. `setting` is the slope of 2, the factor of 3, and the slope of 13, which is
+// learned; 14 is 13, but for its slope, which is the derivative by the slope that is learned.
 
 DEVICE float sigmoid(float x) { return 1.0f / (1.0f + expf(-x)); }
 
@@ -11,7 +12,7 @@ DEVICE float softplus(float x) { return fmaxf(x, 0.0f) + log1pf(expf(-fabsf(x)))
 DEVICE float curve(float x, float setting) {
   switch (CURVE) {
     case 1: return x <= 0.0f ? 0.0f : x;
-    case 2: return x > 0.0f ? x : x * setting;
+    case 2: case 13: case 14: return x > 0.0f ? x : x * setting;
     case 3: return x > 0.0f ? x : setting * expm1f(x);
     case 4: return 0.5f * x * (1.0f + erff(x * 0.707106781f));
     case 5: return 0.5f * x * (1.0f + tanhf(TANH_SCALE * (x + TANH_CUBE * x * x * x)));
@@ -29,7 +30,7 @@ DEVICE float curve(float x, float setting) {
 DEVICE float slope(float x, float setting) {
   switch (CURVE) {
     case 1: return x > 0.0f ? 1.0f : 0.0f;
-    case 2: return x > 0.0f ? 1.0f : setting;
+    case 2: case 13: return x > 0.0f ? 1.0f : setting;
     case 3: return x > 0.0f ? 1.0f : setting * expf(x);
     case 4: return 0.5f * (1.0f + erff(x * 0.707106781f)) + x * expf(-0.5f * x * x) * 0.398942280f;
     case 5: {
@@ -47,6 +48,7 @@ DEVICE float slope(float x, float setting) {
       return tanh + x * (1.0f - tanh * tanh) * sigmoid(x);
     }
     case 12: return x < -3.0f ? 0.0f : x > 3.0f ? 1.0f : x / 3.0f + 0.5f;
+    case 14: return x > 0.0f ? 0.0f : x;
     default: return 1.0f;
   }
 }

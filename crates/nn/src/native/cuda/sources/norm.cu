@@ -136,13 +136,14 @@ KERNEL cell_moments(const float* means, const float* squares, float* cell_mean, 
   }
 }
 
-// What is done to the channels of a thread's pack. Statistics of sample n begin at n · stride.
+// What is done to the channels of a thread's pack. Statistics of sample n begin at n · stride; slopes that
+// are learned come after the biases.
 struct Standard {
-  float mean[WIDTH], factor[WIDTH], weight[WIDTH], bias[WIDTH];
+  float mean[WIDTH], factor[WIDTH], weight[WIDTH], bias[WIDTH], setting[WIDTH];
 };
 
 DEVICE Standard standard_of(const Place& place, const float* mean, const float* factor, const float* weight,
-                            const float* bias, int stride) {
+                            const float* bias, int packs, int stride, float setting) {
   Standard standard;
   for (int i = 0; i < WIDTH; ++i) {
     const int channel = place.pack * WIDTH + i;
@@ -151,6 +152,7 @@ DEVICE Standard standard_of(const Place& place, const float* mean, const float* 
     standard.factor[i] = factor[at];
     standard.weight[i] = weight ? weight[channel] : 1.0f;
     standard.bias[i] = bias ? bias[channel] : 0.0f;
+    standard.setting[i] = CURVE >= 13 ? bias[packs * WIDTH + channel] : setting;
   }
   return standard;
 }
@@ -159,13 +161,13 @@ KERNEL normalize(const Value* x, Value* y, const float* mean, const float* facto
                  const float* bias, Index voxels, int packs, int slabs, int slab, int stride, float setting) {
   const Place place = place_of(voxels, packs, slabs, slab);
   if (!place.active) return;
-  const Standard standard = standard_of(place, mean, factor, weight, bias, stride);
+  const Standard standard = standard_of(place, mean, factor, weight, bias, packs, stride, setting);
   const Index first = (Index)place.sample * voxels * packs + place.pack;
   for (Index voxel = place.from + place.row; voxel < place.to; voxel += place.rows) {
     Pack pack = packs_of(x)[first + voxel * packs];
     for (int i = 0; i < WIDTH; ++i) {
       const float scale = standard.factor[i] * standard.weight[i];
-      pack.of[i] = put(curve((get(pack.of[i]) - standard.mean[i]) * scale + standard.bias[i], setting));
+      pack.of[i] = put(curve((get(pack.of[i]) - standard.mean[i]) * scale + standard.bias[i], standard.setting[i]));
     }
     packs_of(y)[first + voxel * packs] = pack;
   }
@@ -182,13 +184,13 @@ KERNEL gradient_sums(const Value* x, const Value* dy, float* sums, const float* 
   float sum[WIDTH], product[WIDTH];
   for (int i = 0; i < WIDTH; ++i) sum[i] = product[i] = 0.0f;
   if (place.active) {
-    const Standard standard = standard_of(place, mean, factor, weight, bias, stride);
+    const Standard standard = standard_of(place, mean, factor, weight, bias, packs, stride, setting);
     const Index first = (Index)place.sample * voxels * packs + place.pack;
     for (Index voxel = place.from + place.row; voxel < place.to; voxel += place.rows) {
       const Pack seen = packs_of(x)[first + voxel * packs], given = packs_of(dy)[first + voxel * packs];
       for (int i = 0; i < WIDTH; ++i) {
         const float unit = (get(seen.of[i]) - standard.mean[i]) * standard.factor[i];
-        const float delta = get(given.of[i]) * slope(unit * standard.weight[i] + standard.bias[i], setting);
+        const float delta = get(given.of[i]) * slope(unit * standard.weight[i] + standard.bias[i], standard.setting[i]);
         sum[i] += delta;
         product[i] += delta * unit;
       }
@@ -260,7 +262,7 @@ KERNEL input_gradient(const Value* x, const Value* dy, Value* dx, const float* m
                       int slab, int stride, int samples, float setting) {
   const Place place = place_of(voxels, packs, slabs, slab);
   if (!place.active) return;
-  const Standard standard = standard_of(place, mean, factor, weight, bias, stride);
+  const Standard standard = standard_of(place, mean, factor, weight, bias, packs, stride, setting);
   float constant[WIDTH], linear[WIDTH];
   for (int i = 0; i < WIDTH; ++i) {
     const Index at = ((Index)place.sample * packs + place.pack) * WIDTH + i;
@@ -273,7 +275,7 @@ KERNEL input_gradient(const Value* x, const Value* dy, Value* dx, const float* m
     Pack pack = packs_of(dy)[first + voxel * packs];
     for (int i = 0; i < WIDTH; ++i) {
       const float unit = (get(seen.of[i]) - standard.mean[i]) * standard.factor[i];
-      const float delta = get(pack.of[i]) * slope(unit * standard.weight[i] + standard.bias[i], setting);
+      const float delta = get(pack.of[i]) * slope(unit * standard.weight[i] + standard.bias[i], standard.setting[i]);
       pack.of[i] = put(standard.factor[i] * (delta * standard.weight[i] - constant[i] - unit * linear[i]));
     }
     packs_of(dx)[first + voxel * packs] = pack;

@@ -13,7 +13,9 @@ enum {
   ACT_SOFTPLUS,
   ACT_LOG_SIGMOID,
   ACT_MISH,
-  ACT_HARDSWISH
+  ACT_HARDSWISH,
+  ACT_PRELU,        // a leaky ReLU whose slopes are learned
+  ACT_PRELU_SLOPES  // the same, but that its slope is its derivative by the one that is learned
 };
 
 struct Act {
@@ -62,14 +64,17 @@ inline float softplus(float x) {
 // What the tanh of the approximate GELU is of.
 inline float gelu_inner(float x) { return 0.7978845608f * (x + 0.044715f * x * x * x); }
 
-inline float act_value(constant Act& act, float x) {
-  switch (act.kind) {
+// `setting` is that of the activation, but where slopes are learned.
+inline float act_value(uint kind, float setting, float x) {
+  switch (kind) {
     case ACT_RELU:
       return x <= 0.0f ? 0.0f : x;  // NaN stays NaN
     case ACT_LEAKY_RELU:
-      return x > 0.0f ? x : act.setting * x;
+    case ACT_PRELU:
+    case ACT_PRELU_SLOPES:
+      return x > 0.0f ? x : setting * x;
     case ACT_ELU:
-      return x > 0.0f ? x : act.setting * exp_minus_1(x);
+      return x > 0.0f ? x : setting * exp_minus_1(x);
     case ACT_GELU:
       return 0.5f * x * (1.0f + error_function(x * 0.7071067812f));
     case ACT_GELU_TANH:
@@ -93,14 +98,17 @@ inline float act_value(constant Act& act, float x) {
   }
 }
 
-inline float act_slope(constant Act& act, float x) {
-  switch (act.kind) {
+inline float act_slope(uint kind, float setting, float x) {
+  switch (kind) {
     case ACT_RELU:
       return x > 0.0f ? 1.0f : 0.0f;
     case ACT_LEAKY_RELU:
-      return x > 0.0f ? 1.0f : act.setting;
+    case ACT_PRELU:
+      return x > 0.0f ? 1.0f : setting;
+    case ACT_PRELU_SLOPES:
+      return x > 0.0f ? 0.0f : x;
     case ACT_ELU:
-      return x > 0.0f ? 1.0f : act.setting * precise::exp(x);
+      return x > 0.0f ? 1.0f : setting * precise::exp(x);
     case ACT_GELU: {
       const float density = 0.3989422804f * precise::exp(-0.5f * x * x);
       return 0.5f * (1.0f + error_function(x * 0.7071067812f)) + x * density;
@@ -143,7 +151,7 @@ kernel void activate(constant Activation& setting [[buffer(0)]],
                      uint3 group [[threadgroup_position_in_grid]],
                      uint index [[thread_index_in_threadgroup]]) {
   const uint at = group.x * THREADS + index;
-  if (at < setting.count) y[at] = narrow(act_value(setting.act, widen(x[at])));
+  if (at < setting.count) y[at] = narrow(act_value(setting.act.kind, setting.act.setting, widen(x[at])));
 }
 
 kernel void activate_gradient(constant Activation& setting [[buffer(0)]],
@@ -153,5 +161,5 @@ kernel void activate_gradient(constant Activation& setting [[buffer(0)]],
                               uint3 group [[threadgroup_position_in_grid]],
                               uint index [[thread_index_in_threadgroup]]) {
   const uint at = group.x * THREADS + index;
-  if (at < setting.count) dx[at] = narrow(widen(dy[at]) * act_slope(setting.act, widen(x[at])));
+  if (at < setting.count) dx[at] = narrow(widen(dy[at]) * act_slope(setting.act.kind, setting.act.setting, widen(x[at])));
 }

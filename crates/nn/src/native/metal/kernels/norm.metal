@@ -150,6 +150,7 @@ struct Standard {
   float factor;
   float scale;
   float bias;
+  float setting;  // of the activation; slopes that are learned come after the biases
 };
 
 inline Standard standard_of(constant Norm& norm, device const float* mean,
@@ -163,6 +164,8 @@ inline Standard standard_of(constant Norm& norm, device const float* mean,
   standard.factor = 1.0f / precise::sqrt(variance[cell] + norm.eps);
   standard.scale = standard.factor * (norm.has_weight != 0 ? weight[channel] : 1.0f);
   standard.bias = norm.has_bias != 0 ? bias[channel] : 0.0f;
+  const bool learned = norm.act.kind == ACT_PRELU || norm.act.kind == ACT_PRELU_SLOPES;
+  standard.setting = learned ? bias[norm.lanes.channels + channel] : norm.act.setting;
   return standard;
 }
 
@@ -178,10 +181,10 @@ kernel void normalize_cells(constant Norm& norm [[buffer(0)]],
   constant Lanes& lanes = norm.lanes;
   const Share share = share_of(lanes, group, index);
   const Standard standard = standard_of(norm, mean, variance, weight, bias, share);
-  constant Act& act = norm.act;
+  const uint kind = norm.act.kind;
   for (uint voxel = share.begin; voxel < share.end; voxel += share.rows) {
     const uint at = value_of(lanes, share, voxel);
     const float before = (widen(x[at]) - standard.mean) * standard.scale + standard.bias;
-    y[at] = narrow(act_value(act, before));
+    y[at] = narrow(act_value(kind, standard.setting, before));
   }
 }

@@ -16,7 +16,7 @@ kernel void norm_gradient_sums(constant Norm& norm [[buffer(0)]],
   constant Lanes& lanes = norm.lanes;
   const Share share = share_of(lanes, group, index);
   const Standard standard = standard_of(norm, mean, variance, weight, bias, share);
-  constant Act& act = norm.act;
+  const uint kind = norm.act.kind;
   float sum = 0.0f, product = 0.0f;
   for (uint base = share.begin; base < share.end; base += BLOCK * share.rows) {
     float block_sum = 0.0f, block_product = 0.0f;
@@ -25,7 +25,7 @@ kernel void norm_gradient_sums(constant Norm& norm [[buffer(0)]],
       const uint at = value_of(lanes, share, voxel);
       const float centered = widen(x[at]) - standard.mean;
       const float before = centered * standard.scale + standard.bias;
-      const float delta = widen(dy[at]) * act_slope(act, before);
+      const float delta = widen(dy[at]) * act_slope(kind, standard.setting, before);
       block_sum += delta;
       block_product += delta * (centered * standard.factor);
     }
@@ -79,7 +79,7 @@ kernel void norm_input_gradient(constant Norm& norm [[buffer(0)]],
   constant Lanes& lanes = norm.lanes;
   const Share share = share_of(lanes, group, index);
   const Standard standard = standard_of(norm, mean, variance, weight, bias, share);
-  constant Act& act = norm.act;
+  const uint kind = norm.act.kind;
   float lost = 0.0f, lost_by_distance = 0.0f;
   if (norm.given == 0) {
     const uint cell = cell_of(norm, share.sample, min(share.channel, lanes.channels - 1));
@@ -90,7 +90,7 @@ kernel void norm_input_gradient(constant Norm& norm [[buffer(0)]],
     const uint at = value_of(lanes, share, voxel);
     const float centered = widen(x[at]) - standard.mean;
     const float before = centered * standard.scale + standard.bias;
-    const float delta = widen(dy[at]) * act_slope(act, before);
+    const float delta = widen(dy[at]) * act_slope(kind, standard.setting, before);
     dx[at] = narrow(delta * standard.scale - lost - centered * lost_by_distance);
   }
 }

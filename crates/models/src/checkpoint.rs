@@ -1,0 +1,35 @@
+//! Layers that run again for their gradients.
+
+use std::sync::Arc;
+
+use candle::{Result, Tensor};
+use nn::Pending;
+
+use crate::block::{Layer, Layers, run};
+
+/// Layers one after the other, of which training keeps the inputs and the result alone, as
+/// [`nn::checkpoint`](fn@nn::checkpoint) says.
+#[derive(Debug)]
+pub(crate) struct Checkpoint(Arc<Layers>);
+
+impl Checkpoint {
+    /// `layers` as one such layer.
+    pub(crate) fn of(layers: Layers) -> Layers {
+        vec![Box::new(Self(Arc::new(layers)))]
+    }
+}
+
+impl Layer for Checkpoint {
+    fn forward_t(&self, inputs: &[&Pending], train: bool) -> Result<Pending> {
+        if !train {
+            return run(&self.0, inputs, train);
+        }
+        let tensors = inputs.iter().map(|input| input.resolve()).collect::<Result<Vec<_>>>()?;
+        let layers = Arc::clone(&self.0);
+        let block = move |tensors: &[Tensor]| {
+            let inputs: Vec<Pending> = tensors.iter().map(Pending::from).collect();
+            run(&layers, &inputs.iter().collect::<Vec<_>>(), train)?.resolve()
+        };
+        Ok(nn::checkpoint(&tensors.iter().collect::<Vec<_>>(), block)?.into())
+    }
+}
