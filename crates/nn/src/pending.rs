@@ -47,6 +47,8 @@ pub struct Pending {
     /// Without a graph, where an edge says who they come from.
     values: Tensor,
     edge: Option<native::Edge>,
+    /// What the maker of the values said of them.
+    known: native::Known,
     norm: Option<Deferred>,
 }
 
@@ -60,7 +62,7 @@ pub(crate) struct Deferred {
 
 impl From<Tensor> for Pending {
     fn from(values: Tensor) -> Self {
-        Self { values, edge: None, norm: None }
+        Self { values, edge: None, known: None, norm: None }
     }
 }
 
@@ -125,7 +127,7 @@ impl Pending {
         let affine = Affine::check(op, weight, bias, channels)?;
         let act = act.into().check(op, channels)?;
         running.check(op, channels)?;
-        let (y, ()) = x.deferred(affine, act, |x, form| {
+        let (y, ()) = x.deferred(affine, act, |x, _, form| {
             Ok((native::Normalization::fixed(x, running, eps, form)?, ()))
         })?;
         Ok(y)
@@ -152,8 +154,9 @@ impl Pending {
         let channels = Extents::of(op, &x.values)?.channels;
         let affine = Affine::check(op, weight, bias, channels)?;
         let act = act.into().check(op, channels)?;
-        x.deferred(affine, act, |x, form| {
-            let (norm, mean, variance) = native::Normalization::new(x, Cells::Batch, eps, form)?;
+        x.deferred(affine, act, |x, known, form| {
+            let (norm, mean, variance) =
+                native::Normalization::new(x, known, Cells::Batch, eps, form)?;
             Ok((norm, Statistics::of_batch(x, &mean, &variance)?))
         })
     }
@@ -174,8 +177,8 @@ impl Pending {
         if !is_native(op, &x.values)? {
             return Ok(norm::normalize(op, &x.values, affine, cells, eps, act)?.into());
         }
-        let (y, ()) = x.deferred(affine, act, |x, form| {
-            Ok((native::Normalization::new(x, cells, eps, form)?.0, ()))
+        let (y, ()) = x.deferred(affine, act, |x, known, form| {
+            Ok((native::Normalization::new(x, known, cells, eps, form)?.0, ()))
         })?;
         Ok(y)
     }
@@ -190,19 +193,23 @@ impl Pending {
         self,
         affine: Affine<'_>,
         act: Activation<'_>,
-        op: impl FnOnce(&Tensor, Form) -> Result<(native::Normalization, T)>,
+        op: impl FnOnce(&Tensor, &native::Known, Form) -> Result<(native::Normalization, T)>,
     ) -> Result<(Self, T)> {
         let values = self.values.contiguous()?;
         let (form, bias) = act.behind(affine.bias, self.channels())?;
-        let (op, given) = op(&values, form)?;
+        let (op, given) = op(&values, &self.known, form)?;
         let weight = affine.weight.cloned();
         let norm = Some(Deferred { op, weight, bias });
-        Ok((Self { values, edge: self.edge, norm }, given))
+        Ok((Self { values, norm, ..self }, given))
     }
 
     /// Values of a native operation, and where their gradient goes.
-    pub(crate) fn of_edge(values: Tensor, edge: Option<native::Edge>) -> Self {
-        Self { values, edge, norm: None }
+    pub(crate) fn of_edge(
+        values: Tensor,
+        edge: Option<native::Edge>,
+        known: native::Known,
+    ) -> Self {
+        Self { values, edge, known, norm: None }
     }
 
     /// The values, normalized where they are to be, as a tensor like any other.

@@ -78,31 +78,32 @@ pub(super) unsafe fn in_tasks(
 
 /// A vector of `lines` lines of `line` values each, written in parallel by blocks of `block` of
 /// `rows` rows: `run` is given the number of its first row, and for each row its lines, which nobody
-/// has written yet. Line `i` belongs to row `row_of(i)`.
+/// has written yet. Line `i` belongs to row `row_of(i)`. Also, what `run` says of each row.
 ///
 /// # Safety
 ///
 /// `run` writes every value of its lines.
 #[expect(unsafe_code, reason = "see `in_new_pieces`")]
-pub(super) unsafe fn in_rows(
+pub(super) unsafe fn in_rows<T: Send>(
     (lines, line): (usize, usize),
     (rows, block): (usize, usize),
     row_of: impl Fn(usize) -> usize,
-    run: impl Fn(usize, &mut [Vec<&mut [MaybeUninit<f32>]>]) + Sync,
-) -> Vec<f32> {
+    run: impl Fn(usize, &mut [Vec<&mut [MaybeUninit<f32>]>]) -> Vec<T> + Sync,
+) -> (Vec<f32>, Vec<T>) {
     let mut values = Vec::with_capacity(lines * line);
     let spare = spoiled(&mut values.spare_capacity_mut()[..lines * line]);
     let mut dealt: Vec<Vec<&mut [MaybeUninit<f32>]>> = (0..rows).map(|_| Vec::new()).collect();
     for (number, line) in spare.chunks_exact_mut(line).enumerate() {
         dealt[row_of(number)].push(line);
     }
-    dealt.par_chunks_mut(block).enumerate().for_each(|(index, rows)| run(index * block, rows));
+    let blocks = dealt.par_chunks_mut(block).enumerate();
+    let said: Vec<Vec<T>> = blocks.map(|(index, rows)| run(index * block, rows)).collect();
     // SAFETY: the capacity is at least `lines · line`; that many values were cut into lines, each
     // of which went to one row, and the caller vouches for the lines of all rows.
     unsafe {
         values.set_len(lines * line);
     }
-    values
+    (values, said.into_iter().flatten().collect())
 }
 
 /// Memory that nobody has written yet; where debug assertions are on, full of NaN, so that tests see

@@ -13,7 +13,9 @@ pub(crate) mod node;
 
 use candle::{DType, Device, Result, Tensor};
 
-pub(crate) use self::cpu::{Convolution, Edge, Normalization, apply, conv_of, norm_gradients};
+pub(crate) use self::cpu::{
+    Convolution, Edge, Known, Normalization, apply, conv_of, norm_gradients,
+};
 use crate::Act;
 use crate::activation::Activation;
 use crate::axis_map::AxisMap;

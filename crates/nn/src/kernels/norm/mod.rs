@@ -19,7 +19,7 @@ use crate::norm::Cells;
 pub(crate) use self::gradient::{
     cell_means, gradient_sums, input_gradient, input_gradient_in_place,
 };
-pub(crate) use self::moments::{Moments, moments};
+pub(crate) use self::moments::{Moments, merged, moments, of_lines, of_parts};
 
 /// Values that one task works on.
 const TASK: usize = 1 << 14;

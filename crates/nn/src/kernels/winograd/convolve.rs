@@ -11,6 +11,7 @@ use super::tiling::{Tiling, pitch};
 use super::weights::{Weights, transform};
 use crate::Isa;
 use crate::kernels::fresh::{in_pieces, in_rows};
+use crate::kernels::norm::{Moments, of_lines, of_parts};
 use crate::kernels::scratch::with_scratch;
 
 /// Tiles of a block: enough to read the weights seldom.
@@ -21,14 +22,16 @@ const WEIGHT_BYTES: usize = 4 << 20;
 const KEPT_BYTES: usize = 32 << 20;
 
 /// The convolution that `tiling` describes of `source`, `(N, *S, C)`, with a weight of PyTorch's
-/// layout; for a tiling of the adjoint, `adjoint`, the weight is that of the convolution itself.
+/// layout; for a tiling of the adjoint, `adjoint`, the weight is that of the convolution itself. The
+/// moments are taken of each line as it is written, if somebody wants them.
 pub(crate) fn convolve(
     tiling: &Tiling,
     source: &Source<'_>,
     weight: &[f32],
     adjoint: bool,
     bias: Option<&[f32]>,
-) -> Vec<f32> {
+    wants_moments: bool,
+) -> Convolved {
     let isa = tiling.isa(source.least());
     let weights = transform(isa, tiling, Weights { values: weight, adjoint });
     let mut line = vec![0.0; tiling.target_line()];
@@ -37,13 +40,20 @@ pub(crate) fn convolve(
             voxel.copy_from_slice(bias);
         }
     }
-    let setting = Setting { isa, tiling, source, weights: &weights, bias: &line };
+    let weights = &weights;
+    let setting = Setting { isa, tiling, source, weights, bias: &line, wants_moments };
     let kept = 4 * tiling.rows() * tiling.strips * setting.sizes().iter().sum::<usize>();
     if 4 * weights.len() >= WEIGHT_BYTES && kept <= KEPT_BYTES {
         setting.by_planes()
     } else {
         setting.by_blocks()
     }
+}
+
+/// The result of a convolution, and the moments of each of its channels in each sample, where asked for.
+pub(crate) struct Convolved {
+    pub(crate) values: Vec<f32>,
+    pub(crate) moments: Option<Vec<Moments>>,
 }
 
 /// What all tasks share.
@@ -54,6 +64,7 @@ struct Setting<'a> {
     weights: &'a [f32],
     /// A strip of the bias, or of zeros.
     bias: &'a [f32],
+    wants_moments: bool,
 }
 
 impl Setting<'_> {
@@ -70,7 +81,7 @@ impl Setting<'_> {
     }
 
     /// Block by block of rows, and strip by strip of a block, each of which stays in the cache.
-    fn by_blocks(&self) -> Vec<f32> {
+    fn by_blocks(&self) -> Convolved {
         let tiling = self.tiling;
         let block = TILES.div_ceil(tiling.across);
         let [from, to] = self.sizes();
@@ -97,16 +108,16 @@ impl Setting<'_> {
                     }
                 }
             });
+            self.moments(rows)
         };
         #[expect(unsafe_code, reason = "see `in_rows`")]
         // SAFETY: the strips are all of a line, and `OfTarget` writes what a strip covers of each.
-        unsafe {
-            in_rows(self.lines(), (tiling.rows(), block), row_of, run)
-        }
+        let both = unsafe { in_rows(self.lines(), (tiling.rows(), block), row_of, run) };
+        self.convolved(both)
     }
 
     /// Plane by plane of sums of all strips, so that each weight is read once.
-    fn by_planes(&self) -> Vec<f32> {
+    fn by_planes(&self) -> Convolved {
         let tiling = self.tiling;
         let strips = tiling.rows() * tiling.strips;
         let [from, to] = self.sizes();
@@ -128,12 +139,33 @@ impl Setting<'_> {
                     self.isa.run(OfTarget { setting: self, strip, results, at, lines });
                 }
             }
+            self.moments(lines)
         };
         #[expect(unsafe_code, reason = "see `in_rows`")]
         // SAFETY: the strips are all of a line, and `OfTarget` writes what a strip covers of each.
-        unsafe {
-            in_rows(self.lines(), (tiling.rows(), 1), row_of, run)
+        let both = unsafe { in_rows(self.lines(), (tiling.rows(), 1), row_of, run) };
+        self.convolved(both)
+    }
+
+    /// The moments of each of some rows, whose lines have all been written; nothing where nobody wants
+    /// them.
+    fn moments(&self, rows: &[Vec<&mut [MaybeUninit<f32>]>]) -> Vec<Vec<Moments>> {
+        if !self.wants_moments {
+            return Vec::new();
         }
+        let channels = self.tiling.target.channels;
+        let of_row = |lines: &Vec<&mut [MaybeUninit<f32>]>| {
+            #[expect(unsafe_code, reason = "no safe way to read memory that has been written")]
+            // SAFETY: both callers have written every strip of these lines.
+            let lines = lines.iter().map(|line| unsafe { line.assume_init_ref() });
+            self.isa.run(|| of_lines(lines, channels))
+        };
+        rows.iter().map(of_row).collect()
+    }
+
+    fn convolved(&self, (values, rows): (Vec<f32>, Vec<Vec<Moments>>)) -> Convolved {
+        let moments = self.wants_moments.then(|| of_parts(&rows, self.tiling.batch));
+        Convolved { values, moments }
     }
 }
 

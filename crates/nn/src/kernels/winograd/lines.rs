@@ -68,11 +68,8 @@ fn gather_part<S: Simd, const NZ: usize, const MZ: usize, const NY: usize, const
         }));
         match &part.norm {
             None => sum_lines(simd, tiling, &Plain, lines, covered, sums),
-            Some(norm) => {
-                let way = Normalized {
-                    rows: &norm.samples[tiling.sample(strip.row)],
-                    slope: norm.slope,
-                };
+            Some(samples) => {
+                let way = Normalized(&samples[tiling.sample(strip.row)]);
                 sum_lines(simd, tiling, &way, lines, covered, sums);
             }
         }

@@ -22,7 +22,7 @@ mod transform;
 mod weight_gradient;
 mod weights;
 
-pub(crate) use self::convolve::convolve;
+pub(crate) use self::convolve::{Convolved, convolve};
 pub(crate) use self::source::Source;
 pub(crate) use self::tiling::Tiling;
 pub(crate) use self::weight_gradient::weight_gradient;

@@ -4,6 +4,7 @@ use pulp::Simd;
 
 use super::tiling::CHANNELS;
 use crate::Act;
+use crate::activation::Form;
 use crate::kernels::channels::narrow;
 use crate::kernels::element::Values;
 use crate::kernels::norm::Rows;
@@ -21,13 +22,8 @@ pub(super) struct Reads<'a> {
     pub(super) channels: usize,
     /// The place of the first of them among all.
     pub(super) first: usize,
-    pub(super) norm: Option<Normalizing>,
-}
-
-/// A normalization of each sample, and the slope of its activation where that is negative.
-pub(super) struct Normalizing {
-    pub(super) samples: Vec<Rows>,
-    pub(super) slope: f32,
+    /// The normalization of each sample, whose activation is a leaky ReLU with slopes `bends`.
+    pub(super) norm: Option<Vec<Rows>>,
 }
 
 impl<'a> Source<'a> {
@@ -39,14 +35,21 @@ impl<'a> Source<'a> {
             let norm = match part.norm {
                 None => None,
                 Some(norm) => {
-                    let slope = match norm.act {
-                        Act::Identity => 1.0,
-                        Act::Relu => 0.0,
-                        Act::LeakyRelu(slope) => narrow(slope),
+                    let slope = match norm.form {
+                        Form::Act(Act::Identity) => Some(1.0),
+                        Form::Act(Act::Relu) => Some(0.0),
+                        Form::Act(Act::LeakyRelu(slope)) => Some(narrow(slope)),
+                        Form::Prelu => None,
                         _ => return None,
                     };
-                    let rows = |n| Rows::new(norm.standard, norm.scaling, part.channels, n, 1);
-                    Some(Normalizing { samples: (0..batch).map(rows).collect(), slope })
+                    let rows = |n| {
+                        let mut rows = Rows::new(norm.standard, norm.scaling, part.channels, n, 1);
+                        if let Some(slope) = slope {
+                            rows.bends.fill(slope);
+                        }
+                        rows
+                    };
+                    Some((0..batch).map(rows).collect())
                 }
             };
             let reads = Reads { values: part.values, channels: part.channels, first, norm };
@@ -93,25 +96,21 @@ impl<S: Simd> Way<S> for Plain {
 }
 
 /// Normalized.
-pub(super) struct Normalized<'a> {
-    pub(super) rows: &'a Rows,
-    pub(super) slope: f32,
-}
+pub(super) struct Normalized<'a>(pub(super) &'a Rows);
 
 impl<S: Simd> Way<S> for Normalized<'_> {
-    type At = [S::f32s; 3];
+    type At = [S::f32s; 4];
 
     #[inline(always)]
-    fn at(&self, simd: S, at: usize) -> [S::f32s; 3] {
-        let rows = self.rows;
-        [load(simd, &rows.mean, at), load(simd, &rows.scale, at), load(simd, &rows.bias, at)]
+    fn at(&self, simd: S, at: usize) -> [S::f32s; 4] {
+        let Rows { mean, scale, bias, bends, .. } = self.0;
+        [load(simd, mean, at), load(simd, scale, at), load(simd, bias, at), load(simd, bends, at)]
     }
 
     #[inline(always)]
-    fn apply(&self, simd: S, [mean, scale, bias]: [S::f32s; 3], x: S::f32s) -> S::f32s {
+    fn apply(&self, simd: S, [mean, scale, bias, bend]: Self::At, x: S::f32s) -> S::f32s {
         let y = simd.add_f32s(simd.mul_f32s(simd.sub_f32s(x, mean), scale), bias);
-        let sloped = simd.mul_f32s(y, simd.splat_f32s(self.slope));
         let positive = simd.less_than_f32s(simd.splat_f32s(0.0), y);
-        simd.select_f32s(positive, y, sloped)
+        simd.select_f32s(positive, y, simd.mul_f32s(y, bend))
     }
 }

@@ -8,7 +8,7 @@ use crate::kernels::channels::sums;
 use crate::kernels::direct::{self, Plan};
 use crate::kernels::element::stored;
 use crate::kernels::reading::{Part, read};
-use crate::kernels::winograd;
+use crate::kernels::winograd::{self, Convolved};
 use crate::native::node::{Backward, record};
 
 /// See [`conv`](crate::conv()) and, `transposed`, [`conv_transpose`](crate::conv_transpose()).
@@ -53,27 +53,29 @@ impl Convolution {
         let adjoint = self.transposed != reverse;
         if let Some(tiling) = self.tiling(adjoint) {
             let source = winograd::Source::plain(x, tiling.channels());
-            return winograd::convolve(&tiling, &source, weight, adjoint, bias);
+            return winograd::convolve(&tiling, &source, weight, adjoint, bias, false).values;
         }
         let plan =
             if adjoint { Plan::scatter(&self.geometry) } else { Plan::gather(&self.geometry) };
         direct::convolve(&plan, x, weight, bias)
     }
 
-    /// The convolution of `parts` side by side, each normalized where it is to be.
+    /// The convolution of `parts` side by side, each normalized where it is to be, and what is known of
+    /// its moments.
     pub(super) fn convolve_parts(
         &self,
         parts: &[Part<'_>],
         weight: &[f32],
         bias: Option<&[f32]>,
-    ) -> Vec<f32> {
+    ) -> Convolved {
         let adjoint = self.transposed;
         if let Some(tiling) = self.tiling(adjoint)
             && let Some(source) = winograd::Source::new(parts, self.geometry.batch)
         {
-            return winograd::convolve(&tiling, &source, weight, adjoint, bias);
+            return winograd::convolve(&tiling, &source, weight, adjoint, bias, true);
         }
-        self.convolve(false, &self.joined(parts), weight, bias)
+        let values = self.convolve(false, &self.joined(parts), weight, bias);
+        Convolved { values, moments: None }
     }
 
     /// How to compute the convolution of the fine side or, `adjoint`, that of the coarse one with few

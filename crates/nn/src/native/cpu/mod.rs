@@ -21,7 +21,7 @@ use crate::kernels::element::{Values, stored};
 pub(crate) use self::concat::concat;
 pub(crate) use self::conv::{Convolution, conv_input_gradient, conv_weight_gradient, convolve};
 pub(crate) use self::edge::Edge;
-pub(crate) use self::norm::{Normalization, apply, norm_gradients, normalize, standardize};
+pub(crate) use self::norm::{Known, Normalization, apply, norm_gradients, normalize, standardize};
 pub(crate) use self::reading::conv_of;
 pub(crate) use self::unary::{activate, map_axis, max_pool};
 

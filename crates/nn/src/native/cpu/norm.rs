@@ -8,7 +8,7 @@ use crate::extents::Extents;
 use crate::kernels::channels::narrow;
 use crate::kernels::element::{Values, stored, with_values};
 use crate::kernels::norm::{
-    Extent, Moments, Scaling, Standard, cell_means, gradient_sums, input_gradient, moments,
+    Extent, Moments, Scaling, Standard, cell_means, gradient_sums, input_gradient, merged, moments,
     normalize as run,
 };
 use crate::native::node::{Backward, record};
@@ -23,7 +23,7 @@ pub(crate) fn normalize(
     form: Form,
 ) -> Result<(Tensor, Tensor, Tensor)> {
     let x = x.contiguous()?;
-    let (op, mean, variance) = Normalization::new(&x, cells, eps, form)?;
+    let (op, mean, variance) = Normalization::new(&x, &None, cells, eps, form)?;
     Ok((apply(&x, affine, op)?, mean, variance))
 }
 
@@ -49,7 +49,7 @@ pub(crate) fn norm_gradients(
     dy: &Tensor,
 ) -> Result<[Tensor; 3]> {
     let x = x.contiguous()?;
-    let (op, ..) = Normalization::new(&x, cells, eps, form)?;
+    let (op, ..) = Normalization::new(&x, &None, cells, eps, form)?;
     let channels = op.extent.channels;
     let vector = |parameter: Option<&Tensor>, value: f32| match parameter {
         Some(parameter) => {
@@ -102,6 +102,10 @@ pub(crate) struct Normalization {
     pub(super) form: Form,
 }
 
+/// The moments of each channel of each sample of some values, where they were taken as the values were
+/// made.
+pub(crate) type Known = Option<Arc<[Moments]>>;
+
 /// For each channel, the sum over samples of sums `(N, C)`.
 pub(super) fn over_samples(sums: &[f64], channels: usize) -> Vec<f32> {
     let total = |channel: usize| sums.iter().skip(channel).step_by(channels).sum();
@@ -110,16 +114,22 @@ pub(super) fn over_samples(sums: &[f64], channels: usize) -> Vec<f32> {
 
 impl Normalization {
     /// By the statistics of `x`, which is contiguous, and the means and mean square deviations of
-    /// its cells.
+    /// its cells; `known` are the moments of its channels, if somebody has taken them.
     pub(crate) fn new(
         x: &Tensor,
+        known: &Known,
         cells: Cells,
         eps: f64,
         form: Form,
     ) -> Result<(Self, Tensor, Tensor)> {
         let extent = extent(x)?;
-        let x_values = Held::of(x)?;
-        let moments = with_values!(x_values.get(), x => moments(x, extent, cells));
+        let moments = match known {
+            Some(known) => merged(known, extent, cells),
+            None => {
+                let single = with_values!(Held::of(x)?.get(), x => moments(x, extent));
+                merged(&single, extent, cells)
+            }
+        };
         let standard = Arc::new(Standard::new(&moments, extent, cells, eps));
         let vector = |of: fn(&Moments) -> f64| {
             let values: Vec<f32> = moments.iter().map(|moments| narrow(of(moments))).collect();

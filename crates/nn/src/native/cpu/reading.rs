@@ -6,7 +6,7 @@ use candle::{DType, Result, Tensor};
 
 use super::conv::Convolution;
 use super::edge::{Edge, Slot, ticket};
-use super::norm::{Normalization, over_samples};
+use super::norm::{Known, Normalization, over_samples};
 use super::{Held, tensor, tensor_like};
 use crate::kernels::channels;
 use crate::kernels::element::with_values;
@@ -50,12 +50,12 @@ pub(crate) fn conv_of(
 
     let slot = Arc::new(Slot::default());
     let op = Reading { convolution, reads, has_bias: bias.is_some(), slot: slot.clone() };
-    let y = op.forward(&weight, &vectors)?;
+    let (y, known) = op.forward(&weight, &vectors)?;
     // Constants make a constant.
     let is_tracked = tickets.track_op() || weight.track_op() || vectors.track_op();
     let edge =
         is_tracked.then(|| record(&[&tickets, &weight, &vectors], ticket(), 1, op)).transpose()?;
-    Ok(Pending::of_edge(y, edge.map(|ticket| Edge { ticket, slot })))
+    Ok(Pending::of_edge(y, edge.map(|ticket| Edge { ticket, slot }), known))
 }
 
 /// One of the tensors that are read.
@@ -120,12 +120,13 @@ impl Reading {
         Ok(run(&parts, bias))
     }
 
-    fn forward(&self, weight: &Tensor, vectors: &Tensor) -> Result<Tensor> {
+    fn forward(&self, weight: &Tensor, vectors: &Tensor) -> Result<(Tensor, Known)> {
         let held = Held::of(weight)?;
         let y = self.with_parts(vectors, |parts, bias| {
             self.convolution.convolve_parts(parts, &held.wide(), bias)
         })?;
-        Ok(tensor(y, self.convolution.shape(), &self.reads[0].values))
+        let known = y.moments.map(Arc::from);
+        Ok((tensor(y.values, self.convolution.shape(), &self.reads[0].values), known))
     }
 
     /// The gradient of what is read, from that of the result, for each of the tensors by itself.
