@@ -5,7 +5,7 @@
 set -uo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 if ! SCONCE_GPU=$(nvidia-smi --query-gpu=name,driver_version --format=csv,noheader 2>&1); then
-  echo "no CUDA device: nvidia-smi says: ${SCONCE_GPU%%$'\n'*}" >&2
+  echo "no CUDA device: nvidia-smi says: ${SCONCE_GPU##*line [0-9]*: }" >&2
   exit 2
 fi
 if ! torch=$(python3 -c 'import torch; print(torch.__version__, "cuDNN", torch.backends.cudnn.version())' 2>&1); then

@@ -39,7 +39,8 @@
 //! | [`layer_norm`] | [`LayerNorm`] | over channels |
 //! | [`Act::forward`] | | activations: [`Act`] |
 //! | [`prelu`] | | leaky ReLU with learned slopes |
-//! | [`softmax`], [`log_softmax`] | | over channels |
+//! | [`softmax`](fn@softmax), [`log_softmax`] | | over channels |
+//! | [`softmax_along`], [`log_softmax_along`] | | along any axis |
 //! | [`max_pool`], [`avg_pool`] | | [`PoolConfig`] |
 //! | [`adaptive_avg_pool`] | | to given extents, such as 1 |
 //! | [`resize`](fn@resize), [`resize_by`] | | [`Interpolation`] |
@@ -104,9 +105,10 @@ mod reference;
 mod resize;
 mod schedule;
 mod self_test;
+mod softmax;
 mod step_scope;
 
-pub use crate::act::{Act, log_softmax, prelu, softmax};
+pub use crate::act::{Act, prelu};
 pub use crate::backend::{Backend, backend, set_backend, with_backend};
 pub use crate::concat::concat;
 pub use crate::conv::{Conv, ConvConfig, conv};
@@ -135,4 +137,5 @@ pub use crate::pool::{PoolConfig, adaptive_avg_pool, avg_pool, max_pool};
 pub use crate::resize::{Interpolation, resize, resize_by};
 pub use crate::schedule::ScheduleConfig;
 pub use crate::self_test::{Difference, Report, self_test};
+pub use crate::softmax::{log_softmax, log_softmax_along, softmax, softmax_along};
 pub use crate::step_scope::step_scope;

@@ -7,6 +7,7 @@ mod bf16;
 /// Kernels for CUDA, run on the CPU, agree with the reference.
 mod cuda_machine;
 mod cuda_sources;
+mod cuda_steps;
 mod device;
 /// Agreement with PyTorch.
 mod golden;
@@ -15,6 +16,7 @@ mod golden_ops;
 mod leak;
 /// Native kernels agree with the reference, on one thread and on many, and leave nothing behind.
 mod native;
+mod optimizers;
 /// Gradients are derivatives, and transposes are adjoint.
 mod pending;
 /// Every type that a device has kernels for.
