@@ -272,12 +272,12 @@ fn pooling_resizing_and_activations_agree() -> anyhow::Result<()> {
 fn probabilities_agree_along_any_axis() -> anyhow::Result<()> {
     // More voxels than a tile has, and more classes.
     for shape in [[2, 3, 20, 19, 11], [1, 5, 2, 300, 2], [2, 2, 1, 3, 700]] {
+        // Rounding logits moves probabilities the more, the larger they are.
         for axis in 0..5 {
-            compare(&|t| softmax_along(&(&t[0] * 8.0)?, axis), &[&shape], 1e-6)?;
-            compare(&|t| log_softmax_along(&(&t[0] * 8.0)?, axis), &[&shape], 1e-6)?;
+            compare(&|t| softmax_along(&(&t[0] * 8.0)?, axis), &[&shape], 3e-6)?;
+            compare(&|t| log_softmax_along(&(&t[0] * 8.0)?, axis), &[&shape], 3e-6)?;
         }
         compare(&|t| softmax(&t[0]), &[&shape], 1e-6)?;
-        // Rounding logits of that size moves probabilities by as much.
         compare(&|t| log_softmax(&(&t[0] * 80.0)?), &[&shape], 1e-5)?;
     }
     Ok(())
