@@ -66,6 +66,7 @@
 //! | [`OptimizerConfig`], [`Optimizer`] | [`Sgd`], [`Adam`] (and AdamW), [`RmsProp`], [`RAdam`] |
 //! | [`ScheduleConfig`] | learning rates over time |
 //! | [`step_scope`](fn@step_scope) | what a step leaves on a device is given back |
+//! | [`assume_one_stream`] | what a program promises of its CUDA device |
 //! | [`self_test`](fn@self_test) | how far a device is from the reference: [`Report`], [`Difference`] |
 //! | [`Error`] | why a layer refused its arguments |
 //!
@@ -95,6 +96,7 @@ mod layout;
 mod method;
 mod native;
 mod norm;
+mod one_stream;
 mod optim;
 mod pad;
 mod parameters;
@@ -125,6 +127,7 @@ pub use crate::norm::{
     BatchNorm, GroupNorm, InstanceNorm, LayerNorm, Statistics, batch_norm, batch_norm_train,
     group_norm, instance_norm, instance_norm_gradients, layer_norm,
 };
+pub use crate::one_stream::assume_one_stream;
 pub use crate::optim::{
     Adam, AdamConfig, AdamWConfig, Optimizer, OptimizerConfig, RAdam, RAdamConfig, RmsProp,
     RmsPropConfig, Sgd, SgdConfig,
