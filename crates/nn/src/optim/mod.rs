@@ -2,6 +2,10 @@
 //!
 //! All of them leave a parameter without gradient as it is, weight decay included, and count steps
 //! for each parameter by itself, as PyTorch does.
+//!
+//! Steps of SGD and Adam on parameters in f32 are one pass over memory on the CPU, with the bits of the
+//! same steps out of candle operations, and one launch for all parameters on CUDA devices. The others,
+//! and those on other devices, are candle operations.
 
 mod adam;
 mod adam_w;
