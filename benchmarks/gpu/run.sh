@@ -4,46 +4,13 @@
 #   benchmarks/gpu/run.sh [FOLDER]      (default: target/gpu)
 #   FOLDER/run                          there: tests, then tables beside PyTorch, in 8 minutes at most
 #
-# No device is needed here, and no CUDA but its compiler: the folder that CUDA_HOME names, else one that is found, else
-#   pip install --no-deps --target target/cuda-toolkit nvidia-cuda-nvcc==13.0.88 nvidia-nvvm==13.0.88 \
-#     nvidia-cuda-crt==13.0.88 nvidia-cuda-cccl==13.0.85 nvidia-cuda-runtime==13.0.96
-# Stay on 13.0: drivers refuse what newer compilers write. CUDA_COMPUTE_CAP (default 80) is the oldest device that
-# the programs are for. There, Python needs torch, whose CUDA libraries are used.
+# No device is needed here; release/cuda.sh says which compiler is. There, Python needs torch, whose CUDA libraries are
+# used.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 folder=${1:-target/gpu}
 build=target/gpu-build
-
-toolkit() {
-  local nvcc
-  for candidate in "${CUDA_HOME:-}" target/cuda-toolkit/nvidia/cu13 /usr/local/cuda /opt/cuda; do
-    if [[ -n $candidate && -x $candidate/bin/nvcc ]]; then
-      (cd "$candidate" && pwd)
-      return
-    fi
-  done
-  if nvcc=$(command -v nvcc); then
-    dirname "$(dirname "$(readlink -f "$nvcc")")"
-    return
-  fi
-  echo "no CUDA compiler: set CUDA_HOME, or install one as $0 says at its top" >&2
-  return 1
-}
-
-CUDA_HOME=$(toolkit)
-export CUDA_HOME PATH="$CUDA_HOME/bin:$PATH"
-export CUDA_COMPUTE_CAP="${CUDA_COMPUTE_CAP:-80}" CUDAFORGE_THREADS="${CUDAFORGE_THREADS:-$(nproc)}"
-
-# The libraries themselves are those of the machine with the device.
-stubs=$PWD/$build/stubs
-python3 benchmarks/gpu/stubs.py "$stubs"
-for runtime in "$CUDA_HOME"/lib/libcudart.so.* "$CUDA_HOME"/lib64/libcudart.so.*; do
-  if [[ -f $runtime ]]; then
-    ln -sf "$runtime" "$stubs/libcudart.so"
-    break
-  fi
-done
-export LIBRARY_PATH="$stubs${LIBRARY_PATH:+:$LIBRARY_PATH}"
+source release/cuda.sh
 
 # Cargo says, as JSON, where a program is that it built.
 built() { python3 -c '
@@ -60,6 +27,7 @@ peer=$(cargo build --release --target-dir "$build" -p sconce-benchmarks --featur
 rm -rf "$folder"
 mkdir -p "$folder/peers" "$folder/gpu"
 for program in "$tests:tests" "$peer:peer"; do
+  cuda_check "${program%:*}"
   strip -o "$folder/${program##*:}" "${program%:*}"
   xz -T0 -1 "$folder/${program##*:}"
 done

@@ -1,8 +1,17 @@
 #!/usr/bin/env bash
 # On a machine with a CUDA device: the correctness suite on the device, then layers and a U-Net beside PyTorch, in
-# 8 minutes at most. Writes to the folder OUT, else to results beside this file. Fails where a test does.
+# 8 minutes at most. Writes to the folder OUT, else to results beside this file. Fails with 1 where a test does, with 2
+# where it cannot begin.
 set -uo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
+if ! SCONCE_GPU=$(nvidia-smi --query-gpu=name,driver_version --format=csv,noheader 2>&1); then
+  echo "no CUDA device: nvidia-smi says: ${SCONCE_GPU##*line [0-9]*: }" >&2
+  exit 2
+fi
+if ! torch=$(python3 -c 'import torch; print(torch.__version__, "cuDNN", torch.backends.cudnn.version())' 2>&1); then
+  echo "no PyTorch: python3 says: ${torch##*$'\n'}" >&2
+  exit 2
+fi
 out=${OUT:-$here/results}
 mkdir -p "$out"
 work=$(mktemp -d)
@@ -18,10 +27,10 @@ libraries=$(python3 -c 'import glob, sysconfig
 print(":".join(sorted(glob.glob(sysconfig.get_paths()["purelib"] + "/nvidia/*/lib"))))')
 export LD_LIBRARY_PATH="$libraries${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}"
 SCONCE_COMMIT=$(cat "$here/commit")
-SCONCE_GPU=$(nvidia-smi --query-gpu=name,driver_version --format=csv,noheader | head -n 1)
+SCONCE_GPU=${SCONCE_GPU%%$'\n'*}
 export SCONCE_COMMIT SCONCE_GPU SCONCE_PEER="$work/peer" PYTHONUNBUFFERED=1
 echo "$SCONCE_GPU, commit $SCONCE_COMMIT"
-python3 -c 'import torch; print("PyTorch", torch.__version__, "cuDNN", torch.backends.cudnn.version())'
+echo "PyTorch $torch"
 
 # What concerns the CPU alone is tested elsewhere.
 export SCONCE_TEST_DEVICE=cuda SCONCE_GOLDEN_DIR="$here/golden"

@@ -1,6 +1,7 @@
 use std::sync::OnceLock;
 
 use candle::Device;
+use sconce::nn;
 use serde::Deserialize;
 
 /// Where something is computed.
@@ -27,6 +28,8 @@ impl Place {
             (Self::Cuda, Some(device)) => Ok(device.clone()),
             (Self::Cuda, None) => {
                 let device = Device::new_cuda_with_stream(0)?;
+                // As the program does.
+                nn::assume_one_stream(&device);
                 Ok(CUDA.get_or_init(|| device).clone())
             }
         }

@@ -9,6 +9,7 @@ use sconce::engine::observe::Log;
 use sconce::engine::{
     self, DeviceChoice, Observer, Run, RunConfig, RunFolder, device, train, validate,
 };
+use sconce::nn;
 use serde::Serialize;
 
 use crate::output::{Output, Usage, one_line};
@@ -123,6 +124,8 @@ pub(super) fn open(choice: DeviceChoice) -> anyhow::Result<sconce::Device> {
     if let Some(reason) = &opened.fallback {
         note(reason);
     }
+    // The one that a command computes on.
+    nn::assume_one_stream(&opened.device);
     Ok(opened.device)
 }
 

@@ -4,6 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use candle::Device;
+use candle::utils::{cuda_is_available, metal_is_available};
 use serde::{Deserialize, Serialize};
 
 use crate::{Error, Result};
@@ -47,7 +48,12 @@ impl DeviceChoice {
             Self::Auto => Ok(match (cuda(0), metal()) {
                 (Ok(device), _) | (_, Ok(device)) => opened(device),
                 (Err(cuda), Err(metal)) => {
-                    let why = format!("{}, {}", reason(&cuda), reason(&metal));
+                    let why = match (cuda_is_available(), metal_is_available()) {
+                        // What this build could not use anyhow explains nothing.
+                        (true, false) => reason(&cuda),
+                        (false, true) => reason(&metal),
+                        _ => format!("{}, {}", reason(&cuda), reason(&metal)),
+                    };
                     let fallback = Some(format!("computing on the CPU: {why}"));
                     Opened { device: Device::Cpu, fallback }
                 }
@@ -65,7 +71,7 @@ fn reason(error: &Error) -> String {
 
 fn cuda(ordinal: usize) -> Result<Device> {
     let name = format!("cuda:{ordinal}");
-    if !candle::utils::cuda_is_available() {
+    if !cuda_is_available() {
         let reason = "no CUDA in this build (--features cuda)";
         return Err(Error::Device { name, reason: reason.to_owned() });
     }
@@ -75,7 +81,7 @@ fn cuda(ordinal: usize) -> Result<Device> {
 
 fn metal() -> Result<Device> {
     let name = "metal".to_owned();
-    if !candle::utils::metal_is_available() {
+    if !metal_is_available() {
         let reason = "no Metal in this build (--features metal)";
         return Err(Error::Device { name, reason: reason.to_owned() });
     }
@@ -88,8 +94,14 @@ fn metal() -> Result<Device> {
 fn unavailable(name: String, kind: &str, error: &candle::Error) -> Error {
     // The lines after the first are a backtrace.
     let text = error.to_string();
-    let first = text.lines().next().unwrap_or_default();
+    let first = plain(text.lines().next().unwrap_or_default());
     Error::Device { name, reason: format!("no {kind} device can be opened ({first})") }
+}
+
+/// An error in words alone, where it is one of the CUDA driver: `DriverError(NAME, "words")`.
+fn plain(error: &str) -> &str {
+    let named = error.strip_prefix("DriverError(").and_then(|rest| rest.strip_suffix("\")"));
+    named.and_then(|rest| rest.split_once(", \"")).map_or(error, |(_, words)| words)
 }
 
 /// The name of a device, as `--device` takes it.
@@ -157,6 +169,14 @@ mod tests {
         }
         let error = "gpu".parse::<DeviceChoice>().unwrap_err();
         assert_eq!(error, "gpu is not a device: use auto, cpu, cuda, cuda:N or metal");
+    }
+
+    #[test]
+    fn errors_of_the_driver_are_said_in_words() {
+        let error = "DriverError(CUDA_ERROR_NO_DEVICE, \"libcuda.so.1 is not installed\")";
+
+        assert_eq!(plain(error), "libcuda.so.1 is not installed");
+        assert_eq!(plain("CublasError(X)"), "CublasError(X)");
     }
 
     #[test]

@@ -24,15 +24,8 @@ impl Activation {
     pub fn log_probabilities(self, logits: &Tensor) -> Result<Tensor> {
         match self {
             Self::Softmax => {
-                if logits.dim(1)? < 2 {
-                    return Err(Error::Settings(
-                        "softmax over one class is always 1; set activation = \"sigmoid\"".into(),
-                    ));
-                }
-                // Not candle's `log_softmax`: its maximum takes part in the graph.
-                let shifted = logits.broadcast_sub(&logits.detach().max_keepdim(1)?)?;
-                let log_sum = shifted.exp()?.sum_keepdim(1)?.log()?;
-                Ok(shifted.broadcast_sub(&log_sum)?)
+                expect_classes(logits)?;
+                Ok(nn::log_softmax_along(logits, 1)?)
             }
             Self::Sigmoid => log_sigmoid(logits),
         }
@@ -80,19 +73,28 @@ impl Activation {
     ///
     /// As [`Activation::log_probabilities`].
     pub fn probabilities(self, logits: &Tensor) -> Result<Tensor> {
-        Ok(self.log_probabilities(logits)?.exp()?)
+        match self {
+            Self::Softmax => {
+                expect_classes(logits)?;
+                Ok(nn::softmax_along(logits, 1)?)
+            }
+            Self::Sigmoid => Ok(log_sigmoid(logits)?.exp()?),
+        }
     }
 }
 
+fn expect_classes(logits: &Tensor) -> Result<()> {
+    if logits.dim(1)? < 2 {
+        return Err(Error::Settings(
+            "softmax over one class is always 1; set activation = \"sigmoid\"".into(),
+        ));
+    }
+    Ok(())
+}
+
 /// `log(1 / (1 + exp(−x)))` as `min(x, 0) − log(1 + exp(−|x|))`, which never overflows.
-///
-/// Both terms bend at 0. Written with one and the same `|x|`, their one-sided slopes there add up
-/// to one half, whichever side candle takes.
 pub(crate) fn log_sigmoid(x: &Tensor) -> Result<Tensor> {
-    let magnitude = x.abs()?;
-    let bend = (magnitude.neg()?.exp()? + 1.0)?.log()?;
-    let below = ((x - magnitude)? * 0.5)?;
-    Ok((below - bend)?)
+    Ok(nn::Act::LogSigmoid.forward(x)?)
 }
 
 #[cfg(test)]

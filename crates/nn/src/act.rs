@@ -79,25 +79,3 @@ impl Act {
         }
     }
 }
-
-/// The softmax over the channels of `x`, `(N, *S, C)`.
-///
-/// # Errors
-///
-/// Where a tensor operation fails.
-pub fn softmax(x: &Tensor) -> Result<Tensor> {
-    log_softmax(x)?.exp()
-}
-
-/// The logarithm of the softmax over the channels of `x`, `(N, *S, C)`, without overflow.
-///
-/// # Errors
-///
-/// Where a tensor operation fails.
-pub fn log_softmax(x: &Tensor) -> Result<Tensor> {
-    let last = candle::D::Minus1;
-    // The largest logit is a constant shift: it takes no part in the gradient.
-    let shifted = x.broadcast_sub(&x.detach().max_keepdim(last)?)?;
-    let total = shifted.exp()?.sum_keepdim(last)?.log()?;
-    shifted.broadcast_sub(&total)
-}

@@ -20,7 +20,8 @@ pub enum Backend {
     /// Candle's own operations alone: slow, but on every device, and the oracle for the others.
     Reference,
     /// The native kernel, and an error where the type or the device has none. Layers that are
-    /// candle operations everywhere (softmax, layer norm, pixel shuffle, grid sampling) run as ever.
+    /// candle operations everywhere (layer norm, pixel shuffle, grid sampling), and optimizers, run as
+    /// ever.
     Native,
 }
 

@@ -39,7 +39,8 @@
 //! | [`layer_norm`] | [`LayerNorm`] | over channels |
 //! | [`Act::forward`] | | activations: [`Act`] |
 //! | [`prelu`](fn@prelu) | [`Prelu`] | leaky ReLU with learned slopes; fused with norms: [`Activation`] |
-//! | [`softmax`], [`log_softmax`] | | over channels |
+//! | [`softmax`](fn@softmax), [`log_softmax`] | | over channels |
+//! | [`softmax_along`], [`log_softmax_along`] | | along any axis |
 //! | [`max_pool`], [`avg_pool`] | | [`PoolConfig`] |
 //! | [`adaptive_avg_pool`] | | to given extents, such as 1 |
 //! | [`resize`](fn@resize), [`resize_by`] | | [`Interpolation`] |
@@ -66,6 +67,7 @@
 //! | [`ScheduleConfig`] | learning rates over time |
 //! | [`checkpoint`](fn@checkpoint), [`is_repetition`] | less memory for more time |
 //! | [`step_scope`](fn@step_scope) | what a step leaves on a device is given back |
+//! | [`assume_one_stream`] | what a program promises of its CUDA device |
 //! | [`self_test`](fn@self_test) | how far a device is from the reference: [`Report`], [`Difference`] |
 //! | [`Error`] | why a layer refused its arguments |
 //!
@@ -97,6 +99,7 @@ mod layout;
 mod method;
 mod native;
 mod norm;
+mod one_stream;
 mod optim;
 mod pad;
 mod parameters;
@@ -107,9 +110,10 @@ mod reference;
 mod resize;
 mod schedule;
 mod self_test;
+mod softmax;
 mod step_scope;
 
-pub use crate::act::{Act, log_softmax, softmax};
+pub use crate::act::Act;
 pub use crate::activation::{Activation, Prelu, prelu};
 pub use crate::backend::{Backend, backend, set_backend, with_backend};
 pub use crate::checkpoint::{checkpoint, is_repetition};
@@ -128,6 +132,7 @@ pub use crate::norm::{
     BatchNorm, GroupNorm, InstanceNorm, LayerNorm, Statistics, batch_norm, batch_norm_train,
     group_norm, instance_norm, instance_norm_gradients, layer_norm,
 };
+pub use crate::one_stream::assume_one_stream;
 pub use crate::optim::{
     Adam, AdamConfig, AdamWConfig, Optimizer, OptimizerConfig, RAdam, RAdamConfig, RmsProp,
     RmsPropConfig, Sgd, SgdConfig,
@@ -140,4 +145,5 @@ pub use crate::pool::{PoolConfig, adaptive_avg_pool, avg_pool, max_pool};
 pub use crate::resize::{Interpolation, resize, resize_by};
 pub use crate::schedule::ScheduleConfig;
 pub use crate::self_test::{Difference, Report, self_test};
+pub use crate::softmax::{log_softmax, log_softmax_along, softmax, softmax_along};
 pub use crate::step_scope::step_scope;

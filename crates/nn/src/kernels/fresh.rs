@@ -1,5 +1,6 @@
 //! Vectors that are written in parallel, without being zeroed on one thread first.
 
+use std::array;
 use std::mem::MaybeUninit;
 
 use rayon::prelude::*;
@@ -45,6 +46,78 @@ pub(super) unsafe fn in_new_pieces<T: Copy + Send>(
         values.set_len(length);
     }
     values
+}
+
+/// A vector of values `(samples, rows, length)`, written in parallel, `size` places of all rows of a
+/// sample at a time: `fill` is given the number of the sample, its first place, and for each row the
+/// values, which nobody has written yet.
+///
+/// # Safety
+///
+/// `fill` writes every value that it is given.
+#[expect(unsafe_code, reason = "see `in_new_pieces`")]
+pub(super) unsafe fn in_new_columns(
+    [samples, rows, length]: [usize; 3],
+    size: usize,
+    fill: impl Fn(usize, usize, &mut [&mut [MaybeUninit<f32>]]) + Sync,
+) -> Vec<f32> {
+    let all = samples * rows * length;
+    let mut values = Vec::with_capacity(all);
+    let spare = spoiled(&mut values.spare_capacity_mut()[..all]);
+    let parts = length.div_ceil(size);
+    let mut dealt: Vec<Vec<&mut [MaybeUninit<f32>]>> =
+        (0..samples * parts).map(|_| Vec::with_capacity(rows)).collect();
+    for (row, values) in spare.chunks_exact_mut(length.max(1)).enumerate() {
+        for (part, values) in values.chunks_mut(size).enumerate() {
+            dealt[row / rows * parts + part].push(values);
+        }
+    }
+    dealt.into_par_iter().enumerate().for_each(|(number, mut columns)| {
+        fill(number / parts, number % parts * size, &mut columns);
+    });
+    // SAFETY: the capacity is at least `all`; that many values were cut into rows, and those into
+    // columns, each of which went to one call, and the caller vouches for them.
+    unsafe {
+        values.set_len(all);
+    }
+    values
+}
+
+/// `N` vectors of `length` values each, written in parallel, a piece of `size` values of each of them
+/// at a time: `fill` is given the number of the pieces, which nobody has written yet.
+///
+/// # Safety
+///
+/// `fill` writes every value of its pieces.
+#[expect(unsafe_code, reason = "see `in_new_pieces`")]
+pub(super) unsafe fn in_new_streams<const N: usize>(
+    length: usize,
+    size: usize,
+    fill: impl Fn(usize, [&mut [MaybeUninit<f32>]; N]) + Sync,
+) -> [Vec<f32>; N] {
+    let mut vectors: [Vec<f32>; N] = array::from_fn(|_| Vec::with_capacity(length));
+    let mut pieces: Vec<[&mut [MaybeUninit<f32>]; N]> = Vec::new();
+    let mut rests = vectors.each_mut().map(|vector| {
+        let spare = &mut vector.spare_capacity_mut()[..length];
+        spoiled(spare)
+    });
+    for from in (0..length).step_by(size) {
+        let piece = size.min(length - from);
+        pieces.push(rests.each_mut().map(|rest| {
+            let (first, others) = std::mem::take(rest).split_at_mut(piece);
+            *rest = others;
+            first
+        }));
+    }
+    pieces.into_par_iter().enumerate().for_each(|(number, pieces)| fill(number, pieces));
+    for vector in &mut vectors {
+        // SAFETY: the capacity is at least `length`, the pieces cover that length, and the caller
+        // vouches for each of them.
+        unsafe {
+            vector.set_len(length);
+        }
+    }
+    vectors
 }
 
 /// A vector of `lines` lines of `line` values each, which as many tasks as `tasks` says write in

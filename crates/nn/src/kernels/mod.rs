@@ -21,6 +21,8 @@ pub(crate) mod pool;
 mod product;
 pub(crate) mod reading;
 mod scratch;
+pub(crate) mod softmax;
 mod tile;
+pub(crate) mod update;
 mod vectors;
 pub(crate) mod winograd;

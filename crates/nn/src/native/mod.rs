@@ -11,18 +11,20 @@ mod cuda;
 mod metal;
 pub(crate) mod node;
 
-use candle::{DType, Device, Result, Tensor};
+use candle::{DType, Device, Result, Tensor, bail};
 
 pub(crate) use self::cpu::{
     Convolution, Edge, Known, Normalization, apply, conv_of, norm_gradients,
 };
-use crate::Act;
 use crate::activation::Activation;
 use crate::axis_map::AxisMap;
 use crate::extents::Extents;
 use crate::geometry::Geometry;
 use crate::norm::{Affine, Cells, Statistics};
+use crate::optim::Change;
 use crate::pool::Windows;
+use crate::softmax::Along;
+use crate::{Act, Error};
 
 /// Whether tensors of this type on this device have kernels.
 pub(crate) fn exists(dtype: DType, device: &Device) -> bool {
@@ -125,6 +127,11 @@ pub(crate) fn activate(x: &Tensor, act: Act) -> Result<Tensor> {
     on_device!(x, activate(x, act))
 }
 
+/// See [`softmax_along`](crate::softmax_along).
+pub(crate) fn softmax(x: &Tensor, along: Along) -> Result<Tensor> {
+    on_device!(x, softmax(x, along))
+}
+
 /// `x` with the map applied along `axis`.
 pub(crate) fn map_axis(x: &Tensor, axis: usize, map: &AxisMap) -> Result<Tensor> {
     on_device!(x, map_axis(x, axis, map))
@@ -133,6 +140,35 @@ pub(crate) fn map_axis(x: &Tensor, axis: usize, map: &AxisMap) -> Result<Tensor>
 /// See [`max_pool`](crate::max_pool).
 pub(crate) fn max_pool(x: &Tensor, windows: Windows) -> Result<Tensor> {
     on_device!(x, max_pool(x, windows))
+}
+
+/// Whether steps of optimizers on parameters of this type on this device have kernels.
+pub(crate) fn changes(dtype: DType, device: &Device) -> bool {
+    dtype == DType::F32 && (device.is_cpu() || device.is_cuda()) && exists(dtype, device)
+}
+
+/// Makes the changes, and has `remember` know the memory of each parameter, by its name.
+pub(crate) fn change(changes: Vec<Change>, remember: impl FnMut(&str, Vec<Tensor>)) -> Result<()> {
+    for Change { name, rule, value, gradient, memory } in &changes {
+        if memory.len() != rule.memories() {
+            bail!("{name} has a memory of {} tensors", memory.len());
+        }
+        for tensor in [gradient].into_iter().chain(memory) {
+            if tensor.dims() != value.dims() {
+                let (actual, expected) = (tensor.dims().to_vec(), value.dims().to_vec());
+                return Err(Error::Shape { name: name.clone(), actual, expected }.into());
+            }
+            if tensor.dtype() != value.dtype() || !tensor.device().same_device(value.device()) {
+                bail!("{name} is {value:?}, but what changes it {tensor:?}");
+            }
+        }
+    }
+    let Some(first) = changes.first() else { return Ok(()) };
+    match first.value.device() {
+        #[cfg(feature = "cuda")]
+        Device::Cuda(_) => cuda::change(changes, remember),
+        _ => cpu::change(changes, remember),
+    }
 }
 
 /// The channels of two tensors side by side.

@@ -18,7 +18,19 @@ pub(crate) trait Backward: Send + Sync + 'static {
     const NAME: &'static str;
 
     /// The gradients of `inputs`, none for those that do not track it; `dy` is contiguous.
-    fn gradients(&self, inputs: &[&Tensor], dy: &Tensor) -> Result<Vec<Option<Tensor>>>;
+    fn gradients(&self, _inputs: &[&Tensor], _dy: &Tensor) -> Result<Vec<Option<Tensor>>> {
+        candle::bail!("{} has no gradient", Self::NAME)
+    }
+
+    /// The same, where the result `y`, which is contiguous too, says more than the inputs.
+    fn gradients_by_result(
+        &self,
+        inputs: &[&Tensor],
+        _y: &Tensor,
+        dy: &Tensor,
+    ) -> Result<Vec<Option<Tensor>>> {
+        self.gradients(inputs, dy)
+    }
 }
 
 /// `y`, which was computed from `inputs`, as a node of their graph, where they have one.
@@ -118,9 +130,10 @@ impl<B: Backward> Node<B> {
     fn backward<const N: usize>(
         &self,
         inputs: [&Tensor; N],
+        y: &Tensor,
         dy: &Tensor,
     ) -> Result<[Option<Tensor>; N]> {
-        let gradients = self.backward.gradients(&inputs, &dy.contiguous()?)?;
+        let gradients = self.backward.gradients_by_result(&inputs, y, &dy.contiguous()?)?;
         <[Option<Tensor>; N]>::try_from(gradients).map_err(|gradients| {
             candle::Error::msg(format!("{} has {} gradients", B::NAME, gradients.len()))
         })
@@ -154,8 +167,8 @@ macro_rules! forward {
 impl<B: Backward> CustomOp1 for Node<B> {
     forward!(a);
 
-    fn bwd(&self, a: &Tensor, _: &Tensor, dy: &Tensor) -> Result<Option<Tensor>> {
-        let [gradient] = self.backward([a], dy)?;
+    fn bwd(&self, a: &Tensor, y: &Tensor, dy: &Tensor) -> Result<Option<Tensor>> {
+        let [gradient] = self.backward([a], y, dy)?;
         Ok(gradient)
     }
 }
@@ -167,10 +180,10 @@ impl<B: Backward> CustomOp2 for Node<B> {
         &self,
         a: &Tensor,
         b: &Tensor,
-        _: &Tensor,
+        y: &Tensor,
         dy: &Tensor,
     ) -> Result<(Option<Tensor>, Option<Tensor>)> {
-        Ok(self.backward([a, b], dy)?.into())
+        Ok(self.backward([a, b], y, dy)?.into())
     }
 }
 
@@ -182,9 +195,9 @@ impl<B: Backward> CustomOp3 for Node<B> {
         a: &Tensor,
         b: &Tensor,
         c: &Tensor,
-        _: &Tensor,
+        y: &Tensor,
         dy: &Tensor,
     ) -> Result<(Option<Tensor>, Option<Tensor>, Option<Tensor>)> {
-        Ok(self.backward([a, b, c], dy)?.into())
+        Ok(self.backward([a, b, c], y, dy)?.into())
     }
 }

@@ -4,8 +4,8 @@ use candle::{Result, Tensor};
 use serde::{Deserialize, Serialize};
 
 use super::slots::{Slots, pairs, running_mean, with_decay};
-use super::{Optimizer, range};
-use crate::{Gradients, Parameters};
+use super::{Adaption, Optimizer, Rule, is_one_pass, range};
+use crate::{Gradients, Parameters, native};
 
 /// The settings of [`Adam`] with weight decay as part of the gradient; the defaults are PyTorch's.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -50,6 +50,7 @@ pub struct Adam {
 const MEAN: &str = "exp_avg";
 const SQUARE: &str = "exp_avg_sq";
 const LARGEST: &str = "max_exp_avg_sq";
+const SLOTS: [&str; 3] = [MEAN, SQUARE, LARGEST];
 
 impl Adam {
     /// Before its first step, with weight decay as part of the gradient.
@@ -71,14 +72,31 @@ impl Optimizer for Adam {
         learning_rate: f64,
     ) -> Result<()> {
         let AdamConfig { betas: [keep, keep_square], eps, weight_decay, amsgrad } = self.config;
+        let mut changes = Vec::new();
         for (name, var, mut gradient) in pairs(parameters, gradients)? {
+            let step = self.slots.count(&name)?;
+            let scale = (1.0 - keep_square.powf(step)).sqrt();
+            let rate = learning_rate / (1.0 - keep.powf(step));
+            if is_one_pass(&var) {
+                let shrink = self.decoupled.then_some(1.0 - learning_rate * weight_decay);
+                let rule = Rule::Adaption(Adaption {
+                    decay: if self.decoupled { 0.0 } else { weight_decay },
+                    shrink,
+                    keep: self.config.betas,
+                    scale,
+                    eps,
+                    amsgrad,
+                    rate,
+                });
+                changes.push(self.slots.change(name, rule, &SLOTS, var, &gradient)?);
+                continue;
+            }
             let mut value = var.as_detached_tensor();
             if self.decoupled {
                 value = (value * (1.0 - learning_rate * weight_decay))?;
             } else {
                 gradient = with_decay(gradient, &var, weight_decay)?;
             }
-            let step = self.slots.count(&name)?;
             let mean = self.slots.or_zeros(MEAN, &name, &gradient)?;
             let mean = running_mean(&mean, &gradient, keep)?;
             let square = self.slots.or_zeros(SQUARE, &name, &gradient)?;
@@ -90,20 +108,18 @@ impl Optimizer for Adam {
                 square = largest.maximum(&square)?;
                 self.slots.set(LARGEST, &name, &square);
             }
-            let scale = (1.0 - keep_square.powf(step)).sqrt();
             let deviation = ((square.sqrt()? / scale)? + eps)?;
-            let rate = learning_rate / (1.0 - keep.powf(step));
             var.set(&(value - ((mean / deviation)? * rate)?)?)?;
         }
-        Ok(())
+        native::change(changes, |name, memory| self.slots.set_all(&SLOTS, name, &memory))
     }
 
     fn state(&self) -> Result<BTreeMap<String, Tensor>> {
-        Ok(self.slots.state())
+        self.slots.state()
     }
 
     fn load_state(&mut self, state: &BTreeMap<String, Tensor>) -> Result<()> {
-        self.slots = Slots::from_state(state, &[MEAN, SQUARE, LARGEST])?;
+        self.slots = Slots::from_state(state, &SLOTS)?;
         Ok(())
     }
 }

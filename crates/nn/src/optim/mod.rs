@@ -2,27 +2,34 @@
 //!
 //! All of them leave a parameter without gradient as it is, weight decay included, and count steps
 //! for each parameter by itself, as PyTorch does.
+//!
+//! Steps of SGD and Adam on parameters in f32 are one pass over memory on the CPU, with the bits of the
+//! same steps out of candle operations, and one launch for all parameters on CUDA devices. The others,
+//! and those on other devices, are candle operations.
 
 mod adam;
 mod adam_w;
 mod r_adam;
 mod range;
 mod rms_prop;
+mod rule;
 mod sgd;
 mod slots;
 
 use std::collections::BTreeMap;
 use std::fmt;
 
-use candle::{Result, Tensor};
+use candle::{Result, Tensor, Var};
 use serde::{Deserialize, Serialize};
 
 pub use self::adam::{Adam, AdamConfig};
 pub use self::adam_w::AdamWConfig;
 pub use self::r_adam::{RAdam, RAdamConfig};
 pub use self::rms_prop::{RmsProp, RmsPropConfig};
+pub(crate) use self::rule::{Adaption, Change, Descent, Rule};
 pub use self::sgd::{Sgd, SgdConfig};
-use crate::{Gradients, Parameters};
+use crate::backend::backend;
+use crate::{Backend, Gradients, Parameters, native};
 
 /// Changes parameters by their gradients.
 pub trait Optimizer: fmt::Debug + Send {
@@ -52,6 +59,11 @@ pub trait Optimizer: fmt::Debug + Send {
     ///
     /// Where an entry is not one of this optimizer's.
     fn load_state(&mut self, state: &BTreeMap<String, Tensor>) -> Result<()>;
+}
+
+/// Whether a step on `parameter` is one pass over it: else it is made of candle operations.
+fn is_one_pass(parameter: &Var) -> bool {
+    backend() != Backend::Reference && native::changes(parameter.dtype(), parameter.device())
 }
 
 /// The settings of an optimizer, as a config file names it.

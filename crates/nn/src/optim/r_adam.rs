@@ -83,7 +83,7 @@ impl Optimizer for RAdam {
     }
 
     fn state(&self) -> Result<BTreeMap<String, Tensor>> {
-        Ok(self.slots.state())
+        self.slots.state()
     }
 
     fn load_state(&mut self, state: &BTreeMap<String, Tensor>) -> Result<()> {

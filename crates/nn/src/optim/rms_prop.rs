@@ -88,7 +88,7 @@ impl Optimizer for RmsProp {
     }
 
     fn state(&self) -> Result<BTreeMap<String, Tensor>> {
-        Ok(self.slots.state())
+        self.slots.state()
     }
 
     fn load_state(&mut self, state: &BTreeMap<String, Tensor>) -> Result<()> {

@@ -4,8 +4,8 @@ use candle::{Result, Tensor};
 use serde::{Deserialize, Serialize};
 
 use super::slots::{Slots, pairs, with_decay};
-use super::{Optimizer, range};
-use crate::{Gradients, Parameters};
+use super::{Descent, Optimizer, Rule, is_one_pass, range};
+use crate::{Gradients, Parameters, native};
 
 /// The settings of [`Sgd`]; the defaults are nnU-Net's.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -59,7 +59,20 @@ impl Optimizer for Sgd {
         learning_rate: f64,
     ) -> Result<()> {
         let SgdConfig { momentum, dampening, nesterov, weight_decay } = self.config;
+        let mut changes = Vec::new();
         for (name, var, gradient) in pairs(parameters, gradients)? {
+            if is_one_pass(&var) {
+                let rule = Rule::Descent(Descent {
+                    decay: weight_decay,
+                    momentum,
+                    fresh: 1.0 - dampening,
+                    nesterov,
+                    first: self.slots.get(BUFFER, &name).is_none(),
+                    rate: learning_rate,
+                });
+                changes.push(self.slots.change(name, rule, &[BUFFER], var, &gradient)?);
+                continue;
+            }
             let gradient = with_decay(gradient, &var, weight_decay)?;
             let direction = if momentum == 0.0 {
                 gradient
@@ -73,11 +86,11 @@ impl Optimizer for Sgd {
             };
             var.set(&(var.as_detached_tensor() - (direction * learning_rate)?)?)?;
         }
-        Ok(())
+        native::change(changes, |name, memory| self.slots.set_all(&[BUFFER], name, &memory))
     }
 
     fn state(&self) -> Result<BTreeMap<String, Tensor>> {
-        Ok(self.slots.state())
+        self.slots.state()
     }
 
     fn load_state(&mut self, state: &BTreeMap<String, Tensor>) -> Result<()> {

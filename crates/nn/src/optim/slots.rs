@@ -2,6 +2,7 @@ use std::collections::BTreeMap;
 
 use candle::{DType, Device, Result, Tensor, Var};
 
+use super::{Change, Rule};
 use crate::{Gradients, Parameters};
 
 /// What an optimizer remembers: for each of its slots, one tensor for each parameter.
@@ -32,11 +33,35 @@ impl Slots {
         Ok(before + 1.0)
     }
 
-    /// All tensors, as `slot/parameter`.
-    pub(super) fn state(&self) -> BTreeMap<String, Tensor> {
+    /// What `rule` does to the parameter `name` with the memory in the first of these slots that it
+    /// needs.
+    pub(super) fn change(
+        &self,
+        name: String,
+        rule: Rule,
+        slots: &[&'static str],
+        value: Var,
+        gradient: &Tensor,
+    ) -> Result<Change> {
+        let slots = slots.iter().take(rule.memories());
+        let memory = slots.map(|slot| self.or_zeros(slot, &name, gradient));
+        let memory = memory.map(|tensor| tensor?.contiguous()).collect::<Result<_>>()?;
+        let gradient = gradient.contiguous()?;
+        Ok(Change { name, rule, value, gradient, memory })
+    }
+
+    /// Sets the first of these slots of the parameter `name`.
+    pub(super) fn set_all(&mut self, slots: &[&'static str], name: &str, memory: &[Tensor]) {
+        for (slot, tensor) in slots.iter().zip(memory) {
+            self.set(slot, name, tensor);
+        }
+    }
+
+    /// All tensors, as `slot/parameter`: no later step changes them.
+    pub(super) fn state(&self) -> Result<BTreeMap<String, Tensor>> {
         let slots = self.tensors.iter();
         let named = slots.flat_map(|(slot, tensors)| {
-            tensors.iter().map(move |(name, tensor)| (format!("{slot}/{name}"), tensor.clone()))
+            tensors.iter().map(move |(name, tensor)| Ok((format!("{slot}/{name}"), own(tensor)?)))
         });
         named.collect()
     }
@@ -58,10 +83,16 @@ impl Slots {
             if slot == "step" && !is_count {
                 candle::bail!("optimizer state {entry} is no f64 scalar");
             }
-            slots.set(slot, name, tensor);
+            slots.set(slot, name, &own(tensor)?);
         }
         Ok(slots)
     }
+}
+
+/// A tensor that no step changes: on a CUDA device, where steps change what they remember in place, a
+/// copy; else steps make new tensors.
+fn own(tensor: &Tensor) -> Result<Tensor> {
+    if tensor.device().is_cuda() { tensor.copy() } else { Ok(tensor.clone()) }
 }
 
 /// The parameters that have a gradient, each with it, in the parameter's type.

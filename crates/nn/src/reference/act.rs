@@ -44,6 +44,15 @@ pub(crate) fn prelu(x: &Tensor, weight: &Tensor) -> Result<Tensor> {
     positive(x)?.where_cond(x, &x.broadcast_mul(weight)?)
 }
 
+/// The softmax along `axis`, or its logarithm.
+pub(crate) fn softmax(x: &Tensor, axis: usize, logarithm: bool) -> Result<Tensor> {
+    // The largest logit is a constant shift: it takes no part in the gradient.
+    let shifted = x.broadcast_sub(&x.detach().max_keepdim(axis)?)?;
+    let total = shifted.exp()?.sum_keepdim(axis)?.log()?;
+    let logarithms = shifted.broadcast_sub(&total)?;
+    if logarithm { Ok(logarithms) } else { logarithms.exp() }
+}
+
 /// Where `x` is above 0.
 fn positive(x: &Tensor) -> Result<Tensor> {
     x.detach().gt(0.0)

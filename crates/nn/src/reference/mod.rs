@@ -10,7 +10,7 @@ mod conv;
 mod norm;
 mod pool;
 
-pub(crate) use self::act::{activate, prelu};
+pub(crate) use self::act::{activate, prelu, softmax};
 pub(crate) use self::axis::map_axis;
 pub(crate) use self::conv::{gather, scatter};
 pub(crate) use self::norm::{normalize, standardize};

@@ -216,6 +216,16 @@ int main() {
         std::fflush(stdout);
         break;
       }
+      case 'T': {
+        char* to = array(take<uint64_t>());
+        const auto count = take<uint64_t>();
+        for (uint64_t at = 0; at < count; ++at) {
+          const auto id = take<uint64_t>();
+          const char* address = id == UINT64_MAX ? nullptr : array(id);
+          std::memcpy(to + at * sizeof address, &address, sizeof address);
+        }
+        break;
+      }
       case 'L':
         launch();
         break;

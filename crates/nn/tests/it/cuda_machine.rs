@@ -55,7 +55,7 @@ fn program() -> anyhow::Result<Option<PathBuf>> {
 fn compile() -> anyhow::Result<Option<PathBuf>> {
     let sources = [Source::Act, Source::Axis, Source::Channels, Source::Columns, Source::Layout]
         .into_iter()
-        .chain([Source::Norm, Source::Pool])
+        .chain([Source::Norm, Source::Pool, Source::Softmax, Source::Update])
         .map(|source| (source.name(), source.text()));
     let own = [
         ("threads.hpp", include_str!("../gpu/threads.hpp")),
@@ -237,6 +237,17 @@ impl Machine for Emulator {
     fn floats(&self, values: &[f32]) -> Result<Array> {
         let bytes: Vec<u8> = values.iter().flat_map(|value| value.to_le_bytes()).collect();
         self.filled(Kind::F32, &bytes)
+    }
+
+    fn table(&self, arrays: &[Option<&Array>]) -> Result<Array> {
+        // An address takes the room of two ints.
+        let table = self.array(Kind::I32, 2 * arrays.len())?;
+        self.send(b"T")?;
+        self.send(&table.id.to_le_bytes())?;
+        self.send_all([arrays.len()])?;
+        let ids = arrays.iter().map(|array| array.map_or(u64::MAX, |array| array.id));
+        ids.into_iter().try_for_each(|id| self.send(&id.to_le_bytes()))?;
+        Ok(table)
     }
 
     fn is_aligned(&self, array: &Array) -> bool {

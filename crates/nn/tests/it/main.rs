@@ -10,6 +10,7 @@ mod checkpoint;
 mod cuda_machine;
 mod cuda_prelu;
 mod cuda_sources;
+mod cuda_steps;
 mod device;
 /// Agreement with PyTorch.
 mod golden;
@@ -18,6 +19,7 @@ mod golden_ops;
 mod leak;
 /// Native kernels agree with the reference, on one thread and on many, and leave nothing behind.
 mod native;
+mod optimizers;
 /// Gradients are derivatives, and transposes are adjoint.
 mod pending;
 /// Every type that a device has kernels for.

@@ -4,8 +4,8 @@ use proptest::prelude::*;
 use sconce_nn::{
     Act, Backend, ConvConfig, ConvTransposeConfig, Interpolation, Isa, Method, PoolConfig,
     avg_pool, batch_norm_train, concat, conv, conv_input_gradient, conv_transpose,
-    conv_weight_gradient, group_norm, instance_norm, max_pool, resize, self_test, with_backend,
-    with_isa, with_method,
+    conv_weight_gradient, group_norm, instance_norm, log_softmax, log_softmax_along, max_pool,
+    resize, self_test, softmax, softmax_along, with_backend, with_isa, with_method,
 };
 
 use crate::device::{device, values};
@@ -266,6 +266,21 @@ fn pooling_resizing_and_activations_agree() -> anyhow::Result<()> {
     {
         compare(&|t| act.forward(&(&t[0] * 8.0)?), &[input], 1e-5)
             .with_context(|| format!("{act:?}"))?;
+    }
+    Ok(())
+}
+
+#[test]
+fn probabilities_agree_along_any_axis() -> anyhow::Result<()> {
+    // More voxels than a tile has, and more classes.
+    for shape in [[2, 3, 20, 19, 11], [1, 5, 2, 300, 2], [2, 2, 1, 3, 700]] {
+        // Rounding logits moves probabilities the more, the larger they are.
+        for axis in 0..5 {
+            compare(&|t| softmax_along(&(&t[0] * 8.0)?, axis), &[&shape], 3e-6)?;
+            compare(&|t| log_softmax_along(&(&t[0] * 8.0)?, axis), &[&shape], 3e-6)?;
+        }
+        compare(&|t| softmax(&t[0]), &[&shape], 1e-6)?;
+        compare(&|t| log_softmax(&(&t[0] * 80.0)?), &[&shape], 1e-5)?;
     }
     Ok(())
 }

@@ -13,7 +13,7 @@ use crate::device::{device, values};
 use crate::random::noise;
 
 /// A small network with one of each layer that has parameters.
-struct Network {
+pub(crate) struct Network {
     stem: Conv,
     norm: InstanceNorm,
     down: Conv,
@@ -25,7 +25,7 @@ struct Network {
 }
 
 impl Network {
-    fn new(vb: &VarBuilder<'_>) -> Result<Self> {
+    pub(crate) fn new(vb: &VarBuilder<'_>) -> Result<Self> {
         let same = ConvConfig::same(&[3, 3], &[1, 1]);
         let down = ConvConfig::same(&[3, 3], &[2, 2]);
         let up = ConvTransposeConfig::upsample(&[2, 2]);
@@ -49,17 +49,17 @@ impl Network {
         self.head.forward(&self.layer.forward(&joined)?)
     }
 
-    fn loss(&self, x: &Tensor) -> Result<Tensor> {
+    pub(crate) fn loss(&self, x: &Tensor) -> Result<Tensor> {
         let y = self.forward_t(x, true)?;
         (y - noise(8, &[2, 12, 8, 2], x.dtype(), x.device())?)?.sqr()?.mean_all()
     }
 }
 
-fn images() -> Result<Tensor> {
+pub(crate) fn images() -> Result<Tensor> {
     noise(7, &[2, 12, 8, 1], DType::F32, &device())
 }
 
-fn every_optimizer() -> Vec<OptimizerConfig> {
+pub(crate) fn every_optimizer() -> Vec<OptimizerConfig> {
     vec![
         OptimizerConfig::Sgd(SgdConfig::default()),
         OptimizerConfig::Adam(AdamConfig { amsgrad: true, ..AdamConfig::default() }),
@@ -74,7 +74,7 @@ fn every_optimizer() -> Vec<OptimizerConfig> {
 }
 
 /// Parameters, and what the optimizer remembers.
-type Saved = (BTreeMap<String, Tensor>, BTreeMap<String, Tensor>);
+pub(crate) type Saved = (BTreeMap<String, Tensor>, BTreeMap<String, Tensor>);
 
 /// Both after so many steps, starting anew or from a saved state.
 fn train(config: &OptimizerConfig, steps: usize, saved: Option<&Saved>) -> anyhow::Result<Saved> {
@@ -93,7 +93,7 @@ fn train(config: &OptimizerConfig, steps: usize, saved: Option<&Saved>) -> anyho
     Ok((parameters.tensors()?, optimizer.state()?))
 }
 
-fn bits(tensors: &BTreeMap<String, Tensor>) -> Result<Vec<(String, Vec<f64>)>> {
+pub(crate) fn bits(tensors: &BTreeMap<String, Tensor>) -> Result<Vec<(String, Vec<f64>)>> {
     tensors.iter().map(|(name, tensor)| Ok((name.clone(), values(tensor)?))).collect()
 }
 

@@ -13,7 +13,7 @@ const PLAN: &[(&str, &[&str])] = &[
     ("sconce-data", &["sconce-registry", "sconce-volume"]),
     ("sconce-preprocess", &["sconce-registry", "sconce-volume"]),
     ("sconce-metrics", &["sconce-registry", "sconce-volume"]),
-    ("sconce-losses", &["sconce-registry"]),
+    ("sconce-losses", &["sconce-nn", "sconce-registry"]),
     ("sconce-models", &["sconce-nn", "sconce-registry"]),
     (
         "sconce-engine",

@@ -8,6 +8,7 @@ mod edge;
 mod norm;
 mod reading;
 mod unary;
+mod update;
 
 use std::borrow::Cow;
 use std::ops::Range;
@@ -23,7 +24,8 @@ pub(crate) use self::conv::{Convolution, conv_input_gradient, conv_weight_gradie
 pub(crate) use self::edge::Edge;
 pub(crate) use self::norm::{Known, Normalization, apply, norm_gradients, normalize, standardize};
 pub(crate) use self::reading::conv_of;
-pub(crate) use self::unary::{activate, map_axis, max_pool};
+pub(crate) use self::unary::{activate, map_axis, max_pool, softmax};
+pub(crate) use self::update::change;
 
 /// The values of a contiguous tensor on the CPU, while no one changes them.
 struct Held<'a> {

@@ -5,9 +5,10 @@ use crate::Act;
 use crate::axis_map::AxisMap;
 use crate::kernels::element::stored;
 use crate::kernels::pool::Setting;
-use crate::kernels::{act, axis};
+use crate::kernels::{act, axis, softmax as kernel};
 use crate::native::node::{Backward, record};
 use crate::pool::Windows;
+use crate::softmax::Along;
 
 /// See [`Act::forward`].
 pub(crate) fn activate(x: &Tensor, act: Act) -> Result<Tensor> {
@@ -25,6 +26,29 @@ impl Backward for Activation {
         let x = inputs[0];
         let dx = act::slopes(&Held::of(x)?.wide(), &Held::of(dy)?.wide(), self.0);
         Ok(vec![Some(tensor_like(dx, x))])
+    }
+}
+
+/// See [`softmax`](crate::softmax()).
+pub(crate) fn softmax(x: &Tensor, along: Along) -> Result<Tensor> {
+    let x = x.contiguous()?;
+    let y = kernel::values(&Held::of(&x)?.wide(), along);
+    record(&[&x], Storage::Cpu(stored(y, x.dtype())), x.shape(), Softmax(along))
+}
+
+struct Softmax(Along);
+
+impl Backward for Softmax {
+    const NAME: &'static str = "softmax";
+
+    fn gradients_by_result(
+        &self,
+        _: &[&Tensor],
+        y: &Tensor,
+        dy: &Tensor,
+    ) -> Result<Vec<Option<Tensor>>> {
+        let dx = kernel::gradient(&Held::of(y)?.wide(), &Held::of(dy)?.wide(), self.0);
+        Ok(vec![Some(tensor_like(dx, y))])
     }
 }
 

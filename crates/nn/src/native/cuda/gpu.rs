@@ -72,7 +72,8 @@ impl<'a> Array<'a> {
             CudaStorageSlice::BF16(values) => values.device_ptr(stream),
             CudaStorageSlice::F16(values) => values.device_ptr(stream),
             CudaStorageSlice::I32(values) => values.device_ptr(stream),
-            _ => bail!("a native kernel takes f32, bf16, f16 or i32"),
+            CudaStorageSlice::I64(values) => values.device_ptr(stream),
+            _ => bail!("a native kernel takes f32, bf16, f16, i32 or addresses"),
         };
         Ok((address + (self.start * self.bytes()) as u64, guard))
     }
@@ -176,6 +177,20 @@ impl<'a> Machine for Gpu<'a> {
 
     fn floats(&self, values: &[f32]) -> Result<Array<'a>> {
         Ok(Array::own(self.device.storage_from_slice(values)?, values.len()))
+    }
+
+    fn table(&self, arrays: &[Option<&Array<'a>>]) -> Result<Array<'a>> {
+        let stream = self.device.cuda_stream();
+        let mut addresses = Vec::with_capacity(arrays.len());
+        for array in arrays {
+            // The guard has the stream wait for what it does anyhow before the launch.
+            let address = match array {
+                Some(array) => array.read(&stream)?.0,
+                None => 0,
+            };
+            addresses.push(address.cast_signed());
+        }
+        Ok(Array::own(self.device.storage_from_slice(&addresses)?, addresses.len()))
     }
 
     fn is_aligned(&self, array: &Array<'a>) -> bool {

@@ -13,6 +13,7 @@ mod gpu;
 mod launch;
 mod norm;
 mod unary;
+mod update;
 
 use candle::op::BackpropOp;
 use candle::{CudaStorage, DType, Layout, Result, Shape, Storage, StorageRef, Tensor};
@@ -22,7 +23,8 @@ pub(crate) use self::conv::{conv_input_gradient, conv_weight_gradient, convolve}
 use self::gpu::{Array, Gpu};
 use self::launch::Kind;
 pub(crate) use self::norm::{normalize, standardize};
-pub(crate) use self::unary::{activate, map_axis, max_pool};
+pub(crate) use self::unary::{activate, map_axis, max_pool, softmax};
+pub(crate) use self::update::change;
 
 /// The type of activations.
 fn kind_of(dtype: DType) -> Result<Kind> {

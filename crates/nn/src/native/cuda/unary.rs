@@ -9,6 +9,7 @@ use crate::axis_map::AxisMap;
 use crate::geometry::three;
 use crate::native::node::{Backward, record};
 use crate::pool::Windows;
+use crate::softmax::Along;
 
 /// An activation as kernels know it.
 #[expect(clippy::cast_possible_truncation, reason = "computed in single precision")]
@@ -40,6 +41,43 @@ impl Backward for Activation {
         let (kind, count) = (kind_of(x.dtype())?, x.elem_count());
         let dx = launch::activate_gradient(&there.gpu()?, kind, pair, count, curve(self.0.into()))?;
         Ok(vec![Some(tensor(dx, x.shape())?)])
+    }
+}
+
+/// See [`softmax`](crate::softmax()).
+pub(crate) fn softmax(x: &Tensor, along: Along) -> Result<Tensor> {
+    let (x, op) = (x.contiguous()?, Softmax(along));
+    let y = {
+        let there = Lent::of(&x);
+        let kind = kind_of(x.dtype())?;
+        stored(launch::softmax(&there.gpu()?, kind, &there.array()?, op.along())?)?
+    };
+    record(&[&x], y, x.shape(), op)
+}
+
+struct Softmax(Along);
+
+impl Softmax {
+    fn along(&self) -> launch::Along {
+        let Along { outer, classes, inner, logarithm } = self.0;
+        launch::Along { outer, classes, inner, logarithm }
+    }
+}
+
+impl Backward for Softmax {
+    const NAME: &'static str = "softmax";
+
+    fn gradients_by_result(
+        &self,
+        _: &[&Tensor],
+        y: &Tensor,
+        dy: &Tensor,
+    ) -> Result<Vec<Option<Tensor>>> {
+        let (there, given) = (Lent::of(y), Lent::of(dy));
+        let pair = (&there.array()?, &given.array()?);
+        let kind = kind_of(y.dtype())?;
+        let dx = launch::softmax_gradient(&there.gpu()?, kind, pair, self.along())?;
+        Ok(vec![Some(tensor(dx, y.shape())?)])
     }
 }
 

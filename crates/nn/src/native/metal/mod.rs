@@ -24,11 +24,11 @@ pub(crate) use self::conv::{conv_input_gradient, convolve};
 #[cfg(feature = "metal")]
 pub(crate) use self::machine::exists;
 pub(crate) use self::norm::{normalize, standardize};
-pub(crate) use self::unary::{activate, map_axis, max_pool};
+pub(crate) use self::unary::{activate, map_axis, max_pool, softmax};
 pub(crate) use self::weight_gradient::conv_weight_gradient;
 
 /// The kernels, in an order in which each finds what it uses.
-const KERNELS: [&str; 11] = [
+const KERNELS: [&str; 12] = [
     include_str!("kernels/element.metal"),
     include_str!("kernels/act.metal"),
     include_str!("kernels/geometry.metal"),
@@ -40,4 +40,5 @@ const KERNELS: [&str; 11] = [
     include_str!("kernels/norm_gradient.metal"),
     include_str!("kernels/pool.metal"),
     include_str!("kernels/axis.metal"),
+    include_str!("kernels/softmax.metal"),
 ];

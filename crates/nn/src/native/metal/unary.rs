@@ -6,6 +6,7 @@ use crate::Act;
 use crate::axis_map::AxisMap;
 use crate::native::node::Backward;
 use crate::pool::Windows;
+use crate::softmax::Along;
 
 /// See [`Act::forward`].
 pub(crate) fn activate(x: &Tensor, act: Act) -> Result<Tensor> {
@@ -31,6 +32,39 @@ impl Backward for Activation {
         let x = inputs[0];
         let launch = self.launch("activate_gradient", x)?;
         let [dx] = launch.run(&[x, dy], [(x.dtype(), x.dims())])?;
+        Ok(vec![Some(dx)])
+    }
+}
+
+/// See [`softmax`](crate::softmax()).
+pub(crate) fn softmax(x: &Tensor, along: Along) -> Result<Tensor> {
+    let x = x.contiguous()?;
+    let op = Softmax(along);
+    let [y] = op.launch("softmax", &x)?.run(&[&x], [(x.dtype(), x.dims())])?;
+    record(&[&x], &y, op)
+}
+
+struct Softmax(Along);
+
+impl Softmax {
+    fn launch(&self, kernel: &'static str, x: &Tensor) -> Result<Launch> {
+        let Along { outer, classes, inner, logarithm } = self.0;
+        let settings = Settings::of(&[outer, classes, inner, logarithm.into()])?;
+        Ok(Launch::each(kernel, x.dtype(), settings, outer * inner))
+    }
+}
+
+impl Backward for Softmax {
+    const NAME: &'static str = "softmax";
+
+    fn gradients_by_result(
+        &self,
+        _: &[&Tensor],
+        y: &Tensor,
+        dy: &Tensor,
+    ) -> Result<Vec<Option<Tensor>>> {
+        let launch = self.launch("softmax_gradient", y)?;
+        let [dx] = launch.run(&[y, dy], [(y.dtype(), y.dims())])?;
         Ok(vec![Some(dx)])
     }
 }

@@ -1,8 +1,8 @@
 //! Convolutions by cuDNN, channels last.
 //!
 //! What cuDNN has no deterministic algorithm for, within bounded memory, is left to products of
-//! matrices: so are tensors that its 32-bit extents do not hold, and types that a version computes
-//! wrongly.
+//! matrices: so are tensors that its 32-bit extents do not hold, types that a version computes
+//! wrongly, and everything where the library is not installed.
 
 mod descriptors;
 mod plan;

@@ -10,6 +10,8 @@ mod layout;
 mod norm;
 mod pointwise;
 mod pool;
+mod softmax;
+mod update;
 
 use candle::{Result, bail};
 
@@ -24,6 +26,8 @@ pub(crate) use self::norm::{
 };
 pub(crate) use self::pointwise::{Curve, Terms, activate, activate_gradient, map_axis};
 pub(crate) use self::pool::{Windows, max_pool, max_pool_gradient};
+pub(crate) use self::softmax::{Along, softmax, softmax_gradient};
+pub(crate) use self::update::{Adaption, Descent, Row, adapt, descend};
 
 /// Threads of a block, as the sources have it.
 const BLOCK: usize = 256;
@@ -61,6 +65,8 @@ pub(crate) enum Source {
     Layout,
     Norm,
     Pool,
+    Softmax,
+    Update,
 }
 
 impl Source {
@@ -74,6 +80,8 @@ impl Source {
             Self::Layout => "layout.cu",
             Self::Norm => "norm.cu",
             Self::Pool => "pool.cu",
+            Self::Softmax => "softmax.cu",
+            Self::Update => "update.cu",
         }
     }
 
@@ -87,6 +95,8 @@ impl Source {
             Self::Layout => include_str!("../sources/layout.cu"),
             Self::Norm => include_str!("../sources/norm.cu"),
             Self::Pool => include_str!("../sources/pool.cu"),
+            Self::Softmax => include_str!("../sources/softmax.cu"),
+            Self::Update => include_str!("../sources/update.cu"),
         }
     }
 }
@@ -185,6 +195,11 @@ pub(crate) trait Machine {
 
     /// These floats.
     fn floats(&self, values: &[f32]) -> Result<Self::Array>;
+
+    /// Where these arrays begin, nowhere for none. A kernel may read and write them: whoever has a table
+    /// made vouches that they live until the kernel is launched, and that nothing else uses what it writes
+    /// but in launches before and after.
+    fn table(&self, arrays: &[Option<&Self::Array>]) -> Result<Self::Array>;
 
     /// Whether 16 bytes can be loaded at once from where `array` begins.
     fn is_aligned(&self, array: &Self::Array) -> bool;

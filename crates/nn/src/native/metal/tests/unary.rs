@@ -3,8 +3,9 @@ use candle::{DType, Device, Tensor, Var};
 
 use super::{ACTS, compare, is_available, values};
 use crate::axis_map::AxisMap;
-use crate::native::metal::{activate, concat, map_axis, max_pool};
+use crate::native::metal::{activate, concat, map_axis, max_pool, softmax};
 use crate::pool::Windows;
+use crate::softmax::Along;
 use crate::{PoolConfig, reference};
 
 #[test]
@@ -64,6 +65,33 @@ fn pooling_maps_and_concatenation_agree() -> anyhow::Result<()> {
             2,
             dtype,
         )?;
+    }
+    Ok(())
+}
+
+#[test]
+fn probabilities_agree() -> anyhow::Result<()> {
+    if !is_available() {
+        return Ok(());
+    }
+    for (shape, axis) in [([2, 3, 5, 90], 1), ([2, 5, 90, 3], 3)] {
+        for dtype in [DType::F32, DType::F16, DType::BF16] {
+            for logarithm in [false, true] {
+                let classes = Along {
+                    outer: shape[..axis].iter().product(),
+                    classes: shape[axis],
+                    inner: shape[axis + 1..].iter().product(),
+                    logarithm,
+                };
+                compare(
+                    &|t| softmax(&t[0], classes),
+                    &|t| reference::softmax(&t[0], axis, logarithm),
+                    &[&shape],
+                    1,
+                    dtype,
+                )?;
+            }
+        }
     }
     Ok(())
 }
