@@ -200,9 +200,13 @@ impl Pending {
         Ok((Self { values, edge: self.edge, norm }, given))
     }
 
-    /// Values of a native operation, and where their gradient goes.
-    pub(crate) fn of_edge(values: Tensor, edge: Option<native::Edge>) -> Self {
-        Self { values, edge, norm: None }
+    /// Values of a native operation, where their gradient goes, and their norm, if there is one to come.
+    pub(crate) fn of_parts(
+        values: Tensor,
+        edge: Option<native::Edge>,
+        norm: Option<Deferred>,
+    ) -> Self {
+        Self { values, edge, norm }
     }
 
     /// The values, normalized where they are to be, as a tensor like any other.
@@ -323,6 +327,6 @@ fn side_by_side(inputs: &[&Pending]) -> Result<Tensor> {
 }
 
 /// Whether a native convolution can normalize `x` as it reads it.
-fn is_native(op: &'static str, x: &Tensor) -> Result<bool> {
+pub(crate) fn is_native(op: &'static str, x: &Tensor) -> Result<bool> {
     Ok(backend::is_native(op, x)? && native::defers(x))
 }

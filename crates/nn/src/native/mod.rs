@@ -13,7 +13,9 @@ pub(crate) mod node;
 
 use candle::{DType, Device, Result, Tensor};
 
-pub(crate) use self::cpu::{Convolution, Edge, Normalization, apply, conv_of, norm_gradients};
+pub(crate) use self::cpu::{
+    Convolution, Edge, Normalization, apply, checkpoint_of, conv_of, norm_gradients,
+};
 use crate::Act;
 use crate::activation::Activation;
 use crate::axis_map::AxisMap;
@@ -34,8 +36,8 @@ pub(crate) fn exists(dtype: DType, device: &Device) -> bool {
     }
 }
 
-/// Whether a norm may be left to the convolutions that read its input: [`Normalization`] and
-/// [`conv_of`] are for such tensors alone.
+/// Whether a norm may be left to the convolutions that read its input: [`Normalization`], [`conv_of`]
+/// and [`checkpoint_of`] are for such tensors alone.
 pub(crate) fn defers(x: &Tensor) -> bool {
     x.device().is_cpu()
 }
