@@ -22,11 +22,10 @@ use crate::{
 /// than two places make use of the same: the parts of a gradient that come from within a block are added up
 /// first. Blocks may be nested. Where no gradient is asked for, `block` just runs.
 ///
-/// A block is given its inputs without their graph, and must take tensors that have one from nowhere
-/// else: a gradient that leaves it by another way is computed within. It runs twice, so
-/// that it must do the same twice: one that draws random numbers, such as dropout, draws
-/// the same again, from a generator that is made inside. What a layer remembers of a batch it remembers
-/// the first time ([`is_repetition`]), as [`BatchNorm`](crate::BatchNorm) does.
+/// A block is given its inputs without their graph, and makes use of no other tensor that has one, but of
+/// variables. It runs twice and does the same both times: one that draws random numbers, such as dropout,
+/// makes its generator inside, from the same seed. What a layer remembers of a batch it remembers the
+/// first time ([`is_repetition`]), as [`BatchNorm`](crate::BatchNorm) does.
 ///
 /// # Errors
 ///
