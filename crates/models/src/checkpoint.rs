@@ -2,13 +2,13 @@
 
 use std::sync::Arc;
 
-use candle::{Result, Tensor};
+use candle::Result;
 use nn::Pending;
 
 use crate::block::{Layer, Layers, run};
 
 /// Layers one after the other, of which training keeps the inputs and the result alone, as
-/// [`nn::checkpoint`](fn@nn::checkpoint) says.
+/// [`nn::checkpoint_of`] says.
 #[derive(Debug)]
 pub(crate) struct Checkpoint(Arc<Layers>);
 
@@ -24,12 +24,7 @@ impl Layer for Checkpoint {
         if !train {
             return run(&self.0, inputs, train);
         }
-        let tensors = inputs.iter().map(|input| input.resolve()).collect::<Result<Vec<_>>>()?;
         let layers = Arc::clone(&self.0);
-        let block = move |tensors: &[Tensor]| {
-            let inputs: Vec<Pending> = tensors.iter().map(Pending::from).collect();
-            run(&layers, &inputs.iter().collect::<Vec<_>>(), train)?.resolve()
-        };
-        Ok(nn::checkpoint(&tensors.iter().collect::<Vec<_>>(), block)?.into())
+        nn::checkpoint_of(inputs, move |inputs| run(&layers, inputs, train))
     }
 }

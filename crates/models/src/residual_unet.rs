@@ -51,7 +51,7 @@ pub struct ResidualUnet {
     /// Whether coarser resolutions have heads in training.
     pub deep_supervision: bool,
     /// Whether a block runs again on the way back, instead of keeping what it computes: less memory in
-    /// training, for more time. Results are the same, gradients up to rounding.
+    /// training, for more time. Results are the same.
     pub gradient_checkpointing: bool,
 }
 

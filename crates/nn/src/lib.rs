@@ -65,7 +65,7 @@
 //! | [`Gradients`], [`clip_grad_norm`] | by name, without their graph |
 //! | [`OptimizerConfig`], [`Optimizer`] | [`Sgd`], [`Adam`] (and AdamW), [`RmsProp`], [`RAdam`] |
 //! | [`ScheduleConfig`] | learning rates over time |
-//! | [`checkpoint`](fn@checkpoint), [`is_repetition`] | less memory for more time |
+//! | [`checkpoint`](fn@checkpoint), [`checkpoint_of`], [`is_repetition`] | less memory for more time |
 //! | [`step_scope`](fn@step_scope) | what a step leaves on a device is given back |
 //! | [`assume_one_stream`] | what a program promises of its CUDA device |
 //! | [`self_test`](fn@self_test) | how far a device is from the reference: [`Report`], [`Difference`] |
@@ -116,7 +116,7 @@ mod step_scope;
 pub use crate::act::Act;
 pub use crate::activation::{Activation, Prelu, prelu};
 pub use crate::backend::{Backend, backend, set_backend, with_backend};
-pub use crate::checkpoint::{checkpoint, is_repetition};
+pub use crate::checkpoint::{checkpoint, checkpoint_of, is_repetition};
 pub use crate::concat::concat;
 pub use crate::conv::{Conv, ConvConfig, conv};
 pub use crate::conv_gradients::{conv_input_gradient, conv_weight_gradient};

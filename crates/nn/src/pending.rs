@@ -203,13 +203,15 @@ impl Pending {
         Ok((Self { values, norm, ..self }, given))
     }
 
-    /// Values of a native operation, and where their gradient goes.
-    pub(crate) fn of_edge(
+    /// Values of a native operation, where their gradient goes, what is known of them, and their norm, if
+    /// there is one to come.
+    pub(crate) fn of_parts(
         values: Tensor,
         edge: Option<native::Edge>,
         known: native::Known,
+        norm: Option<Deferred>,
     ) -> Self {
-        Self { values, edge, known, norm: None }
+        Self { values, edge, known, norm }
     }
 
     /// The values, normalized where they are to be, as a tensor like any other.
@@ -242,6 +244,10 @@ impl Pending {
 
     pub(crate) fn edge(&self) -> Option<&native::Edge> {
         self.edge.as_ref()
+    }
+
+    pub(crate) fn known(&self) -> native::Known {
+        self.known.clone()
     }
 
     pub(crate) fn norm(&self) -> Option<&Deferred> {
@@ -330,6 +336,6 @@ fn side_by_side(inputs: &[&Pending]) -> Result<Tensor> {
 }
 
 /// Whether a native convolution can normalize `x` as it reads it.
-fn is_native(op: &'static str, x: &Tensor) -> Result<bool> {
+pub(crate) fn is_native(op: &'static str, x: &Tensor) -> Result<bool> {
     Ok(backend::is_native(op, x)? && native::defers(x))
 }

@@ -53,12 +53,7 @@ impl Network {
     ) -> Result<Self> {
         let vb = vb.pp("decoder");
         let steps = stages.windows(2).rev().enumerate();
-        let decoder = steps.map(|(s, pair)| {
-            // The finest step is the first on the way back: it would only run again at once.
-            let gradient_checkpointing = style.gradient_checkpointing && s + 2 < stages.len();
-            let style = Style { gradient_checkpointing, ..style };
-            Up::new(s, &pair[0], &pair[1], interface, style, &vb)
-        });
+        let decoder = steps.map(|(s, pair)| Up::new(s, &pair[0], &pair[1], interface, style, &vb));
         let decoder = decoder.collect::<Result<_>>()?;
         let stride = |axis| stages.iter().map(|stage| stage.stride[axis]).product();
         let stride = (0..interface.rank).map(stride).collect();

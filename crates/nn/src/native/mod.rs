@@ -14,7 +14,7 @@ pub(crate) mod node;
 use candle::{DType, Device, Result, Tensor, bail};
 
 pub(crate) use self::cpu::{
-    Convolution, Edge, Known, Normalization, apply, conv_of, norm_gradients,
+    Convolution, Edge, Known, Normalization, apply, checkpoint_of, conv_of, norm_gradients,
 };
 use crate::activation::Activation;
 use crate::axis_map::AxisMap;
@@ -38,8 +38,8 @@ pub(crate) fn exists(dtype: DType, device: &Device) -> bool {
     }
 }
 
-/// Whether a norm may be left to the convolutions that read its input: [`Normalization`] and
-/// [`conv_of`] are for such tensors alone.
+/// Whether a norm may be left to the convolutions that read its input: [`Normalization`], [`conv_of`]
+/// and [`checkpoint_of`] are for such tensors alone.
 pub(crate) fn defers(x: &Tensor) -> bool {
     x.device().is_cpu()
 }

@@ -40,10 +40,15 @@ impl Slot {
 
     /// The sum of the parts; the slot is empty again.
     pub(super) fn take(&self) -> Result<Vec<f32>> {
-        match self.0.lock().unwrap_or_else(PoisonError::into_inner).take() {
+        match self.try_take() {
             Some(sum) => Ok(sum),
             None => candle::bail!("no reader of a tensor left its gradient"),
         }
+    }
+
+    /// The same, where there are parts.
+    pub(super) fn try_take(&self) -> Option<Vec<f32>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 }
 

@@ -7,6 +7,7 @@ mod conv;
 mod edge;
 mod norm;
 mod reading;
+mod repetition;
 mod unary;
 mod update;
 
@@ -24,6 +25,7 @@ pub(crate) use self::conv::{Convolution, conv_input_gradient, conv_weight_gradie
 pub(crate) use self::edge::Edge;
 pub(crate) use self::norm::{Known, Normalization, apply, norm_gradients, normalize, standardize};
 pub(crate) use self::reading::conv_of;
+pub(crate) use self::repetition::checkpoint_of;
 pub(crate) use self::unary::{activate, map_axis, max_pool, softmax};
 pub(crate) use self::update::change;
 

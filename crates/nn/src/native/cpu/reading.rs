@@ -55,7 +55,7 @@ pub(crate) fn conv_of(
     let is_tracked = tickets.track_op() || weight.track_op() || vectors.track_op();
     let edge =
         is_tracked.then(|| record(&[&tickets, &weight, &vectors], ticket(), 1, op)).transpose()?;
-    Ok(Pending::of_edge(y, edge.map(|ticket| Edge { ticket, slot }), known))
+    Ok(Pending::of_parts(y, edge.map(|ticket| Edge { ticket, slot }), known, None))
 }
 
 /// One of the tensors that are read.
