@@ -12,6 +12,12 @@ use crate::isa::isa;
 /// A type that values are stored as.
 pub(crate) trait Element: Copy + Send + Sync {
     fn widen(self) -> f32;
+
+    /// The nearest value of this type.
+    fn of(value: f32) -> Self;
+
+    /// The nearest bf16.
+    fn halved(self) -> bf16;
 }
 
 impl Element for f32 {
@@ -19,12 +25,32 @@ impl Element for f32 {
     fn widen(self) -> f32 {
         self
     }
+
+    #[inline(always)]
+    fn of(value: f32) -> Self {
+        value
+    }
+
+    #[inline(always)]
+    fn halved(self) -> bf16 {
+        narrow(self)
+    }
 }
 
 impl Element for bf16 {
     #[inline(always)]
     fn widen(self) -> f32 {
         f32::from_bits(u32::from(self.to_bits()) << 16)
+    }
+
+    #[inline(always)]
+    fn of(value: f32) -> Self {
+        narrow(value)
+    }
+
+    #[inline(always)]
+    fn halved(self) -> bf16 {
+        self
     }
 }
 

@@ -74,7 +74,9 @@ impl Tiling {
     /// The instructions to use now: those in force, but no vectors longer than the channels.
     pub(super) fn isa(&self) -> Isa {
         match isa() {
-            Isa::Avx512 if self.source.channels.min(self.target.channels) < 16 => Isa::Avx2,
+            Isa::Avx512 | Isa::Amx if self.source.channels.min(self.target.channels) < 16 => {
+                Isa::Avx2
+            }
             isa => isa,
         }
     }
