@@ -24,6 +24,8 @@ mod hardware;
 #[cfg(not(all(target_arch = "x86_64", target_os = "linux")))]
 #[path = "absent.rs"]
 mod hardware;
+#[cfg(all(test, target_arch = "x86_64", target_os = "linux"))]
+mod layers;
 mod padded;
 mod rows;
 mod sweep;

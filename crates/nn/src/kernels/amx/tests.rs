@@ -70,13 +70,13 @@ impl Case {
         let ones: &[usize] = &[1, 1, 1];
         vec![
             Self::new(2, &[3, 5, 7], [31, 33], &[3, 3, 3], [ones; 3]),
-            Self::new(1, &[2, 3, 20], [32, 32], &[3, 3, 3], [ones; 3]),
+            Self::new(1, &[1, 3, 20], [32, 32], &[3, 3, 3], [ones; 3]),
             Self::new(1, &[4, 5, 6], [32, 4], &[3, 3, 3], [&[2, 2, 2], ones, ones]),
             Self::new(2, &[3, 6, 7], [3, 32], &[1, 3, 3], [&[1, 2, 2], &[0, 1, 1], ones]),
             Self::new(3, &[6, 7], [33, 3], &[3, 3], [&[2, 1], &[1, 1], &[1, 1]]),
             Self::new(2, &[37], [4, 31], &[5], [&[2], &[2], &[1]]),
             Self::new(1, &[1, 1, 1], [4, 5], &[3, 3, 3], [ones; 3]),
-            Self::new(1, &[3, 4, 9], [64, 64], &[1, 1, 1], [ones, &[0, 0, 0], ones]),
+            Self::new(1, &[2, 3, 9], [64, 64], &[1, 1, 1], [ones, &[0, 0, 0], ones]),
             Self::new(1, &[5, 6, 7], [4, 31], &[3, 3, 3], [ones, &[2, 1, 3], &[2, 1, 3]]),
             Self::new(1, &[6, 5, 9], [1, 33], &[3, 3, 3], [&[2, 1, 2], &[2, 0, 1], &[1, 2, 2]]),
             // Voxels that no tap sees, on the one side and on the other.
@@ -233,20 +233,19 @@ fn threads_do_not_change_a_bit() {
         let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().expect("threads");
         pool.install(|| case.results::<Emulated>(None))
     };
-    for case in &Case::all()[..2] {
+    for case in &Case::all()[8..10] {
         let one = on(1, case);
 
-        assert!(one == on(2, case) && one == on(5, case));
+        assert!(one == on(3, case));
     }
 }
 
 #[test]
 fn tiles_that_are_lost_are_computed_again() {
-    for case in &Case::all()[1..3] {
-        let whole = case.results::<Emulated>(None);
-        for products in [0, 1, 26, 27, 54, 100] {
-            assert!(case.results::<Emulated>(Some(products)) == whole, "after {products}");
-        }
+    let case = &Case::all()[2];
+    let whole = case.results::<Emulated>(None);
+    for products in [0, 26, 27, 70] {
+        assert!(case.results::<Emulated>(Some(products)) == whole, "after {products}");
     }
 }
 

@@ -5,10 +5,11 @@
 use std::cell::UnsafeCell;
 use std::ffi::c_void;
 use std::process::Command;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use super::emulation::{Emulated, File};
 use super::hardware::{Grant, Hardware};
+use super::layers;
 use super::tests::Case;
 
 /// Says that this process runs one test alone, so that signals are its own.
@@ -18,6 +19,8 @@ const NAME: &str = "kernels::amx::trapped::the_instructions_do_what_is_emulated"
 
 /// Instructions that have been caught.
 static CAUGHT: AtomicUsize = AtomicUsize::new(0);
+/// Whether they are.
+static IS_CAUGHT: AtomicBool = AtomicBool::new(false);
 
 /// The tiles of a thread, if they are configured.
 struct Thread {
@@ -53,11 +56,11 @@ fn say(line: &str) {
 }
 
 fn alone() {
-    let granted = Grant::new();
-    if granted.is_none() {
+    let is_there = Grant::new().is_some();
+    if !is_there {
         catch();
     }
-    let grant = granted.unwrap_or_else(Grant::unchecked);
+    let grant = Grant::new().expect("signals are caught");
     for (number, case) in Case::all().iter().enumerate() {
         let expected = case.results::<Emulated>(None);
         let found = case.results::<Hardware>(grant);
@@ -67,14 +70,23 @@ fn alone() {
             assert!(bits(found) == bits(expected), "case {number}, result {which}");
         }
     }
-    let caught = CAUGHT.load(Ordering::Relaxed);
-    if granted.is_some() {
-        assert_eq!(caught, 0);
+    let caught = || CAUGHT.load(Ordering::Relaxed);
+    let cases = caught();
+    let calls = AtomicUsize::new(0);
+    let used = || if is_there { calls.fetch_add(1, Ordering::Relaxed) } else { caught() };
+    layers::agree(&used).expect("layers");
+    if is_there {
+        assert_eq!(caught(), 0);
         say("tiles: by the processor");
     } else {
-        assert!(caught > 10_000, "{caught}");
-        say(&format!("tiles: {caught} instructions caught and emulated"));
+        assert!(cases > 10_000 && caught() > cases, "{cases} of {}", caught());
+        say(&format!("tiles: {} instructions caught and emulated", caught()));
     }
+}
+
+/// Whether the instructions are handled here.
+pub(super) fn is_caught() -> bool {
+    IS_CAUGHT.load(Ordering::Relaxed)
 }
 
 /// From now on, instructions that the processor does not know are handled here.
@@ -89,6 +101,7 @@ fn catch() {
         action.sa_flags = libc::SA_SIGINFO;
         assert_eq!(libc::sigaction(libc::SIGILL, &raw const action, std::ptr::null_mut()), 0);
     }
+    IS_CAUGHT.store(true, Ordering::Relaxed);
 }
 
 /// Does what the instruction asks for and goes on after it; what it is not about ends the process.
