@@ -53,10 +53,10 @@ const CHANNELS: usize = 16;
 
 /// The right to multiply by tiles, where convolutions of activations of type `dtype` are to.
 ///
-/// This is the choice between tiles and all that is done in single precision. Under `spec` figures of one
-/// processor of 2023 (two threads, 32 to 256 channels, 64³ to 8³ voxels, all passes) tiles took 0.23 to 0.85 of
-/// the time of Winograd's method, least of all where space is small and weights are large; no extent was found
-/// where that is the other way round. So extents make no difference here; channels do, by reasoning alone.
+/// This is the choice between tiles and all that is done in single precision. In a prototype, on one processor
+/// of 2023 (two threads, 32 to 256 channels, 64³ to 8³ voxels, all passes), tiles took 0.31 to 0.85 of the
+/// time of Winograd's method, the most where space is small and weights are large, packing these included; no
+/// extent was found where they lose. So extents make no difference here; channels do, by reasoning alone.
 fn tiles(geometry: &Geometry, dtype: DType) -> Option<Grant> {
     let fewest = geometry.fine_channels.min(geometry.coarse_channels);
     let fits = dtype == DType::BF16 && geometry.groups == 1 && fewest >= CHANNELS;
