@@ -63,6 +63,7 @@ pub(super) trait Tiles {
 }
 
 /// Checks that a tile lies in so many values.
+#[cfg(any(test, all(target_arch = "x86_64", target_os = "linux")))]
 #[inline(always)]
 pub(super) fn check(length: usize, at: usize, step: usize) {
     let rows = (ROWS - 1).checked_mul(step).and_then(|rows| rows.checked_add(at + VALUES));
