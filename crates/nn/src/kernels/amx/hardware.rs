@@ -20,7 +20,7 @@ impl Grant {
     /// Where the processor has tiles and the system lets this process use them.
     pub(crate) fn new() -> Option<Self> {
         #[cfg(test)]
-        if super::trapped::is_caught() {
+        if super::tests::is_caught() {
             return Some(Self(()));
         }
         gate::is_open().then_some(Self(()))

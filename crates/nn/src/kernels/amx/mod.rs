@@ -15,8 +15,6 @@
 
 mod block;
 mod convolve;
-#[cfg(test)]
-mod emulation;
 #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
 mod gate;
 #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
@@ -24,16 +22,12 @@ mod hardware;
 #[cfg(not(all(target_arch = "x86_64", target_os = "linux")))]
 #[path = "absent.rs"]
 mod hardware;
-#[cfg(all(test, target_arch = "x86_64", target_os = "linux"))]
-mod layers;
 mod padded;
 mod rows;
 mod sweep;
 #[cfg(test)]
 mod tests;
 mod tiles;
-#[cfg(all(test, target_arch = "x86_64", target_os = "linux"))]
-mod trapped;
 mod voxels;
 mod weight_gradient;
 mod weights;

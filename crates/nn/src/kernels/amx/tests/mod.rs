@@ -1,7 +1,17 @@
+//! Kernels by tiles on any machine.
+
+mod emulation;
+#[cfg(all(target_arch = "x86_64", target_os = "linux"))]
+mod layers;
+#[cfg(all(target_arch = "x86_64", target_os = "linux"))]
+mod trapped;
+
 use candle::DType;
 use half::bf16;
 
-use super::emulation::Emulated;
+use self::emulation::Emulated;
+#[cfg(all(target_arch = "x86_64", target_os = "linux"))]
+pub(super) use self::trapped::is_caught;
 use super::tiles::Tiles;
 use super::{Sweep, convolve::convolve, weight_gradient::weight_gradient};
 use crate::Act;
@@ -11,7 +21,7 @@ use crate::kernels::norm::{Scaling, Standard};
 use crate::kernels::reading::{Norm, Part, read};
 
 /// A convolution, by its extents.
-pub(super) struct Case {
+struct Case {
     geometry: Geometry,
     fine: Vec<bf16>,
     coarse: Vec<bf16>,
@@ -66,7 +76,7 @@ impl Case {
     }
 
     /// Odd extents and channels, one axis to three, and all that a convolution may be set to.
-    pub(super) fn all() -> Vec<Self> {
+    fn all() -> Vec<Self> {
         let ones: &[usize] = &[1, 1, 1];
         vec![
             Self::new(2, &[3, 5, 7], [31, 33], &[3, 3, 3], [ones; 3]),
@@ -92,7 +102,7 @@ impl Case {
     }
 
     /// The convolution with a bias, its adjoint, and the gradient of the weight.
-    pub(super) fn results<T: Tiles>(&self, grant: T::Grant) -> [Vec<f32>; 3] {
+    fn results<T: Tiles>(&self, grant: T::Grant) -> [Vec<f32>; 3] {
         let geometry = &self.geometry;
         let fine = Self::part(&self.fine, geometry.fine_channels);
         let coarse = Self::part(&self.coarse, geometry.coarse_channels);

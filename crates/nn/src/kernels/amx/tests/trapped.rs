@@ -1,4 +1,4 @@
-//! The instructions of [`Hardware`](super::hardware::Hardware) on a processor that has none of them: the
+//! The instructions of [`Hardware`] on a processor that has none of them: the
 //! signal that each raises is caught, the bytes that the processor refused are read, and what they ask for is
 //! done to tiles in memory. So the real instructions, with their operands and addresses, are tested anywhere.
 
@@ -7,15 +7,15 @@ use std::ffi::c_void;
 use std::process::Command;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
+use super::Case;
 use super::emulation::{Emulated, File};
-use super::hardware::{Grant, Hardware};
 use super::layers;
-use super::tests::Case;
+use crate::kernels::amx::hardware::{Grant, Hardware};
 
 /// Says that this process runs one test alone, so that signals are its own.
 const ALONE: &str = "SCONCE_TEST_ALONE";
 
-const NAME: &str = "kernels::amx::trapped::the_instructions_do_what_is_emulated";
+const NAME: &str = "kernels::amx::tests::trapped::the_instructions_do_what_is_emulated";
 
 /// Instructions that have been caught.
 static CAUGHT: AtomicUsize = AtomicUsize::new(0);
@@ -85,7 +85,7 @@ fn alone() {
 }
 
 /// Whether the instructions are handled here.
-pub(super) fn is_caught() -> bool {
+pub(in crate::kernels::amx) fn is_caught() -> bool {
     IS_CAUGHT.load(Ordering::Relaxed)
 }
 

@@ -2,7 +2,7 @@
 
 use half::bf16;
 
-use super::tiles::{ROWS, Sums, Tiles, VALUES, check};
+use crate::kernels::amx::tiles::{ROWS, Sums, Tiles, VALUES, check};
 
 /// The contents of eight tiles, as 16 rows of 16 words.
 #[derive(Clone, Debug)]
