@@ -6,8 +6,8 @@
     venv/bin/python benchmarks/peers/kernels.py [--runs 9] [--group NAME] [--json FILE]
 
 Convolutions in each of their three passes, and norm with activation forward and backward, on two threads. The peer is
-asked twice, in its default layout and channels-last; each side keeps its own layout throughout. The ratio is
-peer / ours: above 1, we are faster. Memory is the most that each process held for all passes of a case.
+asked twice, in its default layout and channels-last; each side keeps its own layout throughout. In bf16 activations
+are stored so, and there the peer's weights too. The ratio is peer / ours: above 1, we are faster. Memory is the most that each process held for all passes of a case.
 """
 import argparse
 from pathlib import Path
@@ -100,7 +100,13 @@ NORMS = {
     "norm 64 32^3": dict(task="norm", shape=[1, 64, 32, 32, 32]),
     "norm 32 256^2": dict(task="norm", shape=[4, 32, 256, 256]),
 }
-GROUPS = {"conv3d_f32": SAME_3D, "conv2d_f32": SAME_2D, "conv_other_f32": OTHER, "norm_act": NORMS}
+GROUPS = {
+    "conv3d_f32": SAME_3D,
+    "conv3d_bf16": {name: dict(case, half=True) for name, case in SAME_3D.items()},
+    "conv2d_f32": SAME_2D,
+    "conv_other_f32": OTHER,
+    "norm_act": NORMS,
+}
 
 
 def main():

@@ -99,7 +99,7 @@ impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "threads       {}", self.threads)?;
         writeln!(f, "backend       {} (SCONCE_BACKEND=auto|reference|native)", self.backend)?;
-        let instructions = "SCONCE_ISA=portable|avx2|avx512|neon";
+        let instructions = "SCONCE_ISA=portable|avx2|avx512|amx|neon";
         writeln!(f, "instructions  {} ({instructions})", self.instructions)?;
         writeln!(f, "convolutions  {} (SCONCE_METHOD=auto|direct)", self.convolutions)?;
         for row in &self.devices {

@@ -5,6 +5,7 @@ use std::str::FromStr;
 use pulp::WithSimd;
 
 use crate::choice::Choice;
+use crate::kernels::amx::Grant;
 
 /// The instructions that native kernels on the CPU are made of.
 ///
@@ -19,13 +20,16 @@ pub enum Isa {
     Avx2,
     /// AVX-512 F, BW, CD, DQ and VL, on x86-64.
     Avx512,
+    /// AVX-512, and for convolutions of bf16 the tiles of AMX (TILE and BF16), on x86-64 under Linux,
+    /// where the kernel grants them to the process. Results in f32 are those of [`Isa::Avx512`].
+    Amx,
     /// NEON, on `AArch64`.
     Neon,
 }
 
 impl Isa {
     /// All of them, on any processor.
-    pub const ALL: [Self; 4] = [Self::Portable, Self::Avx2, Self::Avx512, Self::Neon];
+    pub const ALL: [Self; 5] = [Self::Portable, Self::Avx2, Self::Avx512, Self::Amx, Self::Neon];
 
     /// The best that this processor has.
     pub fn best() -> Self {
@@ -33,7 +37,7 @@ impl Isa {
         best.unwrap_or(Self::Portable)
     }
 
-    /// Whether this processor has it.
+    /// Whether this processor has it, and this process may use it.
     pub fn is_available(self) -> bool {
         match self {
             Self::Portable => true,
@@ -41,6 +45,7 @@ impl Isa {
             Self::Avx2 => pulp::x86::V3::is_available(),
             #[cfg(target_arch = "x86_64")]
             Self::Avx512 => pulp::x86::V4::is_available(),
+            Self::Amx => Grant::new().is_some(),
             #[cfg(target_arch = "aarch64")]
             Self::Neon => pulp::aarch64::Neon::is_available(),
             _ => false,
@@ -58,7 +63,7 @@ impl Isa {
                 }
             }
             #[cfg(target_arch = "x86_64")]
-            Self::Avx512 => {
+            Self::Avx512 | Self::Amx => {
                 if let Some(simd) = pulp::x86::V4::try_new() {
                     return pulp::Simd::vectorize(simd, task);
                 }
@@ -72,6 +77,11 @@ impl Isa {
             _ => {}
         }
         pulp::Simd::vectorize(pulp::Scalar256b, task)
+    }
+
+    /// The right to use tiles, where they are to be used.
+    pub(crate) fn tiles(self) -> Option<Grant> {
+        if self == Self::Amx { Grant::new() } else { None }
     }
 
     /// Floats in a vector.
@@ -126,6 +136,7 @@ impl fmt::Display for Isa {
             Self::Portable => "portable",
             Self::Avx2 => "avx2",
             Self::Avx512 => "avx512",
+            Self::Amx => "amx",
             Self::Neon => "neon",
         })
     }
@@ -137,7 +148,7 @@ impl FromStr for Isa {
     fn from_str(text: &str) -> Result<Self, String> {
         let named = Self::ALL.into_iter().find(|isa| isa.to_string() == text);
         named.ok_or_else(|| {
-            format!("{text:?} is no instruction set; use portable, avx2, avx512 or neon")
+            format!("{text:?} is no instruction set; use portable, avx2, avx512, amx or neon")
         })
     }
 }

@@ -54,7 +54,8 @@
 //!
 //! Tensors in bf16 (f16 too, on a GPU) go through the same layers, with parameters in f32 as they are:
 //! a result has the type of the input, a gradient that of what it is a gradient of, and sums and
-//! statistics are taken in f32.
+//! statistics are taken in f32. With [`Isa::Amx`] convolutions round what they read, weights and gradients
+//! as well, to bf16.
 //!
 //! # Training
 //!

@@ -15,6 +15,12 @@ use crate::isa::isa;
 pub(crate) trait Element: Copy + Send + Sync {
     fn widen(self) -> f32;
 
+    /// The nearest value of this type.
+    fn of(value: f32) -> Self;
+
+    /// The nearest bf16.
+    fn halved(self) -> bf16;
+
     /// The vector at `at`, in single precision.
     #[inline(always)]
     fn load<S: Simd>(simd: S, values: &[Self], at: usize) -> S::f32s {
@@ -36,12 +42,32 @@ impl Element for f32 {
     fn load<S: Simd>(simd: S, values: &[Self], at: usize) -> S::f32s {
         load(simd, values, at)
     }
+
+    #[inline(always)]
+    fn of(value: f32) -> Self {
+        value
+    }
+
+    #[inline(always)]
+    fn halved(self) -> bf16 {
+        narrow(self)
+    }
 }
 
 impl Element for bf16 {
     #[inline(always)]
     fn widen(self) -> f32 {
         f32::from_bits(u32::from(self.to_bits()) << 16)
+    }
+
+    #[inline(always)]
+    fn of(value: f32) -> Self {
+        narrow(value)
+    }
+
+    #[inline(always)]
+    fn halved(self) -> bf16 {
+        self
     }
 }
 

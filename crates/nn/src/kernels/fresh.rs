@@ -128,15 +128,15 @@ pub(super) unsafe fn in_new_streams<const N: usize>(
 ///
 /// `run` writes every value of its lines.
 #[expect(unsafe_code, reason = "see `in_new_pieces`")]
-pub(super) unsafe fn in_tasks(
+pub(super) unsafe fn in_tasks<T: Copy + Send>(
     (lines, line): (usize, usize),
     tasks: usize,
     task_of: impl Fn(usize) -> usize,
-    run: impl Fn(usize, &mut [&mut [MaybeUninit<f32>]]) + Sync,
-) -> Vec<f32> {
+    run: impl Fn(usize, &mut [&mut [MaybeUninit<T>]]) + Sync,
+) -> Vec<T> {
     let mut values = Vec::with_capacity(lines * line);
     let spare = spoiled(&mut values.spare_capacity_mut()[..lines * line]);
-    let mut dealt: Vec<Vec<&mut [MaybeUninit<f32>]>> = (0..tasks).map(|_| Vec::new()).collect();
+    let mut dealt: Vec<Vec<&mut [MaybeUninit<T>]>> = (0..tasks).map(|_| Vec::new()).collect();
     for (number, line) in spare.chunks_exact_mut(line).enumerate() {
         dealt[task_of(number)].push(line);
     }

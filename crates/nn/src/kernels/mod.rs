@@ -10,6 +10,7 @@
 )]
 
 pub(crate) mod act;
+pub(crate) mod amx;
 pub(crate) mod axis;
 pub(crate) mod channels;
 pub(crate) mod direct;

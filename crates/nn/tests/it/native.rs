@@ -171,6 +171,25 @@ fn every_instruction_set_agrees() -> anyhow::Result<()> {
 }
 
 #[test]
+fn tiles_change_nothing_in_single_precision() -> anyhow::Result<()> {
+    let layer = |t: &[Tensor]| {
+        let config = ConvConfig::same(&[3, 3, 3], &[2, 1, 1]);
+        let y = conv(&t[0], &t[1], None, &ConvConfig::same(&[3, 3, 3], &[1, 1, 1]))?;
+        conv(&instance_norm(&y, None, None, 1e-5, Act::Relu)?, &t[2], None, &config)
+    };
+    let shapes: &[&[usize]] = &[&[2, 4, 5, 6, 16], &[20, 16, 3, 3, 3], &[17, 20, 3, 3, 3]];
+    let place = Place::of(DType::F32, DType::F32, &Device::Cpu);
+    let of = |isa: Isa| -> anyhow::Result<Vec<Vec<f64>>> {
+        let tensors = with_isa(isa, || run(&layer, shapes, &place))?;
+        Ok(tensors.iter().map(values).collect::<Result<_>>()?)
+    };
+
+    // Here or not: where it is not, AVX-512 is used all the same, and where that is not, neither.
+    assert_eq!(of(Isa::Amx)?, of(Isa::Avx512)?);
+    Ok(())
+}
+
+#[test]
 fn gradients_by_themselves_are_those_of_a_backward_pass() -> anyhow::Result<()> {
     let config = ConvConfig::same(&[3, 3, 3], &[1, 2, 1]);
     let shapes: [&[usize]; 2] = [&[2, 4, 5, 6, 9], &[10, 9, 3, 3, 3]];

@@ -87,7 +87,7 @@ impl Tiling {
     /// is read, `least` at least, or those of the result.
     pub(super) fn isa(&self, least: usize) -> Isa {
         match isa() {
-            Isa::Avx512 if least.min(self.target.channels) < 16 => Isa::Avx2,
+            Isa::Avx512 | Isa::Amx if least.min(self.target.channels) < 16 => Isa::Avx2,
             isa => isa,
         }
     }

@@ -1,6 +1,7 @@
 //! Native kernels on the CPU, of tensors in f32 or bf16.
 //!
-//! All arithmetic is in f32: bf16 is what tensors are stored as, and takes half the memory.
+//! Arithmetic is in f32: bf16 is what tensors are stored as, and takes half the memory. Only where the
+//! processor multiplies bf16 by itself convolutions do as well, with sums in f32.
 
 mod concat;
 mod conv;
@@ -91,6 +92,10 @@ fn tensor_like(values: Vec<f32>, like: &Tensor) -> Tensor {
 
 /// A tensor of these values, of the type of `like`, without a graph.
 fn tensor(values: Vec<f32>, shape: impl Into<Shape>, like: &Tensor) -> Tensor {
-    let storage = Storage::Cpu(stored(values, like.dtype()));
-    Tensor::from_storage(storage, shape, BackpropOp::none(), false)
+    held(stored(values, like.dtype()), shape)
+}
+
+/// A tensor of what is stored, without a graph.
+fn held(values: CpuStorage, shape: impl Into<Shape>) -> Tensor {
+    Tensor::from_storage(Storage::Cpu(values), shape, BackpropOp::none(), false)
 }

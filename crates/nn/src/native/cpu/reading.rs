@@ -2,14 +2,15 @@
 
 use std::sync::Arc;
 
-use candle::{DType, Result, Tensor};
+use candle::{CpuStorage, DType, Result, Tensor};
 
-use super::conv::Convolution;
+use super::conv::{Convolution, plain};
 use super::edge::{Edge, Slot, ticket};
 use super::norm::{Known, Normalization, over_samples};
-use super::{Held, tensor, tensor_like};
+use super::{Held, tensor_like};
+use crate::kernels::amx::Grant;
 use crate::kernels::channels;
-use crate::kernels::element::with_values;
+use crate::kernels::element::{Values, stored, with_values};
 use crate::kernels::norm::{Scaling, cell_means, gradient_sums, input_gradient_in_place};
 use crate::kernels::reading::{Norm, Part};
 use crate::native::node::{Backward, record};
@@ -120,13 +121,22 @@ impl Reading {
         Ok(run(&parts, bias))
     }
 
+    /// The right to multiply by tiles, where it is to.
+    fn tiles(&self) -> Option<Grant> {
+        self.convolution.tiles(self.reads[0].values.dtype())
+    }
+
     fn forward(&self, weight: &Tensor, vectors: &Tensor) -> Result<(Tensor, Known)> {
         let held = Held::of(weight)?;
-        let y = self.with_parts(vectors, |parts, bias| {
-            self.convolution.convolve_parts(parts, &held.wide(), bias)
+        let (y, known) = self.with_parts(vectors, |parts, bias| {
+            if let Some(tiles) = self.tiles() {
+                let y = self.convolution.in_tiles(tiles, false, parts, &held.wide(), bias);
+                return (CpuStorage::BF16(y), None);
+            }
+            let y = self.convolution.convolve_parts(parts, &held.wide(), bias);
+            (stored(y.values, self.reads[0].values.dtype()), y.moments.map(Arc::from))
         })?;
-        let known = y.moments.map(Arc::from);
-        Ok((tensor(y.values, self.convolution.shape(), &self.reads[0].values), known))
+        Ok((super::held(y, self.convolution.shape()), known))
     }
 
     /// The gradient of what is read, from that of the result, for each of the tensors by itself.
@@ -134,7 +144,13 @@ impl Reading {
         if !wanted.contains(&true) {
             return vec![None; wanted.len()];
         }
-        let dx = self.convolution.convolve(true, &dy, weight, None);
+        let dx = match self.tiles() {
+            Some(tiles) => {
+                let parts = [plain(Values::F32(&dy), self.convolution.outputs())];
+                self.convolution.in_tiles(tiles, true, &parts, weight, None)
+            }
+            None => self.convolution.convolve(true, &dy, weight, None),
+        };
         drop(dy);
         if let [_] = wanted {
             return vec![Some(dx)];
@@ -162,7 +178,10 @@ impl Backward for Reading {
             .collect();
         let held = Held::of(weight)?;
         let (of_weight, of_vectors) = self.with_parts(vectors, |parts, _| {
-            let of_weight = tracks[0].then(|| self.convolution.of_weight_parts(parts, &dy));
+            let of_weight = tracks[0].then(|| match self.tiles() {
+                Some(tiles) => self.convolution.of_weight_in_tiles(tiles, parts, Values::F32(&dy)),
+                None => self.convolution.of_weight_parts(parts, &dy),
+            });
             let of_bias = (self.has_bias && tracks[1])
                 .then(|| channels::sums(&dy, self.convolution.outputs()));
             let mut of_vectors = Vec::new();
