@@ -101,7 +101,7 @@ impl fmt::Display for Report {
         writeln!(f, "backend       {} (SCONCE_BACKEND=auto|reference|native)", self.backend)?;
         let instructions = "SCONCE_ISA=portable|avx2|avx512|amx|neon";
         writeln!(f, "instructions  {} ({instructions})", self.instructions)?;
-        writeln!(f, "convolutions  {} (SCONCE_METHOD=auto|direct)", self.convolutions)?;
+        writeln!(f, "convolutions  {} (SCONCE_METHOD=auto|direct|fast)", self.convolutions)?;
         for row in &self.devices {
             match (row.passed, row.max_difference) {
                 (Some(passed), Some(difference)) => {

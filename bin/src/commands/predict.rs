@@ -5,7 +5,7 @@ use std::{fmt, iter};
 
 use anyhow::Context as _;
 use sconce::data::{self, FoundImages, ImageFiles, Layout};
-use sconce::engine::{DeviceChoice, PredictConfig, Predictor, RunConfig, RunFolder};
+use sconce::engine::{DeviceChoice, Precision, PredictConfig, Predictor, RunConfig, RunFolder};
 use sconce::losses::Activation;
 use sconce::zoo;
 use serde::Serialize;
@@ -42,6 +42,10 @@ pub(crate) struct Args {
     /// The distance between tiles, as a share of the patch; default: as the model was scored
     #[arg(long, value_name = "SHARE")]
     step_size: Option<f64>,
+    /// exact, or fast: fewer multiplications on the CPU, with about twice the rounding errors of a
+    /// convolution; default: as the model was scored
+    #[arg(long, value_name = "PRECISION")]
+    precision: Option<Precision>,
     /// auto, cpu, cuda, cuda:N or metal
     #[arg(long, default_value_t, value_name = "DEVICE")]
     device: DeviceChoice,
@@ -74,6 +78,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<Output> {
     let own = &trained.config.predict;
     let settings = PredictConfig {
         step_size: args.step_size.unwrap_or(own.step_size),
+        precision: args.precision.unwrap_or(own.precision),
         mirror: args.mirror || own.mirror && !args.no_mirror,
         ..own.clone()
     };

@@ -11,7 +11,7 @@ use preprocess::{Augmentation, Fusion, PlanConfig};
 use registry::{OutOfRange, StepSize};
 use serde::{Deserialize, Deserializer, Serialize};
 
-use crate::{Error, Result};
+use crate::{Error, Precision, Result};
 
 /// Steps that a run may have: at ten a second, those of 13 years.
 const MOST_STEPS: usize = u32::MAX as usize;
@@ -117,6 +117,8 @@ pub struct TrainConfig {
     pub validation_iterations: usize,
     /// Epochs between checkpoints.
     pub checkpoint_every: usize,
+    /// How exactly steps are computed.
+    pub precision: Precision,
 }
 
 impl Default for TrainConfig {
@@ -130,6 +132,7 @@ impl Default for TrainConfig {
             oversample_foreground: 1.0 / 3.0,
             validation_iterations: 10,
             checkpoint_every: 1,
+            precision: Precision::Exact,
         }
     }
 }
@@ -145,6 +148,8 @@ pub struct PredictConfig {
     pub gaussian: bool,
     /// Whether to average over all mirrored versions of each tile.
     pub mirror: bool,
+    /// How exactly tiles are computed.
+    pub precision: Precision,
 }
 
 fn step_size<'de, D: Deserializer<'de>>(deserializer: D) -> Result<f64, D::Error> {
@@ -153,7 +158,7 @@ fn step_size<'de, D: Deserializer<'de>>(deserializer: D) -> Result<f64, D::Error
 
 impl Default for PredictConfig {
     fn default() -> Self {
-        Self { step_size: 0.5, gaussian: true, mirror: true }
+        Self { step_size: 0.5, gaussian: true, mirror: true, precision: Precision::Exact }
     }
 }
 

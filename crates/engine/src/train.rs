@@ -122,16 +122,19 @@ pub fn train_with(
             learning_rate = config.train.learning_rate
                 * config.schedule.factor(progress.step as f64, progress.steps as f64);
             let outcome = nn::step_scope(run.device, || {
-                step(
-                    learner.model.as_ref(),
-                    &learner.parameters,
-                    learner.optimizer.as_mut(),
-                    supervision,
-                    &batch.to_device(run.device)?,
-                    progress,
-                    config.train.clip_gradient_norm,
-                    learning_rate,
-                )
+                let batch = batch.to_device(run.device)?;
+                config.train.precision.run(|| {
+                    step(
+                        learner.model.as_ref(),
+                        &learner.parameters,
+                        learner.optimizer.as_mut(),
+                        supervision,
+                        &batch,
+                        progress,
+                        config.train.clip_gradient_norm,
+                        learning_rate,
+                    )
+                })
             })?;
             losses += outcome.loss;
             stop |= tell(

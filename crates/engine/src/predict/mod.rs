@@ -144,7 +144,8 @@ impl Predictor {
                 for &x in &along[2] {
                     let (zs, ys, xs) = (z..z + patch[0], y..y + patch[1], x..x + patch[2]);
                     let tile = padded.slice(s![.., zs.clone(), ys.clone(), xs.clone()]);
-                    let logits = nn::step_scope(&self.device, || self.tile(&tile))?;
+                    let run = || self.settings.precision.run(|| self.tile(&tile));
+                    let logits = nn::step_scope(&self.device, run)?;
                     let mut sum = sums.slice_mut(s![.., zs.clone(), ys.clone(), xs.clone()]);
                     for (mut sum, logits) in sum.outer_iter_mut().zip(logits.outer_iter()) {
                         Zip::from(&mut sum)

@@ -1,6 +1,6 @@
 //! How a network looks at images that are not what it was trained on.
 
-use engine::{PredictConfig, Predictor, Trained};
+use engine::{Precision, PredictConfig, Predictor, Trained};
 use ndarray::{Axis, s};
 use tempfile::tempdir;
 
@@ -99,6 +99,25 @@ fn networks_are_averaged_where_they_mean_the_same() -> anyhow::Result<()> {
     let error = logits(&[one, other]).unwrap_err().to_string();
     assert!(error.starts_with("network 2 of the ensemble"), "{error}");
     assert!(logits(&[]).is_err());
+    Ok(())
+}
+
+#[test]
+fn a_fast_prediction_is_nearly_an_exact_one() -> anyhow::Result<()> {
+    let trained = trained(3, [16, 24, 24])?;
+    let device = device();
+    let image = data::Dataset::read(&Balls::new(1, [16, 24, 24]), "ball_0")?.image.data;
+    let logits = |precision: Precision| -> engine::Result<_> {
+        let settings = PredictConfig { precision, mirror: false, ..PredictConfig::default() };
+        Predictor::new(&trained, settings, &device)?.logits(&image)
+    };
+
+    let (exact, fast) = (logits(Precision::Exact)?, logits(Precision::Fast)?);
+
+    let largest = exact.iter().fold(0f32, |largest, logit| largest.max(logit.abs()));
+    for (exact, fast) in exact.iter().zip(&fast) {
+        approx::assert_abs_diff_eq!(exact, fast, epsilon = 1e-4 * largest);
+    }
     Ok(())
 }
 

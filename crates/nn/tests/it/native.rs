@@ -61,6 +61,20 @@ fn compare(layer: Layer<'_>, shapes: &[&[usize]], tolerance: f64) -> anyhow::Res
     compare_in(DType::F32, &device(), layer, shapes, tolerance)
 }
 
+/// The result of `layer` and the gradients of its inputs, by native kernels and by the reference in f64.
+pub(crate) fn both(
+    dtype: DType,
+    device: &Device,
+    layer: Layer<'_>,
+    shapes: &[&[usize]],
+) -> anyhow::Result<(Vec<Tensor>, Vec<Tensor>)> {
+    let (there, here) =
+        (Place::of(dtype, dtype, device), Place::of(dtype, DType::F64, &Device::Cpu));
+    let native = with_backend(Backend::Native, || run(layer, shapes, &there))?;
+    let exact = with_backend(Backend::Reference, || run(layer, shapes, &here))?;
+    Ok((native, exact))
+}
+
 /// The same for another type, and on a device.
 pub(crate) fn compare_in(
     dtype: DType,
@@ -69,10 +83,7 @@ pub(crate) fn compare_in(
     shapes: &[&[usize]],
     tolerance: f64,
 ) -> anyhow::Result<()> {
-    let (there, here) =
-        (Place::of(dtype, dtype, device), Place::of(dtype, DType::F64, &Device::Cpu));
-    let native = with_backend(Backend::Native, || run(layer, shapes, &there))?;
-    let exact = with_backend(Backend::Reference, || run(layer, shapes, &here))?;
+    let (native, exact) = both(dtype, device, layer, shapes)?;
     for (which, (native, exact)) in native.iter().zip(&exact).enumerate() {
         ensure!(native.dims() == exact.dims(), "shapes {:?} and {:?}", native.dims(), exact.dims());
         let (native, exact) = (values(native)?, values(exact)?);

@@ -1,12 +1,12 @@
 use anyhow::{Context, ensure};
-use candle::{DType, Result, Tensor, Var};
+use candle::{DType, Device, Result, Tensor, Var};
 use sconce_nn::{
-    Act, ConvConfig, ConvTransposeConfig, Interpolation, PoolConfig, batch_norm_train, concat,
-    conv, conv_transpose, instance_norm, max_pool, resize,
+    Act, ConvConfig, ConvTransposeConfig, Interpolation, Method, PoolConfig, batch_norm_train,
+    concat, conv, conv_transpose, instance_norm, max_pool, resize, with_method,
 };
 
 use crate::device::{device, values};
-use crate::native::{Layer, compare_in, network};
+use crate::native::{Layer, both, compare_in, network};
 use crate::random::noise;
 
 /// The types that the device under test has native kernels for.
@@ -66,6 +66,45 @@ fn half_precision_agrees() -> anyhow::Result<()> {
         compare("concat", &|t| concat(&[&t[0], &t[1]]), &[&[2, 5, 8], &[2, 5, 3]])?;
     }
     Ok(())
+}
+
+/// What [`Method`] says of rounding errors, of a result and both gradients: that by default they are those
+/// of a direct convolution, and about twice those where fewer multiplications are asked for. Mean square
+/// errors, relative to the mean square.
+#[test]
+fn methods_keep_as_many_digits_as_they_say() -> anyhow::Result<()> {
+    for (input, kernel) in
+        [(&[2usize, 24, 40, 32][..], &[3, 3][..]), (&[1, 8, 12, 16, 32], &[3; 3])]
+    {
+        let config = ConvConfig::same(kernel, &vec![1; kernel.len()]);
+        let weight = [&[32, 32], kernel].concat();
+        let shapes = [input, &weight];
+        let layer = |t: &[Tensor]| conv(&t[0], &t[1], None, &config);
+        let errors = |method| with_method(method, || errors(&layer, &shapes));
+        let direct = errors(Method::Direct)?;
+        for (method, factor) in [(Method::Auto, 1.5), (Method::Fast, 4.0)] {
+            for (which, (error, direct)) in errors(method)?.into_iter().zip(&direct).enumerate() {
+                let most = factor * direct.max(3e-7);
+                ensure!(
+                    error <= most,
+                    "{method:?}, {input:?}: {which} is off by {error}, not {most}"
+                );
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Mean square errors of the result and the gradients of `layer` in f32, relative to the mean square.
+fn errors(layer: Layer<'_>, shapes: &[&[usize]]) -> anyhow::Result<Vec<f64>> {
+    let (found, exact) = both(DType::F32, &Device::Cpu, layer, shapes)?;
+    let pairs = found.iter().zip(&exact).map(|(found, exact)| {
+        let (found, exact) = (values(found)?, values(exact)?);
+        let squares = exact.iter().map(|value| value * value).sum::<f64>();
+        let apart = found.iter().zip(&exact).map(|(a, b)| (a - b) * (a - b)).sum::<f64>();
+        Ok((apart / squares).sqrt())
+    });
+    pairs.collect()
 }
 
 /// Activations in half precision, parameters in single, as mixed precision has them.

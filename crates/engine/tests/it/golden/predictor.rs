@@ -46,6 +46,7 @@ fn predictor(case: &Case) -> anyhow::Result<Predictor> {
         step_size: case.param("tile_step_size")?,
         gaussian: flag("use_gaussian")?,
         mirror: flag("use_mirroring")?,
+        ..PredictConfig::default()
     };
     Ok(Predictor::ensemble(&folds, settings, &device())?)
 }
