@@ -16,6 +16,7 @@ mod device;
 mod golden;
 mod golden_ops;
 /// Steps leave no memory behind.
+mod instructions;
 mod leak;
 /// Native kernels agree with the reference, on one thread and on many, and leave nothing behind.
 mod native;
