@@ -5,10 +5,13 @@ use preprocess::augment::TransformConfig;
 use preprocess::{Augmentation, CaseFingerprint, Fingerprint, Plan};
 use rayon::prelude::*;
 
+use crate::config::TrainConfig;
 use crate::file::read_versioned;
 use crate::guard::guarded;
 use crate::trained::{NetworkConfig, config_path, plan_path};
-use crate::{Error, LabelSpace, Result, Run, RunConfig};
+use crate::{
+    Batch, Error, LabelSpace, Progress, Result, Run, RunConfig, StepOutcome, Supervision, step,
+};
 
 /// A network in training.
 #[derive(Debug)]
@@ -28,6 +31,31 @@ impl Learner {
         let parameters = Parameters::new(config.seed, device);
         let model = network.architecture.build(network.interface, parameters.builder())?;
         Ok(Self { parameters, model, optimizer: config.optimizer.build() })
+    }
+
+    /// One step, with the precision and the clipping that `settings` ask for.
+    pub(crate) fn step(
+        &mut self,
+        supervision: &dyn Supervision,
+        batch: &Batch,
+        progress: Progress,
+        settings: &TrainConfig,
+        learning_rate: f64,
+    ) -> Result<StepOutcome> {
+        let Self { parameters, model, optimizer } = self;
+        let clip = settings.clip_gradient_norm;
+        settings.precision.run(|| {
+            step(
+                model.as_ref(),
+                parameters,
+                optimizer.as_mut(),
+                supervision,
+                batch,
+                progress,
+                clip,
+                learning_rate,
+            )
+        })
     }
 }
 

@@ -13,7 +13,6 @@ use crate::file::{write_atomic, write_json};
 use crate::network::{Learner, planned};
 use crate::observe::Checkpoint;
 use crate::producer::produce;
-use crate::step::step;
 use crate::supervise::{LabelSupervision, Progress, Supervision};
 use crate::trained::{NetworkConfig, Trained, WeightsMetadata, config_path, plan_path};
 use crate::{
@@ -123,18 +122,7 @@ pub fn train_with(
                 * config.schedule.factor(progress.step as f64, progress.steps as f64);
             let outcome = nn::step_scope(run.device, || {
                 let batch = batch.to_device(run.device)?;
-                config.train.precision.run(|| {
-                    step(
-                        learner.model.as_ref(),
-                        &learner.parameters,
-                        learner.optimizer.as_mut(),
-                        supervision,
-                        &batch,
-                        progress,
-                        config.train.clip_gradient_norm,
-                        learning_rate,
-                    )
-                })
+                learner.step(supervision, &batch, progress, &config.train, learning_rate)
             })?;
             losses += outcome.loss;
             stop |= tell(

@@ -60,6 +60,7 @@ impl WithSimd for TransformPanel<'_> {
 }
 
 impl TransformPanel<'_> {
+    #[expect(clippy::needless_range_loop, reason = "a cube is read by its three coordinates")]
     #[inline(always)]
     fn run<S: Simd, const KZ: usize, const NZ: usize, const NY: usize, const NX: usize>(
         self,
@@ -144,6 +145,7 @@ impl WithSimd for AdjointVector<'_> {
 }
 
 impl AdjointVector<'_> {
+    #[expect(clippy::needless_range_loop, reason = "a cube is read by its three coordinates")]
     #[inline(always)]
     fn run<S: Simd, const KZ: usize, const NZ: usize, const NY: usize, const NX: usize>(
         self,

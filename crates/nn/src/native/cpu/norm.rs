@@ -123,12 +123,11 @@ impl Normalization {
         form: Form,
     ) -> Result<(Self, Tensor, Tensor)> {
         let extent = extent(x)?;
-        let moments = match known {
-            Some(known) => merged(known, extent, cells),
-            None => {
-                let single = with_values!(Held::of(x)?.get(), x => moments(x, extent));
-                merged(&single, extent, cells)
-            }
+        let moments = if let Some(known) = known {
+            merged(known, extent, cells)
+        } else {
+            let single = with_values!(Held::of(x)?.get(), x => moments(x, extent));
+            merged(&single, extent, cells)
         };
         let standard = Arc::new(Standard::new(&moments, extent, cells, eps));
         let vector = |of: fn(&Moments) -> f64| {
