@@ -49,13 +49,13 @@ class Side:
         self.process.wait()
 
 
-def ours():
-    """Our side: the program `peer`."""
+def ours(*method):
+    """Our side: the program `peer`, perhaps with another method of convolutions than it would choose."""
     binary = Path(os.environ.get("SCONCE_PEER", ROOT / "target/release/peer"))
     if not binary.exists():
         sys.exit("build our side first: cargo build --release --workspace --bins")
     # The program `sconce` tells its allocator so itself.
-    return Side([str(binary)], MIMALLOC_PURGE_DELAY="-1")
+    return Side([str(binary), *method], MIMALLOC_PURGE_DELAY="-1")
 
 
 def peer(script, **environment):

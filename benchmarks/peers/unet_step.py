@@ -7,9 +7,9 @@
 
 Both sides build the same network (two 3x3(x3) convolutions with instance norm and leaky ReLU a stage, strided
 encoder, transposed-convolution decoder), run in processes of their own with two threads, and are timed
-alternately. The peer runs as it comes, and with a tuned memory allocator; in bf16 (autocast there,
-tensors stored so here) with that allocator and in both layouts, of which the faster one counts. The table gives the median seconds of each,
-and the ratio peer / ours: above 1, we are faster.
+alternately. The peer runs as it comes, and with a tuned memory allocator; in bf16 (autocast there, tensors stored so
+here) with that allocator and in both layouts, of which the faster one counts. Ours runs in f32 as it comes, and a second
+time with precision = "fast". The table gives the median seconds of each, and the ratio peer / ours: above 1, we are faster.
 """
 import argparse
 from pathlib import Path
@@ -131,19 +131,24 @@ def main():
         if case.get("dtype") == "bf16":
             compare_bf16(name, case, args.runs, rows, summary)
             continue
-        sides = [asking.ours(), asking.peer(PEER), asking.peer(PEER, **asking.TUNED)]
-        asking.interleave(sides, [case] * 3, args.runs)
+        sides = [asking.ours(), asking.peer(PEER), asking.peer(PEER, **asking.TUNED), asking.ours("fast")]
+        asking.interleave(sides, [case] * 4, args.runs)
         for side in sides:
             side.end()
-        mine, default, tuned = (side.seconds() for side in sides)
-        row = dict(case=name, peer=default, peer_tuned=tuned, ours=mine, ratio=default / mine, ratio_tuned=tuned / mine,
+        mine, default, tuned, fast = (side.seconds() for side in sides)
+        row = dict(case=name, peer=default, peer_tuned=tuned, ours=mine, ours_fast=fast, ratio=default / mine,
+                   ratio_tuned=tuned / mine, ratio_fast=default / fast, ratio_fast_tuned=tuned / fast,
                    peer_mib=sides[1].peak(), ours_mib=sides[0].peak(), version=sides[1].answers[-1]["version"])
         rows.append(row)
         summary[f"{name}_vs_default"] = row["ratio"]
         summary[f"{name}_vs_tuned"] = row["ratio_tuned"]
+        summary[f"{name}_fast_vs_default"] = row["ratio_fast"]
+        summary[f"{name}_fast_vs_tuned"] = row["ratio_fast_tuned"]
         summary[f"{name.removesuffix('_f32')}_memory_saving"] = row["peer_mib"] / row["ours_mib"]
         print(f"{name:<12} {default:>9.3f} {tuned:>8.3f} {mine:>8.3f} {row['ratio']:>6.2f} {row['ratio_tuned']:>6.2f} "
               f"{row['peer_mib']:>11.0f} {row['ours_mib']:>10.0f}", flush=True)
+        print(f"{'  fast':<12} {'':>9} {'':>8} {fast:>8.3f} {row['ratio_fast']:>6.2f} {row['ratio_fast_tuned']:>6.2f}",
+              flush=True)
     if args.json:
         asking.record(args.json, "benchmarks/peers/unet_step.py", rows, summary)
 

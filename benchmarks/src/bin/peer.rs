@@ -84,6 +84,10 @@ impl Held {
 }
 
 fn main() -> anyhow::Result<()> {
+    // How convolutions are computed, if the caller says so.
+    if let Some(method) = std::env::args().nth(1) {
+        sconce::nn::set_method(method.parse().map_err(anyhow::Error::msg)?);
+    }
     // One at a time: what an earlier case holds would count against this one's memory.
     let mut held: Option<(Request, Held)> = None;
     for line in std::io::stdin().lock().lines() {
