@@ -97,6 +97,50 @@ fn a_norm_to_come_is_the_norm() -> anyhow::Result<()> {
     Ok(())
 }
 
+/// A convolution says what it knows of its result; here that is far from 0, and of several rows and strips,
+/// or of weights so large that planes are computed one by one.
+#[test]
+fn norms_take_the_statistics_of_the_convolution_before_them() -> anyhow::Result<()> {
+    let (act, config) = (Act::LeakyRelu(0.01), ConvConfig::same(&[3, 3], &[1, 1]));
+    let cases: [(&[usize; 4], usize, &[&str]); 2] = [
+        (&[2, 9, 70, 8], 16, &["instance", "group", "batch"]),
+        (&[2, 2, 5, 256], 256, &["instance"]),
+    ];
+    for (input, middle, norms) in cases {
+        let shapes: [&[usize]; 5] =
+            [input, &[middle, input[3], 3, 3], &[middle], &[middle], &[9, middle, 3, 3]];
+        // A constant: norms take its gradient away, but for rounding.
+        let far = Tensor::full(30f32, middle, &device())?;
+        for &norm in norms {
+            compare(
+                |t| {
+                    let (weight, bias) = (Some(&t[2]), Some(&t[3]));
+                    let y = conv_of(&[&Pending::from(&t[0])], &t[1], Some(&far), &config)?;
+                    let y = match norm {
+                        "instance" => Pending::instance_norm(y, weight, bias, EPS, act)?,
+                        "group" => Pending::group_norm(y, 4, weight, bias, EPS, act)?,
+                        _ => Pending::batch_norm_train(y, weight, bias, EPS, act)?.0,
+                    };
+                    conv_of(&[&y], &t[4], None, &config)?.resolve()
+                },
+                |t| {
+                    let (weight, bias) = (Some(&t[2]), Some(&t[3]));
+                    let y = conv(&t[0], &t[1], Some(&far), &config)?;
+                    let y = match norm {
+                        "instance" => instance_norm(&y, weight, bias, EPS, act)?,
+                        "group" => group_norm(&y, 4, weight, bias, EPS, act)?,
+                        _ => batch_norm_train(&y, weight, bias, EPS, act)?.0,
+                    };
+                    conv(&y, &t[4], None, &config)
+                },
+                &shapes,
+            )
+            .with_context(|| format!("{norm} norm, {input:?} to {middle}"))?;
+        }
+    }
+    Ok(())
+}
+
 #[test]
 fn channels_side_by_side_are_read_as_one_tensor() -> anyhow::Result<()> {
     let act = Act::Relu;
