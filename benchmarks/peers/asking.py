@@ -67,20 +67,14 @@ def peer(script, **environment):
 PAUSE = 0.02
 
 
-def interleave(sides, requests, runs, wake=False):
-    """Asks each side, in turn, for its request, `runs` times after one that is not counted.
-
-    `wake` begins each turn with one more that is not counted: what takes a few milliseconds would else be told by
-    threads that have to be woken.
-    """
+def interleave(sides, requests, runs):
+    """Asks each side, in turn, for its request, `runs` times after one that is not counted."""
     for side, request in zip(sides, requests):
         side.answers.clear()
         side.ask(request, count=False)
     for _ in range(runs):
         for side, request in zip(sides, requests):
             time.sleep(PAUSE)
-            if wake:
-                side.ask(request, count=False)
             side.ask(request)
 
 

@@ -40,6 +40,9 @@ pub struct LayerRequest {
     /// Whether activations are bf16; parameters are f32 all the same.
     #[serde(default)]
     pub half: bool,
+    /// Runs before the clock starts.
+    #[serde(default)]
+    pub warm: usize,
 }
 
 impl Layer {
@@ -87,6 +90,15 @@ impl Layer {
             return nn::conv_transpose(x, weight, None, &ConvTransposeConfig::upsample(&stride));
         }
         nn::conv(x, weight, None, &self.config())
+    }
+
+    /// Runs the pass as often as is asked for before the clock starts.
+    ///
+    /// # Errors
+    ///
+    /// Where it cannot be computed.
+    pub fn warm_up(&self) -> anyhow::Result<()> {
+        (0..self.request.warm).try_for_each(|_| self.run())
     }
 
     /// Runs the pass once.

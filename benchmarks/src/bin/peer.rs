@@ -99,6 +99,9 @@ fn main() -> anyhow::Result<()> {
             Some(held) => held,
             None => held.insert((request.clone(), Held::new(request.clone())?)),
         };
+        if let Held::Layer(layer) = &subject {
+            layer.warm_up()?;
+        }
         let device = request.device().open()?;
         device.synchronize()?;
         let started = Instant::now();
