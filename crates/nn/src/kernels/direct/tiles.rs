@@ -1,8 +1,10 @@
 //! Convolution without groups, tile by tile of lines and panel by panel of channels.
 
 use std::mem::MaybeUninit;
+use std::ops::Range;
 
 use pulp::{Simd, WithSimd};
+use rayon::prelude::*;
 
 use crate::Isa;
 use crate::isa::isa;
@@ -149,13 +151,33 @@ impl Setting<'_> {
         let parts = TASKS.div_ceil(panels.count()).min(planes);
         let part = planes.div_ceil(parts);
         let plane = height * width * panels.width;
+        // What a part of space sees is copied once, for all panels.
+        let slabs: Vec<Slab> = (0..planes)
+            .step_by(part)
+            .flat_map(|first| self.slabs(first..(first + part).min(planes)))
+            .collect();
+        let mut memory: Vec<Vec<f32>> =
+            slabs.iter().map(|slab| vec![0.0; patch::scratch(plan, slab.tile)]).collect();
+        let patches: Vec<(Patch<'_>, Vec<Rows>)> = (memory.par_iter_mut().zip(&slabs))
+            .map(|(copies, slab)| {
+                let patch = Patch::new(plan, slab.tile, self.source, copies);
+                (patch, self.rows(slab.tile, patch))
+            })
+            .collect();
         // By part, panel and plane; the last part may be short of planes.
         let size = part * plane;
         let all = planes.div_ceil(part) * panels.count() * size;
         let sums = in_pieces(all, size, |index, sums| {
             let (number, panel) = (index / panels.count(), index % panels.count());
-            let range = number * part..((number + 1) * part).min(planes);
-            self.of_planes(panel, range, sums);
+            let first = number * part;
+            for (slab, (patch, rows)) in slabs.iter().zip(&patches) {
+                if (first..first + part).contains(&slab.planes.start) {
+                    let [from, to] =
+                        [slab.planes.start, slab.planes.end].map(|at| (at - first) * plane);
+                    let (patch, sums) = (*patch, &mut sums[from..to]);
+                    self.isa.run(OfTile { panels, rows, patch, panel, sums });
+                }
+            }
         });
         let line = plan.target.line();
         let run = |index: usize, line: &mut [MaybeUninit<f32>]| {
@@ -173,34 +195,36 @@ impl Setting<'_> {
         }
     }
 
-    /// One panel of planes `range`, counted over all samples.
-    fn of_planes(&self, panel: usize, range: std::ops::Range<usize>, sums: &mut [f32]) {
-        let plan = self.plan;
-        let [depth, height, width] = plan.target.space;
-        let plane = height * width * self.panels.width;
+    /// Planes `range`, counted over all samples, cut so that each slab lies in one sample and its
+    /// copies in the cache.
+    fn slabs(&self, range: Range<usize>) -> Vec<Slab> {
+        let [depth, height, _] = self.plan.target.space;
         let tile_of = |from: usize, to: usize| Tile {
             n: from / depth,
             z: (from % depth, from % depth + to - from),
             y: (0, height),
         };
+        let mut slabs = Vec::new();
         let mut from = range.start;
         while from < range.end {
             // As many planes of one sample as fit.
             let mut to = from + 1;
             let ends = range.end.min((from / depth + 1) * depth);
-            while to < ends && 4 * patch::scratch(plan, tile_of(from, to + 1)) <= SLAB_BYTES {
+            while to < ends && 4 * patch::scratch(self.plan, tile_of(from, to + 1)) <= SLAB_BYTES {
                 to += 1;
             }
-            let tile = tile_of(from, to);
-            let sums = &mut sums[(from - range.start) * plane..(to - range.start) * plane];
-            with_scratch(patch::scratch(plan, tile), |copies| {
-                let patch = Patch::new(plan, tile, self.source, copies);
-                let rows = self.rows(tile, patch);
-                self.isa.run(OfTile { panels: self.panels, rows: &rows, patch, panel, sums });
-            });
+            slabs.push(Slab { planes: from..to, tile: tile_of(from, to) });
             from = to;
         }
+        slabs
     }
+}
+
+/// Whole planes of one sample.
+struct Slab {
+    /// Counted over all samples.
+    planes: Range<usize>,
+    tile: Tile,
 }
 
 /// One panel of the lines of a tile, into sums `(lines, voxels, two vectors)`.
