@@ -11,7 +11,7 @@ use crate::kernels::amx::Grant;
 ///
 /// Chosen when a layer runs, never when it is compiled: the best that the processor has, unless
 /// [`set_isa`] or [`with_isa`] says otherwise. Results differ between them in rounding alone.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[repr(u8)]
 pub enum Isa {
     /// What every processor of the target has.

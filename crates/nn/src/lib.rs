@@ -63,6 +63,7 @@
 //! |---|---|
 //! | [`Parameters`] | seeded, ordered by name, strictly loaded |
 //! | [`frozen`](fn@frozen), [`Frozen`] | parameters for inference |
+//! | [`PreparedWeights`] | what is made of them, kept from one patch to the next |
 //! | [`Gradients`], [`clip_grad_norm`] | by name, without their graph |
 //! | [`OptimizerConfig`], [`Optimizer`] | [`Sgd`], [`Adam`] (and AdamW), [`RmsProp`], [`RAdam`] |
 //! | [`ScheduleConfig`] | learning rates over time |
@@ -107,6 +108,7 @@ mod parameters;
 mod pending;
 mod pixel_shuffle;
 mod pool;
+mod prepared;
 mod reference;
 mod resize;
 mod schedule;
@@ -143,6 +145,7 @@ pub use crate::parameters::Parameters;
 pub use crate::pending::{Pending, conv_of, conv_transpose_of};
 pub use crate::pixel_shuffle::pixel_shuffle;
 pub use crate::pool::{PoolConfig, adaptive_avg_pool, avg_pool, max_pool};
+pub use crate::prepared::PreparedWeights;
 pub use crate::resize::{Interpolation, resize, resize_by};
 pub use crate::schedule::ScheduleConfig;
 pub use crate::self_test::{Difference, Report, self_test};

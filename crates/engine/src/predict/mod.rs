@@ -7,6 +7,7 @@ use candle::{Device, Tensor};
 use data::Case;
 use models::{Input, Model};
 use ndarray::{Array3, Array4, ArrayView4, Zip, s};
+use nn::PreparedWeights;
 use preprocess::Plan;
 use volume::Image;
 
@@ -23,6 +24,8 @@ pub struct Predictor {
     plan: Plan,
     settings: PredictConfig,
     device: Device,
+    /// Of all networks, whose weights stay as they are.
+    weights: PreparedWeights,
 }
 
 /// One of the networks that are averaged.
@@ -72,6 +75,7 @@ impl Predictor {
             plan: first.plan.clone(),
             settings,
             device: device.clone(),
+            weights: PreparedWeights::default(),
         })
     }
 
@@ -145,6 +149,7 @@ impl Predictor {
                     let (zs, ys, xs) = (z..z + patch[0], y..y + patch[1], x..x + patch[2]);
                     let tile = padded.slice(s![.., zs.clone(), ys.clone(), xs.clone()]);
                     let run = || self.settings.precision.run(|| self.tile(&tile));
+                    let run = || self.weights.within(run);
                     let logits = nn::step_scope(&self.device, run)?;
                     let mut sum = sums.slice_mut(s![.., zs.clone(), ys.clone(), xs.clone()]);
                     for (mut sum, logits) in sum.outer_iter_mut().zip(logits.outer_iter()) {

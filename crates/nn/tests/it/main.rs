@@ -27,6 +27,7 @@ mod pending;
 mod precision;
 /// Slopes that are learned, after a norm and by themselves.
 mod prelu;
+mod prepared;
 mod properties;
 /// Random convolutions.
 mod random;

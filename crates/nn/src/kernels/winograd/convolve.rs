@@ -8,7 +8,7 @@ use super::columns::{Lines, multiply, scratch};
 use super::lines::{Strip, gather, scatter};
 use super::source::Source;
 use super::tiling::{Tiling, pitch};
-use super::weights::{Weights, transform};
+use super::weights::{Weights, sums};
 use crate::Isa;
 use crate::kernels::fresh::{in_pieces, in_rows};
 use crate::kernels::norm::{Moments, of_lines, of_parts};
@@ -21,26 +21,25 @@ const TILES: usize = 32;
 const WEIGHT_BYTES: usize = 4 << 20;
 const KEPT_BYTES: usize = 32 << 20;
 
-/// The convolution that `tiling` describes of `source`, `(N, *S, C)`, with a weight of PyTorch's
-/// layout; for a tiling of the adjoint, `adjoint`, the weight is that of the convolution itself. The
+/// The convolution that `tiling` describes of `source`, `(N, *S, C)`, with weights of PyTorch's
+/// layout; for a tiling of the adjoint, those of the convolution itself. The
 /// moments are taken of each line as it is written, if somebody wants them.
 pub(crate) fn convolve(
     tiling: &Tiling,
     source: &Source<'_>,
-    weight: &[f32],
-    adjoint: bool,
+    weights: Weights<'_>,
     bias: Option<&[f32]>,
     wants_moments: bool,
 ) -> Convolved {
     let isa = tiling.isa(source.least());
-    let weights = transform(isa, tiling, Weights { values: weight, adjoint });
+    let weights = sums(isa, tiling, weights);
     let mut line = vec![0.0; tiling.target_line()];
     if let Some(bias) = bias {
         for voxel in line.chunks_exact_mut(bias.len()) {
             voxel.copy_from_slice(bias);
         }
     }
-    let weights = &weights;
+    let weights = weights.as_slice();
     let setting = Setting { isa, tiling, source, weights, bias: &line, wants_moments };
     let kept = 4 * tiling.rows() * tiling.strips * setting.sizes().iter().sum::<usize>();
     if 4 * weights.len() >= WEIGHT_BYTES && kept <= KEPT_BYTES {

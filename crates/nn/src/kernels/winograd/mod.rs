@@ -27,3 +27,4 @@ pub(crate) use self::convolve::{Convolved, convolve};
 pub(crate) use self::source::Source;
 pub(crate) use self::tiling::Tiling;
 pub(crate) use self::weight_gradient::weight_gradient;
+pub(crate) use self::weights::Weights;

@@ -92,6 +92,11 @@ impl Tiling {
         }
     }
 
+    /// Whether the sums of the weights take a twentieth of the time or more.
+    pub(super) fn weights_matter(&self) -> bool {
+        self.rows() * self.strips * self.across <= 20 * WEIGHTS
+    }
+
     /// Channels of what is read.
     pub(crate) fn channels(&self) -> usize {
         self.source.channels

@@ -1,5 +1,8 @@
 //! Weights, and their gradients, between PyTorch's layout and sums.
 
+use std::sync::Arc;
+
+use candle::TensorId;
 use pulp::{Simd, WithSimd};
 use rayon::prelude::*;
 
@@ -8,6 +11,7 @@ use super::transform::{weight, weight_adjoint};
 use crate::Isa;
 use crate::kernels::fresh::in_pieces;
 use crate::kernels::vectors::{load, store};
+use crate::prepared::{Form, prepared};
 
 /// Calls `$run` with the taps and the sums of the weight along each axis.
 macro_rules! with_axes {
@@ -26,15 +30,24 @@ macro_rules! with_axes {
 /// Weights of PyTorch's layout as seen by a convolution: element `(source, target, tap)` lies at
 /// `source · source_step + target · target_step + tap`, or with the taps reversed.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Weights<'a> {
-    pub(super) values: &'a [f32],
+pub(crate) struct Weights<'a> {
+    pub(crate) values: &'a [f32],
     /// Whether this is the adjoint: the weight lists the source first, and taps are reversed.
-    pub(super) adjoint: bool,
+    pub(crate) adjoint: bool,
+    /// Whose values they are, where they never change.
+    pub(crate) id: Option<TensorId>,
+}
+
+/// The sums of the weights, made anew or kept from before; see [`transform`].
+pub(super) fn sums(isa: Isa, tiling: &Tiling, weights: Weights<'_>) -> Arc<Vec<f32>> {
+    let form = Form { isa, step: tiling.step, adjoint: weights.adjoint };
+    let id = weights.id.filter(|_| tiling.weights_matter());
+    prepared(id, form, || transform(isa, tiling, weights))
 }
 
 /// The sums of the weights, as `(panels of two vectors of target channels, sums, source channels,
 /// two vectors)`; zeros stand in for channels that there are not.
-pub(super) fn transform(isa: Isa, tiling: &Tiling, weights: Weights<'_>) -> Vec<f32> {
+fn transform(isa: Isa, tiling: &Tiling, weights: Weights<'_>) -> Vec<f32> {
     let wide = 2 * isa.lanes();
     let panels = tiling.target.channels.div_ceil(wide);
     let size = tiling.matrices() * tiling.matrix(wide);

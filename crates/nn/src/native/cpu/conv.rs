@@ -1,6 +1,6 @@
 use std::borrow::Cow;
 
-use candle::{CpuStorage, DType, Result, Storage, Tensor};
+use candle::{CpuStorage, DType, Result, Storage, Tensor, TensorId};
 
 use super::{Held, tensor, tensor_like};
 use crate::geometry::Geometry;
@@ -10,7 +10,7 @@ use crate::kernels::channels::sums;
 use crate::kernels::direct::{self, Plan};
 use crate::kernels::element::{Element, Values, stored};
 use crate::kernels::reading::{Part, read};
-use crate::kernels::winograd::{self, Convolved};
+use crate::kernels::winograd::{self, Convolved, Weights};
 use crate::native::node::{Backward, record};
 
 /// See [`conv`](crate::conv()) and, `transposed`, [`conv_transpose`](crate::conv_transpose()).
@@ -25,21 +25,42 @@ pub(crate) fn convolve(
     let (x, weight) = (x.contiguous()?, weight.contiguous()?);
     let bias = bias.map(Tensor::contiguous).transpose()?;
     let y = {
-        let (held, weight) = (Held::of(&x)?, Held::of(&weight)?);
+        let (held, held_weight) = (Held::of(&x)?, Held::of(&weight)?);
         let bias = bias.as_ref().map(Held::of).transpose()?;
         let bias = bias.as_ref().map(Held::wide);
-        let (weight, bias) = (weight.wide(), bias.as_deref());
+        let (values, bias) = (held_weight.wide(), bias.as_deref());
         if let Some(tiles) = op.tiles(x.dtype()) {
             let parts = [plain(held.get(), op.inputs())];
-            CpuStorage::BF16(op.in_tiles(tiles, false, &parts, &weight, bias))
+            CpuStorage::BF16(op.in_tiles(tiles, false, &parts, &values, bias))
         } else {
-            stored(op.convolve(false, &held.wide(), &weight, bias), x.dtype())
+            let weight = Weight::fixed(&weight, &values);
+            stored(op.convolve(false, &held.wide(), weight, bias), x.dtype())
         }
     };
     let (y, shape) = (Storage::Cpu(y), op.shape());
     match &bias {
         Some(bias) => record(&[&x, &weight, bias], y, shape, op),
         None => record(&[&x, &weight], y, shape, op),
+    }
+}
+
+/// The values of a weight.
+#[derive(Clone, Copy)]
+pub(super) struct Weight<'a> {
+    values: &'a [f32],
+    /// Whose they are, where they never change.
+    id: Option<TensorId>,
+}
+
+impl<'a> Weight<'a> {
+    /// Those of a weight that may change.
+    pub(super) fn of(values: &'a [f32]) -> Self {
+        Self { values, id: None }
+    }
+
+    /// Those of `weight`.
+    pub(super) fn fixed(weight: &Tensor, values: &'a [f32]) -> Self {
+        Self { values, id: (!weight.track_op()).then(|| weight.id()) }
     }
 }
 
@@ -108,17 +129,18 @@ impl Convolution {
         &self,
         reverse: bool,
         x: &[f32],
-        weight: &[f32],
+        weight: Weight<'_>,
         bias: Option<&[f32]>,
     ) -> Vec<f32> {
         let adjoint = self.transposed != reverse;
         if let Some(tiling) = self.tiling(adjoint) {
             let source = winograd::Source::plain(x, tiling.channels());
-            return winograd::convolve(&tiling, &source, weight, adjoint, bias, false).values;
+            let weights = Weights { values: weight.values, adjoint, id: weight.id };
+            return winograd::convolve(&tiling, &source, weights, bias, false).values;
         }
         let plan =
             if adjoint { Plan::scatter(&self.geometry) } else { Plan::gather(&self.geometry) };
-        direct::convolve(&plan, x, weight, bias)
+        direct::convolve(&plan, x, weight.values, bias)
     }
 
     /// The convolution of `parts` side by side, each normalized where it is to be, and what is known of
@@ -126,14 +148,15 @@ impl Convolution {
     pub(super) fn convolve_parts(
         &self,
         parts: &[Part<'_>],
-        weight: &[f32],
+        weight: Weight<'_>,
         bias: Option<&[f32]>,
     ) -> Convolved {
         let adjoint = self.transposed;
         if let Some(tiling) = self.tiling(adjoint)
             && let Some(source) = winograd::Source::new(parts, self.geometry.batch)
         {
-            return winograd::convolve(&tiling, &source, weight, adjoint, bias, true);
+            let weights = Weights { values: weight.values, adjoint, id: weight.id };
+            return winograd::convolve(&tiling, &source, weights, bias, true);
         }
         let values = self.convolve(false, &self.joined(parts), weight, bias);
         Convolved { values, moments: None }
@@ -214,7 +237,7 @@ pub(crate) fn conv_input_gradient(
         let dx = op.in_tiles(tiles, true, &parts, &weight.wide(), None);
         return Ok(super::held(CpuStorage::BF16(dx), shape));
     }
-    Ok(tensor(op.convolve(true, &held.wide(), &weight.wide(), None), shape, &dy))
+    Ok(tensor(op.convolve(true, &held.wide(), Weight::of(&weight.wide()), None), shape, &dy))
 }
 
 /// See [`conv_weight_gradient`](crate::conv_weight_gradient()).
@@ -254,7 +277,7 @@ impl Backward for Convolution {
                     let dx = self.in_tiles(tiles, true, &parts, &weight, None);
                     super::held(CpuStorage::BF16(dx), x.shape())
                 }
-                None => tensor_like(self.convolve(true, &dy.wide(), &weight, None), x),
+                None => tensor_like(self.convolve(true, &dy.wide(), Weight::of(&weight), None), x),
             });
         }
         if weight.track_op() {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use candle::{CpuStorage, DType, Result, Tensor};
 
-use super::conv::{Convolution, plain};
+use super::conv::{Convolution, Weight, plain};
 use super::edge::{Edge, Slot, ticket};
 use super::norm::{Known, Normalization, over_samples};
 use super::{Held, tensor_like};
@@ -133,7 +133,8 @@ impl Reading {
                 let y = self.convolution.in_tiles(tiles, false, parts, &held.wide(), bias);
                 return (CpuStorage::BF16(y), None);
             }
-            let y = self.convolution.convolve_parts(parts, &held.wide(), bias);
+            let values = held.wide();
+            let y = self.convolution.convolve_parts(parts, Weight::fixed(weight, &values), bias);
             (stored(y.values, self.reads[0].values.dtype()), y.moments.map(Arc::from))
         })?;
         Ok((super::held(y, self.convolution.shape()), known))
@@ -149,7 +150,7 @@ impl Reading {
                 let parts = [plain(Values::F32(&dy), self.convolution.outputs())];
                 self.convolution.in_tiles(tiles, true, &parts, weight, None)
             }
-            None => self.convolution.convolve(true, &dy, weight, None),
+            None => self.convolution.convolve(true, &dy, Weight::of(weight), None),
         };
         drop(dy);
         if let [_] = wanted {
