@@ -41,6 +41,7 @@
 //! | [`prelu`](fn@prelu) | [`Prelu`] | leaky ReLU with learned slopes; fused with norms: [`Activation`] |
 //! | [`softmax`](fn@softmax), [`log_softmax`] | | over channels |
 //! | [`softmax_along`], [`log_softmax_along`] | | along any axis |
+//! | [`class_sums`](fn@class_sums) | | what losses sum over voxels: [`ClassSums`], [`Summand`], [`ClassActivation`], [`ClassLabels`] |
 //! | [`max_pool`], [`avg_pool`] | | [`PoolConfig`] |
 //! | [`adaptive_avg_pool`] | | to given extents, such as 1 |
 //! | [`resize`](fn@resize), [`resize_by`] | | [`Interpolation`] |
@@ -84,6 +85,7 @@ mod axis_map;
 mod backend;
 mod checkpoint;
 mod choice;
+mod class_sums;
 mod concat;
 mod conv;
 mod conv_gradients;
@@ -120,6 +122,7 @@ pub use crate::act::Act;
 pub use crate::activation::{Activation, Prelu, prelu};
 pub use crate::backend::{Backend, backend, set_backend, with_backend};
 pub use crate::checkpoint::{checkpoint, checkpoint_of, is_repetition};
+pub use crate::class_sums::{ClassActivation, ClassLabels, ClassSums, Summand, class_sums};
 pub use crate::concat::concat;
 pub use crate::conv::{Conv, ConvConfig, conv};
 pub use crate::conv_gradients::{conv_input_gradient, conv_weight_gradient};

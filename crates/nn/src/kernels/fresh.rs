@@ -56,16 +56,16 @@ pub(super) unsafe fn in_new_pieces<T: Copy + Send>(
 ///
 /// `fill` writes every value that it is given.
 #[expect(unsafe_code, reason = "see `in_new_pieces`")]
-pub(super) unsafe fn in_new_columns(
+pub(super) unsafe fn in_new_columns<T: Copy + Send>(
     [samples, rows, length]: [usize; 3],
     size: usize,
-    fill: impl Fn(usize, usize, &mut [&mut [MaybeUninit<f32>]]) + Sync,
-) -> Vec<f32> {
+    fill: impl Fn(usize, usize, &mut [&mut [MaybeUninit<T>]]) + Sync,
+) -> Vec<T> {
     let all = samples * rows * length;
     let mut values = Vec::with_capacity(all);
     let spare = spoiled(&mut values.spare_capacity_mut()[..all]);
     let parts = length.div_ceil(size);
-    let mut dealt: Vec<Vec<&mut [MaybeUninit<f32>]>> =
+    let mut dealt: Vec<Vec<&mut [MaybeUninit<T>]>> =
         (0..samples * parts).map(|_| Vec::with_capacity(rows)).collect();
     for (row, values) in spare.chunks_exact_mut(length.max(1)).enumerate() {
         for (part, values) in values.chunks_mut(size).enumerate() {

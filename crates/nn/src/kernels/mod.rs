@@ -13,6 +13,7 @@ pub(crate) mod act;
 pub(crate) mod amx;
 pub(crate) mod axis;
 pub(crate) mod channels;
+pub(crate) mod class_sums;
 pub(crate) mod direct;
 pub(crate) mod element;
 mod fresh;

@@ -130,7 +130,7 @@ fn in_tiles<const N: usize>(
 
 /// `eˣ` for `x` of at most 0, to two units in the last place; 0 where it would be subnormal. NaN stays NaN.
 #[inline(always)]
-fn exp(x: f32) -> f32 {
+pub(super) fn exp(x: f32) -> f32 {
     // Its last bits are the nearest integer to `x log₂ e`.
     let shifted = x * std::f32::consts::LOG2_E + ROUND;
     let power = shifted - ROUND;
@@ -153,7 +153,7 @@ const COUNT: f32 = 8_388_608.0;
 
 /// `ln x` for `x` of at least 1, to two units in the last place; NaN and infinity stay what they are.
 #[inline(always)]
-fn ln(x: f32) -> f32 {
+pub(super) fn ln(x: f32) -> f32 {
     // `x` is 2 to a power, times what is nearest to 1.
     let bits = x.to_bits().wrapping_sub(std::f32::consts::FRAC_1_SQRT_2.to_bits());
     let power = f32::from_bits(bits >> 23 | COUNT.to_bits()) - COUNT;

@@ -14,7 +14,8 @@ pub(crate) mod node;
 use candle::{DType, Device, Result, Tensor, bail};
 
 pub(crate) use self::cpu::{
-    Convolution, Edge, Known, Normalization, apply, checkpoint_of, conv_of, norm_gradients,
+    Convolution, Edge, Known, Normalization, apply, checkpoint_of, class_sums, conv_of,
+    norm_gradients,
 };
 use crate::activation::Activation;
 use crate::axis_map::AxisMap;

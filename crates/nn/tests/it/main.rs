@@ -7,6 +7,7 @@ mod bf16;
 /// Blocks that run again for their gradients.
 mod checkpoint;
 /// Kernels for CUDA, run on the CPU, agree with the reference.
+mod class_sums;
 mod cuda_machine;
 mod cuda_prelu;
 mod cuda_sources;

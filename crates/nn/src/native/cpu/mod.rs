@@ -3,6 +3,7 @@
 //! Arithmetic is in f32: bf16 is what tensors are stored as, and takes half the memory. Only where the
 //! processor multiplies bf16 by itself convolutions do as well, with sums in f32.
 
+mod class_sums;
 mod concat;
 mod conv;
 mod edge;
@@ -21,6 +22,7 @@ use candle::{CpuStorage, Layout, Result, Shape, Storage, StorageRef, Tensor};
 
 use crate::kernels::element::{Values, stored};
 
+pub(crate) use self::class_sums::class_sums;
 pub(crate) use self::concat::concat;
 pub(crate) use self::conv::{Convolution, conv_input_gradient, conv_weight_gradient, convolve};
 pub(crate) use self::edge::Edge;

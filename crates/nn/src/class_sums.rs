@@ -1,0 +1,149 @@
+//! Sums over voxels, for each sample and class, of what losses compare.
+
+use candle::{DType, Device, Result, Tensor, bail};
+
+use crate::backend::{Backend, backend};
+use crate::{native, reference};
+
+/// What is summed, of the probability `p` and the label `t` of a class at a voxel.
+///
+/// Sums are listed in the order of [`class_sums`]' first axis.
+#[derive(Clone, Copy, Debug, PartialEq)]
+#[non_exhaustive]
+pub enum Summand {
+    /// `p t`, `p^q` and `t^q`, `q` 2 where `squared`, else 1: all that Dice, Jaccard and correlation
+    /// are made of.
+    Overlap {
+        /// Whether `p` and `t` are squared.
+        squared: bool,
+    },
+    /// `p^q`, `t^q` and `|p − t|^q`: norms, and the norm of the difference.
+    Difference {
+        /// The exponent `q`, at least 1.
+        exponent: f64,
+    },
+    /// `p t`, `((1 − t) p)^e` and `(t (1 − p))^e`: what is found, what is wrong, and what is missed.
+    Errors {
+        /// The exponent `e`, at least 1.
+        exponent: f64,
+    },
+    /// `−t ln p`, `−ln p`, `−(1 − t) ln (1 − p)` and `−ln (1 − p)`; under softmax the last two are 0.
+    CrossEntropy,
+    /// `p t`, `((1 − t) p)^e`, `t (1 − p)^e`, `−t ln p` and `−t (1 − p)^γ ln p`: both parts of the unified
+    /// focal loss.
+    Focal {
+        /// The exponent `e`, at least 1.
+        exponent: f64,
+        /// The exponent `γ`, at least 0.
+        gamma: f64,
+    },
+}
+
+impl Summand {
+    /// How many sums it gives.
+    pub fn count(self) -> usize {
+        match self {
+            Self::Overlap { .. } | Self::Difference { .. } | Self::Errors { .. } => 3,
+            Self::CrossEntropy => 4,
+            Self::Focal { .. } => 5,
+        }
+    }
+}
+
+/// How logits become probabilities.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ClassActivation {
+    /// One class for each voxel.
+    Softmax,
+    /// Each class by itself.
+    Sigmoid,
+}
+
+/// What logits are compared with.
+#[derive(Clone, Debug)]
+pub enum ClassLabels {
+    /// Class indices, `u32`, `(N, *S)`; an index beyond the classes is none of them.
+    Indices(Tensor),
+    /// A number for each class, `u8` or float, `(N, C, *S)`.
+    Shares(Tensor),
+}
+
+/// How [`class_sums`] are taken.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct ClassSums {
+    /// How logits become probabilities.
+    pub activation: ClassActivation,
+    /// How far `p` is kept from 0 and 1; beyond, the gradient is 0. 0 for not at all.
+    pub clip: f64,
+    /// What is summed.
+    pub of: Summand,
+}
+
+/// The sums over the voxels of each sample and class that `settings` name: `(K, N, C)`, for `logits`
+/// `(N, C, *S)`, each voxel times its `weight`, `(N, *S)`; differentiable in the logits alone.
+///
+/// A loss that is a function of such sums needs no tensor as large as the logits but their gradient:
+/// native kernels compute probabilities voxel by voxel, in one pass for the sums and one for the
+/// gradient. Sums are taken in `f64` or close to it; logits are `f32` or `f64`.
+///
+/// # Errors
+///
+/// Where shapes do not fit, or a tensor operation fails.
+///
+/// # Examples
+///
+/// ```
+/// use candle::{Device, Tensor};
+/// use sconce_nn::{ClassActivation, ClassLabels, ClassSums, Summand, class_sums};
+///
+/// // One sample, two classes, four voxels.
+/// let logits = Tensor::zeros((1, 2, 4), candle::DType::F32, &Device::Cpu)?;
+/// let labels = ClassLabels::Indices(Tensor::new(&[[1u32, 0, 0, 0]], &Device::Cpu)?);
+/// let of = Summand::Overlap { squared: false };
+/// let settings = ClassSums { activation: ClassActivation::Softmax, clip: 0.0, of };
+/// let sums = class_sums(&logits, &labels, None, &settings)?.to_vec3::<f32>()?;
+/// assert_eq!(sums, [[[1.5, 0.5]], [[2.0, 2.0]], [[3.0, 1.0]]]);
+/// # Ok::<(), candle::Error>(())
+/// ```
+pub fn class_sums(
+    logits: &Tensor,
+    labels: &ClassLabels,
+    weight: Option<&Tensor>,
+    settings: &ClassSums,
+) -> Result<Tensor> {
+    let [n, classes, space @ ..] = logits.dims() else {
+        bail!("class_sums of logits of shape {:?}; they are (N, C, *S)", logits.dims());
+    };
+    let voxels = [&[*n], space].concat();
+    let expected = match labels {
+        ClassLabels::Indices(_) => voxels.as_slice(),
+        ClassLabels::Shares(_) => logits.dims(),
+    };
+    let (ClassLabels::Indices(given) | ClassLabels::Shares(given)) = labels;
+    if given.dims() != expected {
+        bail!("class_sums of labels of shape {:?}, not {expected:?}", given.dims());
+    }
+    if let Some(weight) = weight
+        && weight.dims() != voxels
+    {
+        bail!("class_sums with a weight of shape {:?}, not {voxels:?}", weight.dims());
+    }
+    let is_native = backend() != Backend::Reference
+        && matches!(logits.dtype(), DType::F32 | DType::F64)
+        && matches!(logits.device(), Device::Cpu)
+        && logits.elem_count() > 0;
+    if is_native {
+        let shape = Shape { samples: *n, classes: *classes, voxels: space.iter().product() };
+        native::class_sums(logits, labels, weight, settings, shape)
+    } else {
+        reference::class_sums(logits, labels, weight, settings)
+    }
+}
+
+/// Extents of logits, all voxels as one axis.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Shape {
+    pub(crate) samples: usize,
+    pub(crate) classes: usize,
+    pub(crate) voxels: usize,
+}

@@ -1,0 +1,102 @@
+use candle::{CpuStorage, DType, Result, Storage, Tensor, WithDType};
+
+use super::{contiguous, held};
+use crate::class_sums::Shape;
+use crate::kernels::channels::narrow;
+use crate::kernels::class_sums::{Labels, Real, Task, gradient, sums};
+use crate::native::node::{Backward, record};
+use crate::{ClassLabels, ClassSums};
+
+/// See [`class_sums`](crate::class_sums()), of logits in f32 or f64.
+pub(crate) fn class_sums(
+    logits: &Tensor,
+    labels: &ClassLabels,
+    weight: Option<&Tensor>,
+    settings: &ClassSums,
+    shape: Shape,
+) -> Result<Tensor> {
+    let logits = logits.contiguous()?;
+    let plain = |x: &Tensor, dtype: DType| x.detach().to_dtype(dtype)?.contiguous();
+    let labels = match labels {
+        ClassLabels::Indices(labels) => ClassLabels::Indices(plain(labels, DType::U32)?),
+        ClassLabels::Shares(labels) if labels.dtype() == DType::U8 => {
+            ClassLabels::Shares(plain(labels, DType::U8)?)
+        }
+        ClassLabels::Shares(labels) => ClassLabels::Shares(plain(labels, logits.dtype())?),
+    };
+    let weight = weight.map(|weight| plain(weight, logits.dtype())).transpose()?;
+    let op = Sums { labels, weight, settings: *settings, shape };
+    let of = settings.of;
+    let sums = match logits.dtype() {
+        DType::F64 => CpuStorage::F64(op.with_task::<f64, _>(&logits, |task| sums(task, of))?),
+        _ => {
+            let sums = op.with_task::<f32, _>(&logits, |task| sums(task, of))?;
+            CpuStorage::F32(sums.into_iter().map(narrow).collect())
+        }
+    };
+    let result = (of.count(), shape.samples, shape.classes);
+    record(&[&logits], Storage::Cpu(sums), result, op)
+}
+
+struct Sums {
+    labels: ClassLabels,
+    weight: Option<Tensor>,
+    settings: ClassSums,
+    shape: Shape,
+}
+
+impl Sums {
+    /// What `run` makes of what is summed over.
+    fn with_task<T: Real + WithDType, R>(
+        &self,
+        logits: &Tensor,
+        run: impl FnOnce(&Task<'_, T>) -> R,
+    ) -> Result<R> {
+        let with = |x: &[T], labels: Labels<'_, T>, weight: Option<&[T]>| {
+            let ClassSums { activation, clip, .. } = self.settings;
+            run(&Task { x, labels, weight, shape: self.shape, activation, clip })
+        };
+        let with = |x: &[T], labels: Labels<'_, T>| match &self.weight {
+            Some(weight) => with_values(weight, |weight| with(x, labels, Some(weight))),
+            None => Ok(with(x, labels, None)),
+        };
+        with_values(logits, |x| match &self.labels {
+            ClassLabels::Indices(labels) => {
+                with_values(labels, |labels| with(x, Labels::Indices(labels)))
+            }
+            ClassLabels::Shares(labels) if labels.dtype() == DType::U8 => {
+                with_values(labels, |labels| with(x, Labels::Masks(labels)))
+            }
+            ClassLabels::Shares(labels) => {
+                with_values(labels, |labels| with(x, Labels::Shares(labels)))
+            }
+        })??
+    }
+
+    fn gradient<T: Real + WithDType>(&self, logits: &Tensor, dy: &Tensor) -> Result<Vec<T>> {
+        let of = self.settings.of;
+        with_values(dy, |factors: &[T]| self.with_task(logits, |task| gradient(task, of, factors)))?
+    }
+}
+
+impl Backward for Sums {
+    const NAME: &'static str = "class sums";
+
+    fn gradients(&self, inputs: &[&Tensor], dy: &Tensor) -> Result<Vec<Option<Tensor>>> {
+        let logits = inputs[0];
+        let gradient = match logits.dtype() {
+            DType::F64 => CpuStorage::F64(self.gradient(logits, dy)?),
+            _ => CpuStorage::F32(self.gradient(logits, dy)?),
+        };
+        Ok(vec![Some(held(gradient, logits.shape()))])
+    }
+}
+
+/// What `run` makes of the values of a contiguous tensor on the CPU.
+fn with_values<T: WithDType, R>(x: &Tensor, run: impl FnOnce(&[T]) -> R) -> Result<R> {
+    let (storage, layout) = x.storage_and_layout();
+    let Storage::Cpu(storage) = &*storage else {
+        candle::bail!("a native kernel takes tensors on the CPU");
+    };
+    Ok(run(&storage.as_slice::<T>()?[contiguous(layout)?]))
+}

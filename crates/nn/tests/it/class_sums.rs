@@ -1,0 +1,176 @@
+//! Sums over voxels: native ones against the reference, with their gradients.
+
+use anyhow::Result;
+use candle::{DType, Device, Tensor, Var};
+use sconce_nn::{
+    Backend, ClassActivation, ClassLabels, ClassSums, Isa, Summand, class_sums, with_backend,
+    with_isa,
+};
+
+const SUMMANDS: [Summand; 11] = [
+    Summand::Overlap { squared: false },
+    Summand::Overlap { squared: true },
+    Summand::Difference { exponent: 1.0 },
+    Summand::Difference { exponent: 2.0 },
+    Summand::Difference { exponent: 1.5 },
+    Summand::Errors { exponent: 1.0 },
+    Summand::Errors { exponent: 2.0 },
+    Summand::Errors { exponent: 2.5 },
+    Summand::CrossEntropy,
+    Summand::Focal { exponent: 1.0, gamma: 0.5 },
+    Summand::Focal { exponent: 2.0, gamma: 0.0 },
+];
+
+/// Logits `(N, C, *S)`, labels of each kind, and a weight of which some are 0.
+struct Batch {
+    logits: Tensor,
+    labels: [ClassLabels; 3],
+    weight: Tensor,
+}
+
+impl Batch {
+    fn random(shape: &[usize], dtype: DType) -> Result<Self> {
+        let cpu = &Device::Cpu;
+        let logits = (Tensor::randn(0f64, 2.0, shape, cpu)?).to_dtype(dtype)?;
+        let voxels = [&shape[..1], &shape[2..]].concat();
+        // One beyond the classes, too.
+        let range = shape[1] as f64 + 1.0;
+        let indices = Tensor::rand(0f64, range, voxels.as_slice(), cpu)?.to_dtype(DType::U32)?;
+        let masks = Tensor::rand(0f32, 2.0, shape, cpu)?.to_dtype(DType::U8)?;
+        let shares = candle_nn::ops::softmax(&Tensor::randn(0f64, 1.0, shape, cpu)?, 1)?;
+        let weight = Tensor::rand(-0.5f64, 1.5, voxels.as_slice(), cpu)?.maximum(0f64)?;
+        let labels = [
+            ClassLabels::Indices(indices),
+            ClassLabels::Shares(masks),
+            ClassLabels::Shares(shares.to_dtype(dtype)?),
+        ];
+        Ok(Self { logits, labels, weight })
+    }
+}
+
+fn values(x: &Tensor) -> Result<Vec<f64>> {
+    Ok(x.to_dtype(DType::F64)?.flatten_all()?.to_vec1()?)
+}
+
+/// The sums, and the gradient of what they are when each counts differently.
+fn both(
+    logits: &Tensor,
+    labels: &ClassLabels,
+    weight: Option<&Tensor>,
+    settings: &ClassSums,
+) -> Result<[Vec<f64>; 2]> {
+    let logits = Var::from_tensor(logits)?;
+    let sums = class_sums(&logits, labels, weight, settings)?;
+    let count = sums.elem_count();
+    let factors: Vec<f64> = (0..count).map(|at| ((at * 7 + 3) % 5) as f64 - 1.7).collect();
+    let factors = Tensor::from_vec(factors, sums.dims(), &Device::Cpu)?.to_dtype(sums.dtype())?;
+    let gradients = (&sums * factors)?.sum_all()?.backward()?;
+    let gradient = gradients.get(&logits).expect("sums depend on logits");
+    assert_eq!(gradient.dtype(), logits.dtype());
+    Ok([values(&sums)?, values(gradient)?])
+}
+
+fn near(actual: &[f64], expected: &[f64], tolerance: f64, name: &str) {
+    assert_eq!(actual.len(), expected.len(), "{name}");
+    let largest = expected.iter().fold(1.0, |most: f64, value| most.max(value.abs()));
+    for (at, (actual, expected)) in actual.iter().zip(expected).enumerate() {
+        let apart = (actual - expected).abs();
+        assert!(apart <= tolerance * largest, "{name} at {at}: {actual}, not {expected}");
+    }
+}
+
+fn check(shape: &[usize], dtype: DType, isa: Isa) -> Result<()> {
+    let Batch { logits, labels, weight } = Batch::random(shape, dtype)?;
+    let tolerance = if dtype == DType::F64 { 1e-12 } else { 3e-5 };
+    let activations: &[ClassActivation] = if shape[1] > 1 {
+        &[ClassActivation::Softmax, ClassActivation::Sigmoid]
+    } else {
+        &[ClassActivation::Sigmoid]
+    };
+    for of in SUMMANDS {
+        for &activation in activations {
+            for (labels, weight, clip) in [
+                (&labels[0], None, 0.0),
+                (&labels[1], Some(&weight), 0.0),
+                (&labels[2], Some(&weight), 0.1),
+                (&labels[2], None, 0.0),
+            ] {
+                let name = format!("{of:?} {activation:?} of {shape:?}, clip {clip}, {isa}");
+                let settings = ClassSums { activation, clip, of };
+                let [sums, gradient] = with_isa(isa, || both(&logits, labels, weight, &settings))?;
+                let expected =
+                    with_backend(Backend::Reference, || both(&logits, labels, weight, &settings))?;
+                assert_eq!(sums.len(), of.count() * shape[0] * shape[1], "{name}");
+                near(&sums, &expected[0], tolerance, &name);
+                near(&gradient, &expected[1], tolerance, &format!("{name}, gradient"));
+            }
+        }
+    }
+    Ok(())
+}
+
+#[test]
+fn native_sums_are_those_of_the_reference() -> Result<()> {
+    for shape in [&[2, 3, 4, 5][..], &[1, 2, 9, 33], &[3, 1, 7], &[1, 5, 3, 2, 300], &[2, 170, 21]]
+    {
+        check(shape, DType::F64, Isa::best())?;
+        check(shape, DType::F32, Isa::best())?;
+    }
+    check(&[1, 2, 4200], DType::F32, Isa::Portable)
+}
+
+#[test]
+fn every_set_of_instructions_sums_alike() -> Result<()> {
+    for isa in Isa::ALL.into_iter().filter(|isa| isa.is_available()) {
+        check(&[1, 3, 11, 13], DType::F32, isa)?;
+    }
+    Ok(())
+}
+
+#[test]
+fn sums_of_many_parts_have_the_same_bits_each_time() -> Result<()> {
+    let Batch { logits, labels, weight } = Batch::random(&[2, 3, 9000], DType::F32)?;
+    let of = Summand::Focal { exponent: 2.0, gamma: 0.5 };
+    let settings = ClassSums { activation: ClassActivation::Softmax, clip: 1e-7, of };
+
+    let first = both(&logits, &labels[2], Some(&weight), &settings)?;
+    let again = both(&logits, &labels[2], Some(&weight), &settings)?;
+
+    assert_eq!(first, again);
+    Ok(())
+}
+
+#[test]
+fn saturated_logits_and_masked_garbage_stay_finite() -> Result<()> {
+    let cpu = &Device::Cpu;
+    let logits = Tensor::new(&[[[1e4f32, -1e4, 0.0], [-1e4, 1e4, 1e4]]], cpu)?;
+    let labels = ClassLabels::Indices(Tensor::new(&[[1u32, 1, 0]], cpu)?);
+    let weight = Tensor::new(&[[1f32, 1.0, 0.0]], cpu)?;
+    for of in SUMMANDS {
+        for activation in [ClassActivation::Softmax, ClassActivation::Sigmoid] {
+            let settings = ClassSums { activation, clip: 0.0, of };
+            let [sums, gradient] = both(&logits, &labels, Some(&weight), &settings)?;
+            assert!(sums.iter().chain(&gradient).all(|value| value.is_finite()), "{of:?}");
+            assert_eq!((gradient[2], gradient[5]), (0.0, 0.0), "{of:?}");
+        }
+    }
+    Ok(())
+}
+
+#[test]
+fn what_does_not_fit_is_refused() -> Result<()> {
+    let cpu = &Device::Cpu;
+    let logits = Tensor::zeros((1, 2, 4), DType::F32, cpu)?;
+    let labels = |shape: &[usize]| -> Result<ClassLabels> {
+        Ok(ClassLabels::Indices(Tensor::zeros(shape, DType::U32, cpu)?))
+    };
+    let of = Summand::CrossEntropy;
+    let settings = ClassSums { activation: ClassActivation::Softmax, clip: 0.0, of };
+
+    let error = class_sums(&logits, &labels(&[1, 5])?, None, &settings).unwrap_err().to_string();
+    assert!(error.contains("labels of shape [1, 5], not [1, 4]"), "{error}");
+    let weight = Tensor::zeros((2, 4), DType::F32, cpu)?;
+    let error = class_sums(&logits, &labels(&[1, 4])?, Some(&weight), &settings).unwrap_err();
+    assert!(error.to_string().contains("weight of shape [2, 4], not [1, 4]"), "{error}");
+    Ok(())
+}
