@@ -67,6 +67,17 @@ impl Activation {
         )))
     }
 
+    /// The same choice, for sums over the voxels of `logits`.
+    pub(crate) fn of_logits(self, logits: &Tensor) -> Result<nn::ClassActivation> {
+        match self {
+            Self::Softmax => {
+                expect_classes(logits)?;
+                Ok(nn::ClassActivation::Softmax)
+            }
+            Self::Sigmoid => Ok(nn::ClassActivation::Sigmoid),
+        }
+    }
+
     /// Probabilities of logits `(N, C, *S)`.
     ///
     /// # Errors

@@ -53,6 +53,13 @@ pub(crate) fn class_weights(
     Ok(Some(weights.to_dtype(logits.dtype())?))
 }
 
+/// Sums `(N, C)` of the classes that count, `(N, K)`; with `pool_batch`, of the batch as one sample,
+/// `(1, K)`.
+pub(crate) fn pooled(sums: &Tensor, include_background: bool, pool_batch: bool) -> Result<Tensor> {
+    let sums = counted(sums, include_background)?;
+    if pool_batch { Ok(sums.sum_keepdim(0)?) } else { Ok(sums) }
+}
+
 /// The classes of `(N, C, *S)` that count: all, or those from 1.
 pub(crate) fn counted(values: &Tensor, include_background: bool) -> Result<Tensor> {
     if include_background {

@@ -1,6 +1,7 @@
 //! Cross entropy.
 
 use candle::Tensor;
+use nn::Summand;
 use serde::{Deserialize, Serialize};
 
 use crate::cost::class_weights;
@@ -80,30 +81,40 @@ impl CrossEntropy {
         (self.positive_weight.get() - 1.0).abs() < f64::EPSILON
     }
 
-    /// The cost of each voxel: `(N, 1, *S)` under softmax, `(N, C, *S)` under sigmoid. Neither
-    /// voxel weights nor the class weights' mean are in it yet.
-    pub(crate) fn voxels(&self, logits: &Tensor, target: &Target) -> Result<Tensor> {
+    /// That the settings fit each other and `target`.
+    fn check(&self, target: &Target) -> Result<()> {
+        if self.activation == Activation::Softmax && !self.unweighted() {
+            return Err(Error::Settings("positive_weight needs activation = \"sigmoid\"".into()));
+        }
         target.refuse_soft(
             self.soft_label_ready() || self.allow_soft,
             "cross_entropy with label smoothing or weights",
             "cross_entropy without them",
-        )?;
+        )
+    }
+
+    /// Between how many classes a voxel is to choose.
+    fn choices(&self, logits: &Tensor) -> Result<usize> {
+        Ok(match self.activation {
+            Activation::Softmax => logits.dim(1)?,
+            Activation::Sigmoid => 2,
+        })
+    }
+
+    /// The cost of each voxel: `(N, 1, *S)` under softmax, `(N, C, *S)` under sigmoid. Neither
+    /// voxel weights nor the class weights' mean are in it yet.
+    pub(crate) fn voxels(&self, logits: &Tensor, target: &Target) -> Result<Tensor> {
+        self.check(target)?;
         let labels = target.probabilities(logits)?;
         let margin = self.clip.get();
         let smoothing = self.label_smoothing.get();
-        let choices = match self.activation {
-            Activation::Softmax => logits.dim(1)?,
-            Activation::Sigmoid => 2,
-        };
-        let labels = labels.affine(1.0 - smoothing, smoothing / choices as f64)?;
+        let labels = labels.affine(1.0 - smoothing, smoothing / self.choices(logits)? as f64)?;
         let log_p = clip_log(self.activation.log_probabilities(logits)?, margin)?;
         let mut costs = (&labels * log_p)?.neg()?;
         if self.activation == Activation::Sigmoid {
             let log_not = clip_log(self.activation.log_probabilities(&logits.neg()?)?, margin)?;
             let absent = ((1.0 - labels)? * log_not)?;
             costs = ((costs * self.positive_weight.get())? - absent)?;
-        } else if !self.unweighted() {
-            return Err(Error::Settings("positive_weight needs activation = \"sigmoid\"".into()));
         }
         if let Some(weights) = class_weights(&self.class_weights, true, logits)? {
             let mut shape = vec![1; logits.rank()];
@@ -119,21 +130,37 @@ impl CrossEntropy {
 
 impl Loss for CrossEntropy {
     fn forward(&self, logits: &Tensor, target: &Target) -> Result<Tensor> {
+        self.check(target)?;
         let logits = &widen(logits)?;
-        let costs = target.mean(&self.voxels(logits, target)?)?.mean_all()?;
+        let clip = self.clip.get();
+        let [yes, always, no, never] =
+            target.class_sums(logits, self.activation, clip, Summand::CrossEntropy)?;
+        let smoothing = self.label_smoothing.get();
+        let smooth = |cost: Tensor, even: Tensor| -> Result<Tensor> {
+            let share = smoothing / self.choices(logits)? as f64;
+            Ok(((cost * (1.0 - smoothing))? + (even * share)?)?)
+        };
+        let mut costs = smooth(yes, always)?;
+        if self.activation == Activation::Sigmoid {
+            costs = ((costs * self.positive_weight.get())? + smooth(no, never)?)?;
+        }
+        let costs = target.mean_of(&costs, logits)?;
 
-        let Some(weights) = class_weights(&self.class_weights, true, logits)? else {
-            return Ok(costs);
-        };
-        // `costs` are a mean over voxels; it is to be one over weights.
-        let weight = match self.activation {
-            Activation::Softmax => {
-                let shares = target.mean(&target.probabilities(logits)?)?;
-                (shares * weights)?.sum_all()?
+        let weights = class_weights(&self.class_weights, true, logits)?;
+        match (self.activation, weights) {
+            (Activation::Softmax, None) => Ok(costs.sum_all()?),
+            (Activation::Sigmoid, None) => Ok(costs.mean_all()?),
+            // A mean over weights, not over voxels.
+            (Activation::Softmax, Some(weights)) => {
+                let of = Summand::Overlap { squared: false };
+                let [_, _, shares] = target.class_sums(logits, self.activation, 0.0, of)?;
+                let shares = (target.mean_of(&shares, logits)? * &weights)?;
+                quotient(&(costs * weights)?.sum_all()?, &shares.sum_all()?)
             }
-            Activation::Sigmoid => weights.mean_all()?,
-        };
-        quotient(&costs, &weight)
+            (Activation::Sigmoid, Some(weights)) => {
+                quotient(&(costs * &weights)?.mean_all()?, &weights.mean_all()?)
+            }
+        }
     }
 
     fn soft_label_ready(&self) -> bool {

@@ -1,9 +1,10 @@
 //! The soft Dice loss.
 
 use candle::Tensor;
+use nn::Summand;
 use serde::{Deserialize, Serialize};
 
-use crate::cost::{class_weights, counted, mean_cost};
+use crate::cost::{class_weights, mean_cost, pooled};
 use crate::math::quotient;
 use crate::target::widen;
 use crate::{Activation, Cost, Loss, NonNegative, Positive, Result, Target};
@@ -87,17 +88,11 @@ impl Loss for Dice {
         target.refuse_soft(self.allow_soft, "dice", "dice_semimetric")?;
         let logits = &widen(logits)?;
         let weights = class_weights(&self.class_weights, self.include_background, logits)?;
-        let labels = counted(&target.probabilities(logits)?, self.include_background)?;
-        let probs = self.activation.probabilities(logits)?;
-        let probs = counted(&probs, self.include_background)?;
-
-        let sum = |values: &Tensor| target.sum(values, self.pool_batch);
-        let shared = sum(&(&probs * &labels)?)?;
-        let total = if self.squared {
-            (sum(&probs.sqr()?)? + sum(&labels.sqr()?)?)?
-        } else {
-            (sum(&probs)? + sum(&labels)?)?
-        };
+        let of = Summand::Overlap { squared: self.squared };
+        let [shared, predicted, actual] = target.class_sums(logits, self.activation, 0.0, of)?;
+        let pooled = |sums: &Tensor| pooled(sums, self.include_background, self.pool_batch);
+        let shared = pooled(&shared)?;
+        let total = pooled(&(predicted + actual)?)?;
         let smooth = self.smooth.get();
         let below = self.smooth_denominator.unwrap_or(self.smooth).get();
         let score = quotient(&shared.affine(2.0, smooth)?, &(total + below)?)?;

@@ -3,6 +3,7 @@
 mod reduce;
 
 use candle::Tensor;
+use nn::Summand;
 use serde::{Deserialize, Serialize};
 
 use crate::cost::class_weights;
@@ -166,21 +167,27 @@ impl DiceSemimetric {
         }
     }
 
-    /// 1 where a class is active in a sample, else 0: `(N, C)`.
-    fn active(&self, labels: &Tensor, target: &Target) -> Result<Tensor> {
-        let flat = match target.weight_like(labels)? {
+    /// 1 where a class is active in a sample, else 0: `(N, C)`, like the sums of labels, `actual`.
+    fn active(&self, actual: &Tensor, logits: &Tensor, target: &Target) -> Result<Tensor> {
+        let (mode, threshold) = (target.is_soft(), self.threshold.get());
+        let mode = if mode { self.active_soft } else { self.active_hard };
+        if mode == ActiveClasses::All {
+            return Ok(actual.ones_like()?);
+        }
+        let dtype = actual.dtype();
+        if !target.is_soft() && threshold < 1.0 {
+            // Where labels are 0 or 1, one of them is above the threshold if there is any.
+            return Ok(actual.gt(0f64)?.to_dtype(dtype)?);
+        }
+        let labels = target.probabilities(logits)?;
+        let flat = match target.weight_like(&labels)? {
             Some(weight) => {
                 let counts = weight.gt(0f64)?.to_dtype(labels.dtype())?;
                 labels.broadcast_mul(&counts)?.flatten_from(2)?
             }
             None => labels.flatten_from(2)?,
         };
-        let most = flat.max(2)?;
-        let mode = if target.is_soft() { self.active_soft } else { self.active_hard };
-        Ok(match mode {
-            ActiveClasses::All => most.ones_like()?,
-            ActiveClasses::Present => most.gt(self.threshold.get())?.to_dtype(most.dtype())?,
-        })
+        Ok(flat.max(2)?.gt(threshold)?.to_dtype(dtype)?)
     }
 }
 
@@ -193,17 +200,11 @@ impl Loss for DiceSemimetric {
         )?;
         let logits = &widen(logits)?;
         let weights = class_weights(&self.class_weights, true, logits)?;
-        let labels = target.probabilities(logits)?;
-        let probs = self.activation.probabilities(logits)?;
-
-        let norm = self.norm.get();
-        let sum = |values: &Tensor| target.sum(&power(values, norm)?, false);
-        let sums = Sums {
-            predicted: sum(&probs)?,
-            actual: sum(&labels)?,
-            difference: sum(&magnitude(&(probs - &labels)?)?)?,
-        };
-        let active = self.active(&labels, target)?;
+        let of = Summand::Difference { exponent: self.norm.get() };
+        let [predicted, actual, difference] =
+            target.class_sums(logits, self.activation, 0.0, of)?;
+        let active = self.active(&actual, logits, target)?;
+        let sums = Sums { predicted, actual, difference };
 
         let mut total = Tensor::zeros((), logits.dtype(), logits.device())?;
         if self.batch.get() > 0.0 {

@@ -1,9 +1,10 @@
 //! The generalized Dice loss.
 
 use candle::Tensor;
+use nn::Summand;
 use serde::{Deserialize, Serialize};
 
-use crate::cost::counted;
+use crate::cost::pooled;
 use crate::math::quotient;
 use crate::target::widen;
 use crate::{Activation, Loss, NonNegative, Result, Target};
@@ -93,15 +94,13 @@ impl Loss for GeneralizedDice {
     fn forward(&self, logits: &Tensor, target: &Target) -> Result<Tensor> {
         target.refuse_soft(self.allow_soft, "generalized_dice", "dice_semimetric")?;
         let logits = &widen(logits)?;
-        let labels = counted(&target.probabilities(logits)?, self.include_background)?;
-        let probs = self.activation.probabilities(logits)?;
-        let probs = counted(&probs, self.include_background)?;
-
-        let sum = |values: &Tensor| target.sum(values, self.pool_batch);
-        let volume = sum(&labels)?;
+        let of = Summand::Overlap { squared: false };
+        let [shared, predicted, volume] = target.class_sums(logits, self.activation, 0.0, of)?;
+        let pooled = |sums: &Tensor| pooled(sums, self.include_background, self.pool_batch);
+        let volume = pooled(&volume)?;
         let weight = self.volume_weight.of(&volume)?;
-        let shared = (sum(&(&probs * &labels)?)? * &weight)?.sum(1)?;
-        let total = ((sum(&probs)? + volume)? * weight)?.sum(1)?;
+        let shared = (pooled(&shared)? * &weight)?.sum(1)?;
+        let total = ((pooled(&predicted)? + volume)? * weight)?.sum(1)?;
         let smooth = self.smooth.get();
         let score = quotient(&shared.affine(2.0, smooth)?, &(total + smooth)?)?;
 

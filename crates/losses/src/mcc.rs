@@ -1,9 +1,10 @@
 //! Matthews' correlation coefficient as a loss.
 
 use candle::Tensor;
+use nn::Summand;
 use serde::{Deserialize, Serialize};
 
-use crate::cost::counted;
+use crate::cost::pooled;
 use crate::target::widen;
 use crate::{Activation, Loss, Positive, Result, Target};
 
@@ -58,15 +59,15 @@ impl Loss for Mcc {
     fn forward(&self, logits: &Tensor, target: &Target) -> Result<Tensor> {
         target.refuse_soft(self.allow_soft, "mcc", "dice_semimetric")?;
         let logits = &widen(logits)?;
-        let t = counted(&target.probabilities(logits)?, self.include_background)?;
-        let p = counted(&self.activation.probabilities(logits)?, self.include_background)?;
-
-        let (not_t, not_p) = ((1.0 - &t)?, (1.0 - &p)?);
-        let sum = |a: &Tensor, b: &Tensor| -> Result<Tensor> {
-            Ok((target.sum(&(a * b)?, true)? + self.smooth.get())?)
-        };
-        let (tp, fp) = (sum(&p, &t)?, sum(&p, &not_t)?);
-        let (tn, fn_) = (sum(&not_p, &not_t)?, sum(&not_p, &t)?);
+        let of = Summand::Errors { exponent: 1.0 };
+        let [tp, fp, fn_] = target.class_sums(logits, self.activation, 0.0, of)?;
+        let smooth = self.smooth.get();
+        let [tp, fp, fn_] = [tp, fp, fn_].map(|sums| pooled(&sums, self.include_background, true));
+        let (tp, fp, fn_) = (tp?, fp?, fn_?);
+        // All others.
+        let positive = ((&tp + &fp)? + &fn_)?;
+        let tn = (target.count(logits)?.broadcast_sub(&positive)?.maximum(0f64)? + smooth)?;
+        let (tp, fp, fn_) = ((tp + smooth)?, (fp + smooth)?, (fn_ + smooth)?);
         // Roots before products: the product of four counts would leave the range of f32.
         let scale = |a: &Tensor, b: &Tensor| (a + b)?.sqrt();
         let predicted = (scale(&tp, &fp)? * scale(&tn, &fn_)?)?;

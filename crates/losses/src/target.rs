@@ -1,8 +1,9 @@
 mod resolution;
 
 use candle::{DType, Device, Shape, Tensor};
+use nn::{ClassLabels, ClassSums, Summand};
 
-use crate::{Error, Result};
+use crate::{Activation, Error, Result};
 
 /// What logits `(N, C, *S)` are compared with: labels, how much each voxel counts, and distance
 /// maps for the losses that need them.
@@ -171,20 +172,63 @@ impl Target {
     ///
     /// Where shapes do not fit, or a tensor operation fails.
     pub fn mean(&self, values: &Tensor) -> Result<Tensor> {
-        let total = self.sum(values, true)?.squeeze(0)?;
-        let (n, _, space) = split(values)?;
-        match self.weight_like(values)? {
+        self.mean_of(&self.sum(values, false)?, values)
+    }
+
+    /// The same, of sums `(N, K)` over the voxels of `logits`.
+    pub(crate) fn mean_of(&self, sums: &Tensor, logits: &Tensor) -> Result<Tensor> {
+        let total = sums.sum(0)?;
+        let count = self.count(logits)?.to_dtype(total.dtype())?;
+        // Where the weights sum to 0, so does the numerator: divide by 1 instead.
+        let none = count.eq(0f64)?.to_dtype(total.dtype())?;
+        Ok(total.broadcast_div(&(count + none)?)?)
+    }
+
+    /// The sum of the weights of all voxels of `logits`, a scalar.
+    pub(crate) fn count(&self, logits: &Tensor) -> Result<Tensor> {
+        let (n, _, space) = split(logits)?;
+        let dtype = wide(logits.dtype());
+        match &self.weight {
             None => {
                 let count = n * space.iter().product::<usize>();
-                Ok((total / count as f64)?)
+                Ok(Tensor::full(count as f64, (), logits.device())?.to_dtype(dtype)?)
             }
             Some(weight) => {
-                let count = weight.to_dtype(total.dtype())?.flatten_all()?.sum(0)?;
-                // Where the weights sum to 0, so does the numerator: divide by 1 instead.
-                let none = count.eq(0f64)?.to_dtype(total.dtype())?;
-                Ok(total.broadcast_div(&(count + none)?)?)
+                expect_shape(weight, logits, Shape::from([&[n], space].concat()))?;
+                Ok(weight.to_dtype(dtype)?.flatten_all()?.sum(0)?)
             }
         }
+    }
+
+    /// The `K` sums `(N, C)` of `of`, of probabilities kept `clip` away from 0 and 1.
+    pub(crate) fn class_sums<const K: usize>(
+        &self,
+        logits: &Tensor,
+        activation: Activation,
+        clip: f64,
+        of: Summand,
+    ) -> Result<[Tensor; K]> {
+        let (n, _, space) = split(logits)?;
+        let labels = match &self.labels {
+            Labels::Regions(labels) | Labels::Soft(labels) => {
+                expect_shape(labels, logits, logits.shape().clone())?;
+                ClassLabels::Shares(labels.clone())
+            }
+            Labels::Hard(indices) => {
+                expect_shape(indices, logits, Shape::from([&[n], space].concat()))?;
+                ClassLabels::Indices(indices.clone())
+            }
+        };
+        if let Some(weight) = &self.weight {
+            expect_shape(weight, logits, Shape::from([&[n], space].concat()))?;
+        }
+        let settings = ClassSums { activation: activation.of_logits(logits)?, clip, of };
+        let sums = nn::class_sums(logits, &labels, self.weight.as_ref(), &settings)?;
+        let mut list = Vec::with_capacity(K);
+        for number in 0..K {
+            list.push(sums.get(number)?);
+        }
+        Ok(list.try_into().expect("there are K of them"))
     }
 }
 

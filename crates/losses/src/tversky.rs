@@ -1,10 +1,11 @@
 //! The Tversky loss, and with it the Jaccard, focal Tversky and "++" losses.
 
 use candle::Tensor;
+use nn::Summand;
 use serde::{Deserialize, Serialize};
 
-use crate::cost::{class_weights, counted, mean_cost};
-use crate::math::{clip, power, quotient};
+use crate::cost::{class_weights, mean_cost, pooled};
+use crate::math::{power, quotient};
 use crate::target::widen;
 use crate::{Activation, AtLeastOne, Cost, Loss, Margin, NonNegative, Positive, Result, Target};
 
@@ -94,17 +95,12 @@ impl Loss for Tversky {
         target.refuse_soft(self.allow_soft, "tversky", "dice_semimetric with alpha and beta")?;
         let logits = &widen(logits)?;
         let weights = class_weights(&self.class_weights, self.include_background, logits)?;
-        let labels = counted(&target.probabilities(logits)?, self.include_background)?;
-        let probs = clip(self.activation.probabilities(logits)?, self.clip.get())?;
-        let probs = counted(&probs, self.include_background)?;
-
-        let sum = |values: &Tensor| target.sum(values, self.pool_batch);
-        let exponent = self.error_exponent.get();
-        let shared = (&probs * &labels)?;
-        let false_positive = sum(&power(&(&probs - &shared)?, exponent)?)?;
-        let false_negative = sum(&power(&(&labels - &shared)?, exponent)?)?;
-        let shared = sum(&shared)?;
+        let of = Summand::Errors { exponent: self.error_exponent.get() };
+        let [shared, false_positive, false_negative] =
+            target.class_sums(logits, self.activation, self.clip.get(), of)?;
         let errors = ((false_positive * self.alpha.get())? + (false_negative * self.beta.get())?)?;
+        let pooled = |sums: &Tensor| pooled(sums, self.include_background, self.pool_batch);
+        let (shared, errors) = (pooled(&shared)?, pooled(&errors)?);
         let below = self.smooth_denominator.unwrap_or(self.smooth).get();
         let total = ((&shared + errors)? + below)?;
         let score = quotient(&(shared + self.smooth.get())?, &total)?;

@@ -1,9 +1,10 @@
 //! The unified focal loss.
 
 use candle::Tensor;
+use nn::Summand;
 use serde::{Deserialize, Serialize};
 
-use crate::math::{clip, power, quotient};
+use crate::math::{power, quotient};
 use crate::target::widen;
 use crate::{Activation, AtLeastOne, Error, Fraction, Loss, Margin, NonNegative, Result, Target};
 
@@ -78,7 +79,7 @@ impl Default for UnifiedFocal {
 }
 
 impl UnifiedFocal {
-    /// The background `(N, 1, *S)` and the foreground classes `(N, K, *S)` of `(N, C, *S)`.
+    /// The background `(N, 1)` and the foreground classes `(N, K)` of `(N, C)`.
     fn split(&self, values: &Tensor) -> Result<(Tensor, Tensor)> {
         let classes = values.dim(1)?;
         let background = values.narrow(1, 0, 1)?;
@@ -97,63 +98,57 @@ impl UnifiedFocal {
         Ok((background, values.index_select(&wanted, 1)?))
     }
 
-    fn focal(&self, probs: &Tensor, labels: &Tensor, target: &Target) -> Result<Tensor> {
-        let (p_0, p) = self.split(probs)?;
-        let cross_entropy = (labels * probs.log()?)?.neg()?;
-        let (ce_0, ce) = self.split(&cross_entropy)?;
-        let gamma = self.gamma.get();
-        let background = (power(&(1.0 - p_0)?, gamma)? * ce_0)?;
-        let foreground = if self.symmetric { (power(&(1.0 - p)?, gamma)? * ce)? } else { ce };
+    /// The focal part, from the costs `(N, C)` of cross entropy, plain and focal.
+    fn focal(&self, [plain, focal]: [&Tensor; 2], mean: Mean<'_>) -> Result<Tensor> {
+        let (background, _) = self.split(focal)?;
+        let (_, foreground) = self.split(if self.symmetric { focal } else { plain })?;
         let delta = self.delta.get();
-        let background = (target.mean(&background)?.sum_all()? * (1.0 - delta))?;
-        let foreground = (target.mean(&foreground)?.sum_all()? * delta)?;
+        let background = (mean(&background)?.sum_all()? * (1.0 - delta))?;
+        let foreground = (mean(&foreground)?.sum_all()? * delta)?;
         Ok((background + foreground)?)
     }
 
-    fn tversky(&self, probs: &Tensor, labels: &Tensor, target: &Target) -> Result<Tensor> {
+    /// The Tversky part, from what is found, wrong and missed, each `(N, C)`.
+    fn tversky(&self, [found, wrong, missed]: [Tensor; 3]) -> Result<Tensor> {
         let gamma = self.gamma.get();
         if gamma >= 1.0 {
             return Err(Error::Settings(format!(
                 "gamma = {gamma} leaves the Tversky part no slope; set it below 1, or weight = 0",
             )));
         }
-        let costs = |p: &Tensor, t: &Tensor| -> Result<Tensor> {
-            let exponent = self.error_exponent.get();
-            let sum = |values: &Tensor| target.sum(values, false);
-            let shared = sum(&(p * t)?)?;
-            let missed = sum(&(t * power(&(1.0 - p)?, exponent)?)?)?;
-            let wrong = sum(&power(&((1.0 - t)? * p)?, exponent)?)?;
-            let delta = self.delta.get();
-            let errors = ((missed * delta)? + (wrong * (1.0 - delta))?)?;
-            let smooth = self.smooth.get();
-            let total = ((&shared + errors)? + smooth)?;
-            Ok((1.0 - quotient(&(shared + smooth)?, &total)?)?)
-        };
-        let (p_0, p) = self.split(probs)?;
-        let (t_0, t) = self.split(labels)?;
+        let delta = self.delta.get();
+        let errors = ((missed * delta)? + (wrong * (1.0 - delta))?)?;
+        let smooth = self.smooth.get();
+        let total = ((&found + errors)? + smooth)?;
+        let costs = (1.0 - quotient(&(found + smooth)?, &total)?)?;
+        let (background, foreground) = self.split(&costs)?;
         let exponent = 1.0 - gamma;
-        let background = power(&costs(&p_0, &t_0)?, if self.symmetric { exponent } else { 1.0 })?;
-        let foreground = power(&costs(&p, &t)?, exponent)?;
+        let background = power(&background, if self.symmetric { exponent } else { 1.0 })?;
+        let foreground = power(&foreground, exponent)?;
         Ok(Tensor::cat(&[background, foreground], 1)?.mean_all()?)
     }
 }
+
+/// The mean over the voxels of a batch, of sums `(N, K)`.
+type Mean<'a> = &'a dyn Fn(&Tensor) -> Result<Tensor>;
 
 impl Loss for UnifiedFocal {
     fn forward(&self, logits: &Tensor, target: &Target) -> Result<Tensor> {
         target.refuse_soft(self.allow_soft, "unified_focal", "dice_semimetric")?;
         let logits = &widen(logits)?;
-        let labels = target.probabilities(logits)?;
-        // Cross entropy needs a logarithm: with a clip of 0, that of the smallest probability.
-        let margin = self.clip.get().max(crate::math::floor(logits.dtype()));
-        let probs = clip(Activation::Softmax.probabilities(logits)?, margin)?;
+        let of = Summand::Focal { exponent: self.error_exponent.get(), gamma: self.gamma.get() };
+        let clip = self.clip.get();
+        let [found, wrong, missed, plain, focal] =
+            target.class_sums(logits, Activation::Softmax, clip, of)?;
 
         let weight = self.weight.get();
         let mut parts = Vec::new();
         if weight > 0.0 {
-            parts.push((self.tversky(&probs, &labels, target)? * weight)?);
+            parts.push((self.tversky([found, wrong, missed])? * weight)?);
         }
         if weight < 1.0 {
-            parts.push((self.focal(&probs, &labels, target)? * (1.0 - weight))?);
+            let mean = |sums: &Tensor| target.mean_of(sums, logits);
+            parts.push((self.focal([&plain, &focal], &mean)? * (1.0 - weight))?);
         }
         Ok(Tensor::stack(&parts, 0)?.sum_all()?)
     }

@@ -90,7 +90,14 @@ impl Ours {
 
 #[test]
 fn golden_losses() {
-    Group::load("losses").check(|_| true, EXEMPT, run);
+    Group::load("losses").check(
+        |_| true,
+        EXEMPT,
+        |case| {
+            run(case)?;
+            nn::with_backend(nn::Backend::Reference, || run(case)).context("by the reference")
+        },
+    );
 }
 
 fn run(case: &Case) -> Result<()> {
