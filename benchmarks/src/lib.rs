@@ -1,9 +1,13 @@
 //! What benchmarks share: layers, networks and steps of fixed sizes, seeded.
 
 mod layer;
+mod memory;
+mod objective;
 mod place;
 
 pub use crate::layer::{Layer, LayerRequest};
+pub use crate::memory::{Watermark, peak_memory};
+pub use crate::objective::{LossRequest, Objective};
 pub use crate::place::Place;
 
 use candle::{DType, Device, Tensor};
@@ -105,11 +109,4 @@ impl Subject {
         let first = logits.main().flatten_all()?.narrow(0, 0, 1)?.to_dtype(DType::F64)?;
         Ok(first.to_vec1::<f64>()?[0])
     }
-}
-
-/// The most memory that this process has held, MiB; `None` where the system does not say.
-pub fn peak_memory() -> Option<f64> {
-    let status = std::fs::read_to_string("/proc/self/status").ok()?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
-    line.trim().strip_suffix("kB")?.trim().parse::<f64>().ok().map(|kib| kib / 1024.0)
 }

@@ -6,14 +6,16 @@
 use std::io::{BufRead as _, Write as _};
 use std::time::Instant;
 
-use sconce_benchmarks::{Layer, LayerRequest, Place, Subject, peak_memory};
+use sconce_benchmarks::{
+    Layer, LayerRequest, LossRequest, Objective, Place, Subject, Watermark, peak_memory,
+};
 use serde::{Deserialize, Serialize};
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 /// A line of standard input.
-#[derive(Clone, PartialEq, Eq, Deserialize)]
+#[derive(Clone, PartialEq, Deserialize)]
 #[serde(untagged)]
 enum Request {
     /// A training step (`train`) or a prediction (`infer`) of a U-Net.
@@ -30,6 +32,7 @@ enum Request {
         device: Place,
     },
     Layer(LayerRequest),
+    Loss(LossRequest),
 }
 
 fn single() -> String {
@@ -41,6 +44,7 @@ impl Request {
         match self {
             Self::Network { device, .. } => *device,
             Self::Layer(request) => request.device,
+            Self::Loss(_) => Place::default(),
         }
     }
 }
@@ -50,12 +54,15 @@ struct Answer {
     seconds: f64,
     value: f64,
     peak_mib: Option<f64>,
+    /// Of the first run of a request, how much more it held than there was before.
+    extra_mib: Option<f64>,
 }
 
 /// What a request is about, built before the clock starts.
 enum Held {
     Network(Box<Subject>, String),
     Layer(Box<Layer>),
+    Loss(Box<Objective>),
 }
 
 impl Held {
@@ -68,6 +75,7 @@ impl Held {
                 Self::Network(Box::new(subject), task)
             }
             Request::Layer(request) => Self::Layer(Box::new(Layer::new(request)?)),
+            Request::Loss(request) => Self::Loss(Box::new(Objective::new(&request)?)),
         })
     }
 
@@ -79,6 +87,7 @@ impl Held {
                 other => anyhow::bail!("{other} is not a task"),
             },
             Self::Layer(layer) => layer.run().map(|()| 0.0),
+            Self::Loss(loss) => loss.run(),
         }
     }
 }
@@ -95,10 +104,12 @@ fn main() -> anyhow::Result<()> {
         if held.as_ref().is_none_or(|(of, _)| *of != request) {
             held = None;
         }
+        let is_new = held.is_none();
         let (_, subject) = match &mut held {
             Some(held) => held,
             None => held.insert((request.clone(), Held::new(request.clone())?)),
         };
+        let watermark = is_new.then(Watermark::set);
         if let Held::Layer(layer) = &subject {
             layer.warm_up()?;
         }
@@ -108,7 +119,8 @@ fn main() -> anyhow::Result<()> {
         let value = subject.run()?;
         device.synchronize()?;
         let seconds = started.elapsed().as_secs_f64();
-        let answer = Answer { seconds, value, peak_mib: peak_memory() };
+        let extra_mib = watermark.and_then(Watermark::above);
+        let answer = Answer { seconds, value, peak_mib: peak_memory(), extra_mib };
         println!("{}", serde_json::to_string(&answer)?);
         std::io::stdout().flush()?;
     }

@@ -4,6 +4,7 @@ use candle::{Device, Tensor};
 use losses::Target;
 use preprocess::{Patch, Truth};
 
+use crate::maps::{MapSettings, Maps};
 use crate::{LabelSpace, Result};
 
 /// Patches of several cases, on the device.
@@ -30,7 +31,8 @@ struct Labels {
 
 impl Batch {
     /// Puts patches of one shape together. With `rank` 2, their only slice loses its axis. An
-    /// ignored voxel, whose label is beyond those of `space`, has weight 0.
+    /// ignored voxel, whose label is beyond those of `space`, has weight 0. The target gets the maps that
+    /// `maps` names.
     ///
     /// # Errors
     ///
@@ -39,12 +41,13 @@ impl Batch {
         patches: Vec<(String, Patch)>,
         rank: usize,
         space: &LabelSpace,
+        maps: &MapSettings,
         device: &Device,
     ) -> Result<Self> {
         let count = patches.len();
         let (mut ids, mut images) = (Vec::with_capacity(count), Vec::new());
         let (mut labels, mut weights, mut ignores) = (Labels::default(), Vec::new(), false);
-        let (mut channels, mut size) = (0, [0; 3]);
+        let (mut channels, mut size, mut made) = (0, [0; 3], Maps::default());
         for (id, patch) in patches {
             (channels, size) = (patch.image.shape()[0], patch.size());
             images.extend(patch.image.iter().copied());
@@ -56,6 +59,7 @@ impl Batch {
                 None => weights.extend(std::iter::repeat_n(1.0, size.iter().product())),
             }
             labels.add(&patch.truth, space);
+            made.add(&patch.truth, space, maps);
             ids.push(id);
         }
         let own = if rank == 2 { &size[1..] } else { &size[..] };
@@ -65,14 +69,14 @@ impl Batch {
         let mut target = if !labels.hard.is_empty() {
             Target::hard(Tensor::from_vec(labels.hard, shape(&[count]), device)?)
         } else if !labels.masks.is_empty() {
-            Target::regions(Tensor::from_vec(labels.masks, each, device)?)
+            Target::regions(Tensor::from_vec(labels.masks, each.as_slice(), device)?)
         } else {
-            Target::soft(Tensor::from_vec(labels.soft, each, device)?)
+            Target::soft(Tensor::from_vec(labels.soft, each.as_slice(), device)?)
         };
         if ignores {
             target = target.with_weight(Tensor::from_vec(weights, shape(&[count]), device)?);
         }
-        Ok(Self { images, target, ids })
+        Ok(Self { images, target: made.complete(target, &each, device)?, ids })
     }
 
     /// The same batch on another device.
@@ -119,7 +123,8 @@ mod tests {
             outside: None,
             corner: [0; 3],
         };
-        Ok(Batch::new(vec![("case".to_owned(), patch)], 2, space, &Device::Cpu)?)
+        let maps = MapSettings { needs: losses::Needs::default(), spacing: [1.0; 3] };
+        Ok(Batch::new(vec![("case".to_owned(), patch)], 2, space, &maps, &Device::Cpu)?)
     }
 
     fn weights(batch: &Batch) -> anyhow::Result<Option<Vec<f32>>> {

@@ -11,6 +11,7 @@ use rayon::prelude::*;
 
 use crate::config::{LabelConfig, TrainConfig};
 use crate::guard::guarded;
+use crate::maps::MapSettings;
 use crate::{Batch, Error, LabelSpace, Result};
 
 /// How cases become batches.
@@ -26,6 +27,8 @@ pub struct Recipe<'a> {
     pub augment: &'a Augmentation,
     /// How large batches are, and how often they must contain foreground.
     pub train: &'a TrainConfig,
+    /// What the losses need beyond labels.
+    pub needs: losses::Needs,
     /// Where all randomness comes from.
     pub seed: u64,
 }
@@ -129,9 +132,10 @@ impl<'a> Loader<'a> {
         if self.is_empty() {
             return Err(Error::Settings("there is no case to take patches from".to_owned()));
         }
-        let Recipe { plan, space, train, .. } = self.recipe;
+        let Recipe { plan, space, train, needs, .. } = self.recipe;
+        let maps = MapSettings { needs, spacing: plan.spacing };
         let patches = (0..train.batch_size).into_par_iter().map(patch);
-        Batch::new(patches.collect::<Result<_>>()?, plan.rank, space, device)
+        Batch::new(patches.collect::<Result<_>>()?, plan.rank, space, &maps, device)
     }
 
     /// What `take` makes of a case, with its id.

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use losses::{Loss, LossConfig, Target};
+use losses::{Loss, LossConfig, Needs, Target};
 use models::{HeadId, Logits};
 
 use crate::{Batch, Result};
@@ -33,8 +33,8 @@ pub struct Term<'a> {
     pub weight: f64,
     /// The head.
     pub head: HeadId,
-    /// The loss.
-    pub loss: &'a dyn Loss,
+    /// The loss, as it is at this step.
+    pub loss: Box<dyn Loss + 'a>,
     /// The target, at the resolution of the head.
     pub target: Target,
 }
@@ -57,6 +57,11 @@ pub trait Supervision: fmt::Debug + Send + Sync {
     ///
     /// Where a target cannot be made, such as where a teacher fails.
     fn terms(&self, batch: &Batch, logits: &Logits, progress: Progress) -> Result<Vec<Term<'_>>>;
+
+    /// What its losses look at beyond labels, so that batches bring it.
+    fn needs(&self) -> Needs {
+        Needs::default()
+    }
 }
 
 /// The labels of the data set, held against every head: the main one and the deep ones with
@@ -75,7 +80,7 @@ impl LabelSupervision {
 }
 
 impl Supervision for LabelSupervision {
-    fn terms(&self, batch: &Batch, logits: &Logits, _: Progress) -> Result<Vec<Term<'_>>> {
+    fn terms(&self, batch: &Batch, logits: &Logits, progress: Progress) -> Result<Vec<Term<'_>>> {
         let is_deep = |id| matches!(id, HeadId::Main | HeadId::Deep(_));
         let count = logits.heads().iter().filter(|head| is_deep(head.id)).count();
         let weights = losses::deep_supervision::weights(count);
@@ -89,9 +94,14 @@ impl Supervision for LabelSupervision {
             // A head of weight 0 gets no gradient at all: its parameters stay untouched.
             if weight > 0.0 {
                 let target = batch.target.at_resolution(&head.logits.dims()[2..])?;
-                terms.push(Term { weight, head: head.id, loss: self.loss.as_dyn(), target });
+                let loss = Box::new(self.loss.at(progress.fraction()).into_owned());
+                terms.push(Term { weight, head: head.id, loss, target });
             }
         }
         Ok(terms)
+    }
+
+    fn needs(&self) -> Needs {
+        self.loss.needs()
     }
 }

@@ -88,6 +88,7 @@ pub fn train_with(
         labels: &config.labels,
         augment: &config.augment,
         train: &config.train,
+        needs: supervision.needs(),
         seed: config.seed,
     };
     let mut saving = Checkpoint::new(run.folder.checkpoint(), config.train.checkpoint_every);

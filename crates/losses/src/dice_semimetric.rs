@@ -7,7 +7,7 @@ use nn::Summand;
 use serde::{Deserialize, Serialize};
 
 use crate::cost::class_weights;
-use crate::math::{floor, magnitude, power, quotient};
+use crate::math::{floor, power, quotient};
 use crate::target::widen;
 use crate::{Activation, AtLeastOne, Cost, Loss, NonNegative, Result, Target};
 

@@ -14,12 +14,19 @@
 //! | `unified_focal` | [`UnifiedFocal`]: focal cross entropy and focal Tversky in one | |
 //! | `mcc` | [`Mcc`]: Matthews' correlation | |
 //! | `top_k` | [`TopK`]: cross entropy of the hardest voxels | |
-//! | `sum` | [`Sum`] of weighted [`Term`]s | where its terms are |
+//! | `lovasz_softmax` | [`LovaszSoftmax`]: the convex extension of the Jaccard loss | |
+//! | `boundary` | [`Boundary`]: probability far from where it belongs | |
+//! | `hausdorff` | [`Hausdorff`]: errors far from the boundary | yes |
+//! | `cl_dice` | [`ClDice`]: Dice of skeletons, for what is long and thin | |
+//! | `blob` | [`Blob`]: another loss of each lesion by itself | |
+//! | `nacl` | [`Nacl`]: cross entropy that is certain only where its neighbors agree | |
+//! | `l1_ace` | [`L1Ace`]: how far probabilities are from frequencies | yes |
+//! | `sum` | [`Sum`] of weighted [`Term`]s, whose weights a [`TermSchedule`] may change | where its terms are |
 //!
 //! Around them:
 //!
 //! - [`Target`]: what logits are compared with: [`Labels`], voxel weights, distance maps; also at the
-//!   coarser resolutions of [`deep_supervision`].
+//!   coarser resolutions of [`deep_supervision`]; [`Needs`]: what a loss wants of it beyond labels.
 //! - [`Activation`]: softmax or sigmoid; [`Cost`]: how a score becomes a cost; [`ActiveClasses`] and
 //!   [`VolumeWeight`], settings of one loss each.
 //! - [`Positive`], [`NonNegative`], [`AtLeastOne`], [`Fraction`], [`Margin`], [`Percent`]: numbers
@@ -30,6 +37,9 @@
 //! `allow_soft` is set. Voxels of weight 0 take no part in any loss.
 
 mod activation;
+mod blob;
+mod boundary;
+mod cl_dice;
 mod cost;
 mod cross_entropy;
 pub mod deep_supervision;
@@ -38,15 +48,22 @@ mod dice_semimetric;
 mod error;
 mod focal;
 mod generalized_dice;
+mod hausdorff;
 mod kl_divergence;
+mod l1_ace;
+mod lovasz_softmax;
 mod math;
 mod mcc;
+mod nacl;
+mod needs;
 mod sum;
 mod target;
+mod term_schedule;
 mod top_k;
 mod tversky;
 mod unified_focal;
 
+use std::borrow::Cow;
 use std::fmt;
 
 use candle::Tensor;
@@ -56,8 +73,10 @@ pub use crate::cost::Cost;
 pub use crate::dice_semimetric::ActiveClasses;
 pub use crate::error::{Error, Result};
 pub use crate::generalized_dice::VolumeWeight;
+pub use crate::needs::Needs;
 pub use crate::sum::Term;
 pub use crate::target::{Labels, Target};
+pub use crate::term_schedule::TermSchedule;
 pub use registry::{AtLeastOne, Fraction, Margin, NonNegative, Percent, Positive};
 
 /// A differentiable objective to be minimised.
@@ -88,6 +107,11 @@ pub trait Loss: fmt::Debug + Send + Sync {
     ///
     /// [`Error::Settings`], which names the setting to change.
     fn suits(&self, activation: Activation) -> Result<()>;
+
+    /// What the loss looks at beyond each voxel's logits and label.
+    fn needs(&self) -> Needs {
+        Needs::default()
+    }
 }
 
 registry::registry! {
@@ -103,7 +127,32 @@ registry::registry! {
         "unified_focal" => unified_focal::UnifiedFocal,
         "mcc" => mcc::Mcc,
         "top_k" => top_k::TopK,
+        "lovasz_softmax" => lovasz_softmax::LovaszSoftmax,
+        "boundary" => boundary::Boundary,
+        "hausdorff" => hausdorff::Hausdorff,
+        "cl_dice" => cl_dice::ClDice,
+        "blob" => blob::Blob,
+        "nacl" => nacl::Nacl,
+        "l1_ace" => l1_ace::L1Ace,
         "sum" => sum::Sum,
+    }
+}
+
+impl<L: Loss + ?Sized> Loss for &L {
+    fn forward(&self, logits: &Tensor, target: &Target) -> Result<Tensor> {
+        (**self).forward(logits, target)
+    }
+
+    fn soft_label_ready(&self) -> bool {
+        (**self).soft_label_ready()
+    }
+
+    fn suits(&self, activation: Activation) -> Result<()> {
+        (**self).suits(activation)
+    }
+
+    fn needs(&self) -> Needs {
+        (**self).needs()
     }
 }
 
@@ -118,5 +167,20 @@ impl Loss for LossConfig {
 
     fn suits(&self, activation: Activation) -> Result<()> {
         self.as_dyn().suits(activation)
+    }
+
+    fn needs(&self) -> Needs {
+        self.as_dyn().needs()
+    }
+}
+
+impl LossConfig {
+    /// The loss when a share `done` of the run is done, from 0 to 1: the weights of a [`Sum`] are those
+    /// that its schedules say, and do not change any more.
+    pub fn at(&self, done: f64) -> Cow<'_, Self> {
+        match self {
+            Self::Sum(sum) if sum.is_scheduled() => Cow::Owned(sum.at(done).into()),
+            other => Cow::Borrowed(other),
+        }
     }
 }

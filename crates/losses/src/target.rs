@@ -15,6 +15,16 @@ pub struct Target {
     labels: Labels,
     weight: Option<Tensor>,
     distance: Option<Tensor>,
+    components: Option<Components>,
+}
+
+/// Which connected component of its class a voxel belongs to.
+#[derive(Clone, Debug)]
+struct Components {
+    /// `u32`, `(N, C, *S)`: 0 outside, then from 1 on in each sample and class.
+    indices: Tensor,
+    /// How many there are, by sample and class.
+    counts: Vec<Vec<u32>>,
 }
 
 /// The truth of a batch.
@@ -36,17 +46,21 @@ pub enum Labels {
 impl Target {
     /// Class indices, `u32`, `(N, *S)`.
     pub fn hard(indices: Tensor) -> Self {
-        Self { labels: Labels::Hard(indices), weight: None, distance: None }
+        Self::of(Labels::Hard(indices))
     }
 
     /// Masks of classes that may overlap, 0 or 1, `(N, C, *S)`.
     pub fn regions(masks: Tensor) -> Self {
-        Self { labels: Labels::Regions(masks), weight: None, distance: None }
+        Self::of(Labels::Regions(masks))
     }
 
     /// Class probabilities, float, `(N, C, *S)`.
     pub fn soft(probabilities: Tensor) -> Self {
-        Self { labels: Labels::Soft(probabilities), weight: None, distance: None }
+        Self::of(Labels::Soft(probabilities))
+    }
+
+    fn of(labels: Labels) -> Self {
+        Self { labels, weight: None, distance: None, components: None }
     }
 
     /// With a weight for each voxel, float, `(N, *S)`; 0 ignores it.
@@ -59,6 +73,24 @@ impl Target {
     #[must_use]
     pub fn with_distance(self, distance: Tensor) -> Self {
         Self { distance: Some(distance), ..self }
+    }
+
+    /// With the connected component that each voxel belongs to, for each class: `u32`, `(N, C, *S)`, 0
+    /// where it is not of the class, else from 1 to `counts[n][c]`.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Settings`], where `counts` is not of as many samples and classes.
+    pub fn with_components(self, indices: Tensor, counts: Vec<Vec<u32>>) -> Result<Self> {
+        let [n, classes, ..] = indices.dims() else {
+            return Err(Error::LogitsShape(indices.shape().clone()));
+        };
+        if counts.len() != *n || counts.iter().any(|counts| counts.len() != *classes) {
+            return Err(Error::Settings(format!(
+                "counts of components are to be of {n} samples and {classes} classes"
+            )));
+        }
+        Ok(Self { components: Some(Components { indices, counts }), ..self })
     }
 
     /// The same target on another device.
@@ -75,7 +107,15 @@ impl Target {
         let moved = |tensor: &Option<Tensor>| {
             tensor.as_ref().map(|tensor| tensor.to_device(device)).transpose()
         };
-        Ok(Self { labels, weight: moved(&self.weight)?, distance: moved(&self.distance)? })
+        let components = match &self.components {
+            Some(Components { indices, counts }) => {
+                let indices = indices.to_device(device)?;
+                Some(Components { indices, counts: counts.clone() })
+            }
+            None => None,
+        };
+        let (weight, distance) = (moved(&self.weight)?, moved(&self.distance)?);
+        Ok(Self { labels, weight, distance, components })
     }
 
     /// The labels.
@@ -91,6 +131,32 @@ impl Target {
     /// The signed distance maps, `(N, C, *S)`, where there are any.
     pub fn distance(&self) -> Option<&Tensor> {
         self.distance.as_ref()
+    }
+
+    /// The distance maps in the dtype of `logits`, for a loss of that name.
+    pub(crate) fn distance_like(&self, loss: &str, logits: &Tensor) -> Result<Tensor> {
+        let Some(distance) = &self.distance else {
+            return Err(Error::Settings(format!(
+                "{loss} needs distance maps with the target (Target::with_distance)"
+            )));
+        };
+        expect_shape(distance, logits, logits.shape().clone())?;
+        Ok(distance.to_dtype(logits.dtype())?)
+    }
+
+    /// The component of each voxel and class, and how many there are, for a loss of that name.
+    pub(crate) fn components_like(
+        &self,
+        loss: &str,
+        logits: &Tensor,
+    ) -> Result<(&Tensor, &[Vec<u32>])> {
+        let Some(Components { indices, counts }) = &self.components else {
+            return Err(Error::Settings(format!(
+                "{loss} needs connected components with the target (Target::with_components)"
+            )));
+        };
+        expect_shape(indices, logits, logits.shape().clone())?;
+        Ok((indices, counts))
     }
 
     /// Whether the labels are probabilities.

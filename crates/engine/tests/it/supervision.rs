@@ -3,7 +3,7 @@
 use engine::{
     Batch, Observer, Progress, Run, RunFolder, Supervision, Term, checkpoint, train_with,
 };
-use losses::{CrossEntropy, Loss};
+use losses::CrossEntropy;
 use models::{HeadId, Logits};
 use tempfile::tempdir;
 
@@ -18,13 +18,13 @@ struct Deep {
 
 impl Supervision for Deep {
     fn terms(&self, batch: &Batch, _: &Logits, _: Progress) -> engine::Result<Vec<Term<'_>>> {
-        let loss: &dyn Loss = &self.loss;
+        let loss = || Box::new(&self.loss);
         let halved: Vec<usize> = batch.images.dims()[2..].iter().map(|extent| extent / 2).collect();
         let target = batch.target.at_resolution(&halved)?;
-        let mut terms = vec![Term { weight: 0.5, head: HeadId::Deep(1), loss, target }];
+        let mut terms = vec![Term { weight: 0.5, head: HeadId::Deep(1), loss: loss(), target }];
         if self.main {
             let target = batch.target.clone();
-            terms.push(Term { weight: 0.5, head: HeadId::Main, loss, target });
+            terms.push(Term { weight: 0.5, head: HeadId::Main, loss: loss(), target });
         }
         Ok(terms)
     }

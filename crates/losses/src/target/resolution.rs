@@ -1,6 +1,6 @@
 use candle::Tensor;
 
-use super::{Labels, Target};
+use super::{Components, Labels, Target};
 use crate::{Error, Result};
 
 impl Target {
@@ -31,7 +31,7 @@ impl Target {
     /// the one just above the middle. Soft labels take the block's mean, each voxel times its
     /// weight, so that they still sum to 1 and an ignored voxel still has no say. Either way the
     /// target stays where it is, but for half a voxel where labels are hard and a stride is even.
-    /// Weights and distance maps go the way of the labels.
+    /// Weights and distance maps go the way of the labels; components that of hard labels.
     ///
     /// # Source
     ///
@@ -56,7 +56,13 @@ impl Target {
         }
         let pick = |tensor: &Tensor| blocks(tensor, strides, middle);
         let mean = |tensor: &Tensor| blocks(tensor, strides, average);
-        match &self.labels {
+        let components = match &self.components {
+            Some(Components { indices, counts }) => {
+                Some(Components { indices: pick(indices)?, counts: counts.clone() })
+            }
+            None => None,
+        };
+        let coarse = match &self.labels {
             Labels::Hard(indices) => self.map(Labels::Hard(pick(indices)?), pick),
             Labels::Regions(masks) => self.map(Labels::Regions(pick(masks)?), pick),
             Labels::Soft(probabilities) => {
@@ -75,13 +81,14 @@ impl Target {
                 };
                 self.map(Labels::Soft(coarse), mean)
             }
-        }
+        };
+        Ok(Self { components, ..coarse? })
     }
 
     fn map(&self, labels: Labels, change: impl Fn(&Tensor) -> Result<Tensor>) -> Result<Self> {
         let weight = self.weight.as_ref().map(&change).transpose()?;
         let distance = self.distance.as_ref().map(&change).transpose()?;
-        Ok(Self { labels, weight, distance })
+        Ok(Self { labels, weight, distance, components: None })
     }
 
     /// The spatial extents, `*S`.

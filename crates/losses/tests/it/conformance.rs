@@ -8,7 +8,7 @@ use anyhow::Result;
 use candle::{DType, Var};
 use sconce_losses::{Activation, Loss, LossConfig, Target};
 
-use batch::{Batch, agree, kinds, value};
+use batch::{Batch, agree, kinds, value, with_maps};
 
 use crate::device::{dtype, floats, values};
 
@@ -42,10 +42,10 @@ fn one_hot_soft_labels_and_regions_cost_what_hard_labels_cost() -> Result<()> {
         let one_hot = target.probabilities(&logits)?;
         let hard = value(&loss, &logits, &target)?;
 
-        let regions = Target::regions(one_hot.to_dtype(DType::U8)?);
+        let regions = with_maps(Target::regions(one_hot.to_dtype(DType::U8)?), &[4, 5])?;
         agree(value(&loss, &logits, &regions)?, hard, 1e-14, &name);
         // Which classes are active may be set for hard and soft labels apart: here all are.
-        let soft = value(&loss, &logits, &Target::soft(one_hot))?;
+        let soft = value(&loss, &logits, &with_maps(Target::soft(one_hot), &[4, 5])?)?;
         agree(soft, hard, 1e-14, &name);
     }
     Ok(())
@@ -55,7 +55,7 @@ fn one_hot_soft_labels_and_regions_cost_what_hard_labels_cost() -> Result<()> {
 fn soft_targets_are_taken_or_refused_as_the_loss_says() -> Result<()> {
     for loss in LossConfig::defaults() {
         let Batch { logits, target } = Batch::of(&[4, 5])?;
-        let soft = Target::soft(target.probabilities(&logits)?);
+        let soft = with_maps(Target::soft(target.probabilities(&logits)?), &[4, 5])?;
 
         let outcome = loss.forward(&logits, &soft);
 
@@ -74,7 +74,7 @@ fn predicting_a_soft_target_is_a_minimum_where_the_loss_says_so() -> Result<()> 
     for loss in LossConfig::defaults().into_iter().filter(LossConfig::soft_label_ready) {
         let Batch { logits, .. } = Batch::of(&[4, 5])?;
         let soft = candle_nn::ops::softmax(&logits, 1)?;
-        let target = Target::soft(soft.clone());
+        let target = with_maps(Target::soft(soft.clone()), &[4, 5])?;
         let least = value(&loss, &soft.log()?, &target)?;
 
         for (seed, size) in [(1.0, 0.1), (2.0, 0.1), (3.0, 1.0)] {

@@ -19,11 +19,21 @@ impl Batch {
         let wave: Vec<f64> = (0..6 * voxels).map(at).collect();
         let class: Vec<u32> = [0, 1, 2].into_iter().cycle().step_by(7).take(2 * voxels).collect();
         let shape = |front: &[usize]| [front, space].concat();
-        Ok(Self {
-            logits: floats(&wave, &shape(&[2, 3]))?,
-            target: Target::hard(Tensor::from_vec(class, shape(&[2]), &device())?),
-        })
+        let target = Target::hard(Tensor::from_vec(class, shape(&[2]), &device())?);
+        Ok(Self { logits: floats(&wave, &shape(&[2, 3]))?, target: with_maps(target, space)? })
     }
+}
+
+/// The target with distances and components that a fixed formula fills, whatever its labels are: a loss
+/// takes them as they are.
+pub(crate) fn with_maps(target: Target, space: &[usize]) -> Result<Target> {
+    let shape = [&[2, 3], space].concat();
+    let count: usize = shape.iter().product();
+    let distance: Vec<f64> = (0..count).map(|at| (at * 5 % 7) as f64 - 3.5).collect();
+    let components: Vec<u32> = [0, 1, 2].into_iter().cycle().step_by(5).take(count).collect();
+    let components = Tensor::from_vec(components, shape.as_slice(), &device())?;
+    let target = target.with_distance(floats(&distance, &shape)?);
+    Ok(target.with_components(components, vec![vec![2; 3]; 2])?)
 }
 
 /// Every row of the table, told to take soft targets; where it has an activation, with either.

@@ -4,7 +4,7 @@ use anyhow::Result;
 use candle::{Tensor, Var};
 use sconce_losses::{Labels, Loss, Target};
 
-use super::batch::{Batch, agree, kinds, value};
+use super::batch::{Batch, agree, kinds, value, with_maps};
 use crate::device::{self, device, dtype};
 
 fn indices(target: &Target) -> &Tensor {
@@ -15,10 +15,17 @@ fn indices(target: &Target) -> &Tensor {
 #[test]
 fn the_order_of_voxels_does_not_matter() -> Result<()> {
     for (name, loss) in kinds()? {
+        let needs = loss.needs();
+        if needs.neighbors || needs.components {
+            // Where voxels lie is what they are about.
+            continue;
+        }
         let Batch { logits, target } = Batch::of(&[20])?;
         let order: Vec<u32> = (0..20).map(|i| i * 7 % 20).collect();
         let order = Tensor::new(order, &device())?;
+        let distance = target.distance().unwrap().index_select(&order, 2)?;
         let target_of = Target::hard(indices(&target).index_select(&order, 1)?);
+        let target_of = target_of.with_distance(distance);
 
         let moved = value(&loss, &logits.index_select(&order, 2)?, &target_of)?;
 
@@ -31,7 +38,7 @@ fn the_order_of_voxels_does_not_matter() -> Result<()> {
 fn an_image_is_a_volume_of_depth_one() -> Result<()> {
     for (name, loss) in kinds()? {
         let Batch { logits, target } = Batch::of(&[4, 5])?;
-        let deep = Target::hard(indices(&target).unsqueeze(1)?);
+        let deep = with_maps(Target::hard(indices(&target).unsqueeze(1)?), &[1, 4, 5])?;
 
         let volume = value(&loss, &logits.unsqueeze(2)?, &deep)?;
 
@@ -51,7 +58,8 @@ fn with_garbage(logit: f64, class: u32) -> Result<(Var, Target, Tensor)> {
     let labels = (indices(&target).zeros_like()? + f64::from(class))?;
     let labels = ignored.where_cond(&labels, indices(&target))?;
     let weight = (1.0 - ignored.to_dtype(dtype())?)?;
-    Ok((Var::from_tensor(&logits)?, Target::hard(labels).with_weight(weight), everywhere))
+    let target = with_maps(Target::hard(labels).with_weight(weight), &[4, 5])?;
+    Ok((Var::from_tensor(&logits)?, target, everywhere))
 }
 
 #[test]

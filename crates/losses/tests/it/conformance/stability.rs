@@ -4,7 +4,7 @@ use anyhow::Result;
 use candle::{DType, Tensor, Var};
 use sconce_losses::{Loss, LossConfig, Target};
 
-use super::batch::{Batch, agree, kinds};
+use super::batch::{Batch, agree, kinds, with_maps};
 use crate::device::{self, device};
 
 fn assert_finite(name: &str, loss: &LossConfig, logits: &Tensor, target: &Target) -> Result<()> {
@@ -24,6 +24,7 @@ fn saturated_logits_stay_finite_in_single_precision() -> Result<()> {
     for (name, loss) in kinds()? {
         let Batch { logits, target } = Batch::of(&[4, 5])?;
         let target = Target::hard(target.probabilities(&logits)?.argmax(1)?);
+        let target = with_maps(target, &[4, 5])?;
         let one_hot = target.probabilities(&logits)?;
         let right = (one_hot - 0.5)?;
         for logits in [logits, right.clone(), right.neg()?] {
@@ -42,6 +43,7 @@ fn absent_and_full_classes_stay_finite() -> Result<()> {
         let Batch { logits, .. } = Batch::of(&[4, 5])?;
         for class in [0u32, 2] {
             let target = Target::hard(Tensor::full(class, (2, 4, 5), &device())?);
+            let target = with_maps(target, &[4, 5])?;
             for factor in [1.0, 1e4] {
                 let logits = (logits.to_dtype(DType::F32)? * factor)?;
                 let name = format!("{name} of class {class} × {factor}");
@@ -49,6 +51,7 @@ fn absent_and_full_classes_stay_finite() -> Result<()> {
             }
         }
         let nothing = Target::regions(Tensor::zeros((2, 3, 4, 5), DType::U8, &device())?);
+        let nothing = with_maps(nothing, &[4, 5])?;
         let logits = logits.to_dtype(DType::F32)?;
         assert_finite(&format!("{name} of nothing"), &loss, &logits, &nothing)?;
     }

@@ -6,7 +6,9 @@ mod rows;
 mod summand;
 
 use std::mem::MaybeUninit;
+use std::ops::Range;
 
+use pulp::{Simd, WithSimd};
 use rayon::prelude::*;
 
 pub(crate) use self::real::Real;
@@ -108,23 +110,12 @@ pub(crate) fn gradient<T: Real>(task: &Task<'_, T>, of: Summand, factors: &[T]) 
 
 fn sums_of<T: Real, const K: usize>(task: &Task<'_, T>, terms: impl Terms<T, K>) -> Vec<f64> {
     let Shape { samples, classes, voxels } = task.shape;
-    let (isa, clip) = (isa(), Clip::new(task.clip, task.activation));
+    let (isa, clip) = (isa(), Clip::new(task.clip));
     let parts = voxels.div_ceil(PART);
     let of_part = |index: usize| {
         let (sample, first) = (index / parts, index % parts * PART);
-        let end = voxels.min(first + PART);
-        let mut sums = vec![[[T::ZERO; LANES]; K]; classes];
-        isa.run(|| {
-            let mut rows = Rows::new(classes);
-            for first in (first..end).step_by(rows.width) {
-                let count = rows.width.min(end - first);
-                rows.read(task, sample, first, count);
-                for (class, sums) in sums.iter_mut().enumerate() {
-                    rows.label(task, [sample, class], first, count);
-                    add(&rows, class, &clip, terms, sums);
-                }
-            }
-        });
+        let range = first..voxels.min(first + PART);
+        let sums = isa.run(Part { task, clip: &clip, terms, sample, range });
         let of_lanes = |lanes: &[T; LANES]| lanes.iter().map(|value| value.wide()).sum::<f64>();
         let of_class = |sums: &[[T; LANES]; K]| sums.each_ref().map(of_lanes);
         sums.iter().map(of_class).collect::<Vec<[f64; K]>>()
@@ -142,9 +133,43 @@ fn sums_of<T: Real, const K: usize>(task: &Task<'_, T>, terms: impl Terms<T, K>)
     total
 }
 
+/// The sums of each class over a range of voxels of a sample, lane by lane. (A struct, because a closure
+/// this large is not inlined, and then not compiled for the instructions at hand.)
+struct Part<'a, T, S, const K: usize> {
+    task: &'a Task<'a, T>,
+    clip: &'a Clip<T>,
+    terms: S,
+    sample: usize,
+    range: Range<usize>,
+}
+
+impl<T: Real, S: Terms<T, K>, const K: usize> WithSimd for Part<'_, T, S, K> {
+    type Output = Vec<[[T; LANES]; K]>;
+
+    #[inline(always)]
+    fn with_simd<I: Simd>(self, _: I) -> Self::Output {
+        let Self { task, clip, terms, sample, range } = self;
+        let classes = task.shape.classes;
+        let mut sums = vec![[[T::ZERO; LANES]; K]; classes];
+        let mut rows = Rows::new(classes);
+        for first in range.clone().step_by(rows.width) {
+            let count = rows.width.min(range.end - first);
+            rows.read(task, sample, first, count);
+            for (class, sums) in sums.iter_mut().enumerate() {
+                rows.label(task, [sample, class], first, count);
+                match task.activation {
+                    ClassActivation::Softmax => add::<T, false, K>(&rows, class, clip, terms, sums),
+                    ClassActivation::Sigmoid => add::<T, true, K>(&rows, class, clip, terms, sums),
+                }
+            }
+        }
+        sums
+    }
+}
+
 /// Adds what the voxels of a tile say of one class.
 #[inline(always)]
-fn add<T: Real, const K: usize>(
+fn add<T: Real, const IS_BINARY: bool, const K: usize>(
     rows: &Rows<T>,
     class: usize,
     clip: &Clip<T>,
@@ -155,7 +180,7 @@ fn add<T: Real, const K: usize>(
     for first in (0..rows.width).step_by(LANES) {
         let tile = rows.lanes(class, first, clip);
         for lane in 0..LANES {
-            let (voxel, _) = tile.voxel(lane);
+            let (voxel, _) = tile.voxel::<IS_BINARY>(lane);
             let terms = terms.of(voxel);
             for number in 0..K {
                 totals[number][lane] += terms[number] * tile.weight[lane];
@@ -171,35 +196,63 @@ fn gradient_of<T: Real, const K: usize>(
     factors: &[T],
 ) -> Vec<T> {
     let Shape { samples, classes, voxels } = task.shape;
-    let (isa, clip) = (isa(), Clip::new(task.clip, task.activation));
+    let (isa, clip) = (isa(), Clip::new(task.clip));
     let run = |sample: usize, first: usize, columns: &mut [&mut [MaybeUninit<T>]]| {
-        isa.run(|| {
-            let mut rows = Rows::new(classes);
-            let mut slopes = vec![T::ZERO; classes * rows.width];
-            let length = columns.first().map_or(0, |column| column.len());
-            for from in (0..length).step_by(rows.width) {
-                let count = rows.width.min(length - from);
-                rows.read(task, sample, first + from, count);
-                rows.begin();
-                for (class, slopes) in slopes.chunks_exact_mut(rows.width).enumerate() {
-                    rows.label(task, [sample, class], first + from, count);
-                    let mut own = [T::ZERO; K];
-                    for (number, own) in own.iter_mut().enumerate() {
-                        *own = factors[(number * samples + sample) * classes + class];
-                    }
-                    rows.slopes(class, &clip, terms, own, slopes);
-                }
-                for (class, column) in columns.iter_mut().enumerate() {
-                    let slopes = &mut slopes[class * rows.width..][..rows.width];
-                    rows.finish(class, task.activation, slopes);
-                    column[from..from + count].write_copy_of_slice(&slopes[..count]);
-                }
-            }
-        });
+        let clip = &clip;
+        isa.run(Columns { task, clip, terms, factors, sample, first, columns });
     };
     #[expect(unsafe_code, reason = "see `in_new_columns`")]
-    // SAFETY: there is a column for each class, and each is written in steps of a tile, to its end.
+    // SAFETY: there is a column for each class, and `Columns` writes each in steps of a tile, to its end.
     unsafe {
         in_new_columns([samples, classes, voxels], PART, run)
+    }
+}
+
+/// The gradient at some voxels of a sample, from `first` on: a column for each class.
+struct Columns<'a, 'b, T, S, const K: usize> {
+    task: &'a Task<'a, T>,
+    clip: &'a Clip<T>,
+    terms: S,
+    factors: &'a [T],
+    sample: usize,
+    first: usize,
+    columns: &'a mut [&'b mut [MaybeUninit<T>]],
+}
+
+impl<T: Real, S: Terms<T, K>, const K: usize> WithSimd for Columns<'_, '_, T, S, K> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<I: Simd>(self, _: I) {
+        let Self { task, clip, terms, factors, sample, first, columns } = self;
+        let Shape { samples, classes, .. } = task.shape;
+        let mut rows = Rows::new(classes);
+        let mut slopes = vec![T::ZERO; classes * rows.width];
+        let length = columns.first().map_or(0, |column| column.len());
+        for from in (0..length).step_by(rows.width) {
+            let count = rows.width.min(length - from);
+            rows.read(task, sample, first + from, count);
+            rows.begin();
+            for (class, slopes) in slopes.chunks_exact_mut(rows.width).enumerate() {
+                rows.label(task, [sample, class], first + from, count);
+                let mut own = [T::ZERO; K];
+                for (number, own) in own.iter_mut().enumerate() {
+                    *own = factors[(number * samples + sample) * classes + class];
+                }
+                match task.activation {
+                    ClassActivation::Softmax => {
+                        rows.slopes::<false, K>(class, clip, terms, own, slopes);
+                    }
+                    ClassActivation::Sigmoid => {
+                        rows.slopes::<true, K>(class, clip, terms, own, slopes);
+                    }
+                }
+            }
+            for (class, column) in columns.iter_mut().enumerate() {
+                let slopes = &mut slopes[class * rows.width..][..rows.width];
+                rows.finish(class, task.activation, slopes);
+                column[from..from + count].write_copy_of_slice(&slopes[..count]);
+            }
+        }
     }
 }

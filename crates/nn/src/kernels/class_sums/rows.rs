@@ -162,7 +162,7 @@ impl<T: Real> Rows<T> {
     /// How the sums, each times its factor, change with the logits of `class`; under softmax, before
     /// [`Self::finish`].
     #[inline(always)]
-    pub(super) fn slopes<const K: usize>(
+    pub(super) fn slopes<const IS_BINARY: bool, const K: usize>(
         &mut self,
         class: usize,
         clip: &Clip<T>,
@@ -174,11 +174,11 @@ impl<T: Real> Rows<T> {
             let mut made = [T::ZERO; LANES];
             let tile = self.lanes(class, at, clip);
             for lane in 0..LANES {
-                let (voxel, is_within) = tile.voxel(lane);
+                let (voxel, is_within) = tile.voxel::<IS_BINARY>(lane);
                 let Slopes { p, log_p, log_not } = terms.slopes(voxel, factors);
                 let up = p * voxel.p + log_p;
                 let slope =
-                    if clip.is_binary { up * (T::ONE - voxel.p) - log_not * voxel.p } else { up };
+                    if IS_BINARY { up * (T::ONE - voxel.p) - log_not * voxel.p } else { up };
                 made[lane] = if is_within { slope * tile.weight[lane] } else { T::ZERO };
             }
             slopes[at..at + LANES].copy_from_slice(&made);
@@ -218,14 +218,14 @@ pub(super) struct Lanes<'a, T> {
 impl<T: Real> Lanes<'_, T> {
     /// One of them, kept within bounds, and whether it lies within.
     #[inline(always)]
-    pub(super) fn voxel(&self, lane: usize) -> (Voxel<T>, bool) {
-        let Clip { p: [low, high], log, is_binary } = *self.clip;
+    pub(super) fn voxel<const IS_BINARY: bool>(&self, lane: usize) -> (Voxel<T>, bool) {
+        let Clip { p: [low, high], log } = *self.clip;
         let p = self.p[lane];
         let log_not = self.log_not[lane];
         let voxel = Voxel {
             p: clamp(p, [low, high]),
             log_p: clamp(self.log_p[lane], log),
-            log_not: if is_binary { clamp(log_not, log) } else { log_not },
+            log_not: if IS_BINARY { clamp(log_not, log) } else { T::ZERO },
             t: self.t[lane],
         };
         (voxel, low <= p && p <= high)
@@ -243,12 +243,10 @@ fn clamp<T: Real>(x: T, [low, high]: [T; 2]) -> T {
 pub(super) struct Clip<T> {
     p: [T; 2],
     log: [T; 2],
-    /// Whether `ln (1 − p)` counts.
-    is_binary: bool,
 }
 
 impl<T: Real> Clip<T> {
-    pub(super) fn new(margin: f64, activation: ClassActivation) -> Self {
+    pub(super) fn new(margin: f64) -> Self {
         Self {
             p: [T::of(margin), T::of(1.0 - margin)],
             log: if margin > 0.0 {
@@ -256,7 +254,6 @@ impl<T: Real> Clip<T> {
             } else {
                 [T::LOWEST, T::ZERO]
             },
-            is_binary: activation == ClassActivation::Sigmoid,
         }
     }
 }
