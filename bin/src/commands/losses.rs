@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use sconce::losses::{Loss as _, LossConfig};
+use sconce::losses::{Documentation, Loss as _, LossConfig};
 use serde::Serialize;
 
 use crate::output::{Output, Usage};
@@ -18,9 +18,12 @@ pub(crate) struct Args {
 struct Row {
     name: &'static str,
     soft_label_ready: bool,
+    paper: Option<String>,
     defaults: serde_json::Value,
     #[serde(skip)]
     snippet: String,
+    #[serde(skip)]
+    documentation: Documentation,
 }
 
 /// The part of a run file that names the loss.
@@ -48,7 +51,9 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<Output> {
         let defaults = json.get(name).cloned().unwrap_or_default();
         let snippet = toml::to_string(&RunFile { loss: &config })?;
         let soft_label_ready = config.soft_label_ready();
-        rows.push(Row { name, soft_label_ready, defaults, snippet });
+        let documentation = config.documentation();
+        let paper = documentation.preprint().map(str::to_owned);
+        rows.push(Row { name, soft_label_ready, paper, defaults, snippet, documentation });
     }
     if rows.is_empty() {
         let name = args.name.as_deref().unwrap_or_default();
@@ -62,7 +67,16 @@ impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.detail {
             for row in &self.rows {
-                writeln!(f, "{}\n", row.name)?;
+                let Documentation { text, source, settings } = &row.documentation;
+                writeln!(f, "{}\n\n{text}\n", row.name)?;
+                if !source.is_empty() {
+                    writeln!(f, "source: {}\n", source.replace('\n', " "))?;
+                }
+                let width = settings.iter().map(|(name, _)| name.len()).max().unwrap_or_default();
+                for (name, meaning) in settings {
+                    writeln!(f, "  {name:<width$}  {meaning}")?;
+                }
+                writeln!(f)?;
                 let answer =
                     if row.soft_label_ready { "yes" } else { "no: refused unless allow_soft" };
                 writeln!(f, "soft labels: {answer}\n\nin a run file, with its defaults:\n")?;
@@ -70,10 +84,12 @@ impl fmt::Display for Report {
             }
             return Ok(());
         }
-        writeln!(f, "{:<22} {:<12} defaults", "name", "soft labels")?;
+        writeln!(f, "{:<22} {:<12} {:<17} defaults", "name", "soft labels", "paper")?;
         for row in &self.rows {
             let soft = if row.soft_label_ready { "yes" } else { "no" };
-            writeln!(f, "{:<22} {soft:<12} {}", row.name, one_line(&row.defaults))?;
+            let paper = row.paper.as_deref().unwrap_or("-");
+            let defaults = one_line(&row.defaults);
+            writeln!(f, "{:<22} {soft:<12} {paper:<17} {defaults}", row.name)?;
         }
         Ok(())
     }

@@ -25,8 +25,8 @@ use crate::{Activation, Dice, Loss, LossConfig, Needs, Result, Target};
 /// | soft targets | refused: components are of masks |
 /// | deep heads | a component that a coarser resolution has lost takes no part there |
 ///
-/// The loss within sees labels `0` and `1`, under softmax two channels, under sigmoid one. Time grows with
-/// the number of components.
+/// The loss within sees two classes under softmax, whatever the activation here. Time grows with the number
+/// of components.
 ///
 /// # Source
 ///
@@ -36,7 +36,9 @@ use crate::{Activation, Dice, Loss, LossConfig, Needs, Result, Target};
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Blob {
-    /// The loss of one component.
+    /// How logits become probabilities. Under softmax class 0 is no lesion.
+    pub activation: Activation,
+    /// The loss of one component, of two classes that exclude each other.
     pub loss: Box<LossConfig>,
     /// Whether to take soft targets although the loss is not smallest at them.
     pub allow_soft: bool,
@@ -45,16 +47,16 @@ pub struct Blob {
 impl Default for Blob {
     fn default() -> Self {
         let dice = Dice { include_background: false, ..Dice::default() };
-        Self { loss: Box::new(dice.into()), allow_soft: false }
+        Self { activation: Activation::Softmax, loss: Box::new(dice.into()), allow_soft: false }
     }
 }
 
 impl Blob {
-    /// What the loss within sees of class `class`: `(1, 2, *S)` or, of regions, `(1, 1, *S)`.
+    /// Everything else and class `class`, as logits of two classes, `(1, 2, *S)`.
     fn of_class(logits: &Tensor, class: usize, activation: Activation) -> Result<Tensor> {
         let own = logits.narrow(1, class, 1)?;
         if activation == Activation::Sigmoid {
-            return Ok(own);
+            return Ok(Tensor::cat(&[own.zeros_like()?, own], 1)?);
         }
         let classes = logits.dim(1)?;
         let before = logits.narrow(1, 0, class)?;
@@ -76,20 +78,15 @@ impl Loss for Blob {
         target.refuse_soft(self.allow_soft, "blob", "dice_semimetric")?;
         let logits = &widen(logits)?;
         let (components, counts) = target.components_like("blob", logits)?;
-        let activation = if self.suits(Activation::Softmax).is_ok() {
-            Activation::Softmax
-        } else {
-            Activation::Sigmoid
-        };
-        // Under softmax, class 0 is no lesion.
-        let first = usize::from(activation == Activation::Softmax);
+        self.suits(self.activation)?;
+        let first = usize::from(self.activation == Activation::Softmax);
         let weight = target.weight_like(logits)?;
         let mut costs = Vec::new();
         let mut present = Vec::new();
         for (sample, counts) in counts.iter().enumerate() {
             let own = logits.narrow(0, sample, 1)?;
             for (class, &count) in counts.iter().enumerate().skip(first) {
-                let seen = Self::of_class(&own, class, activation)?;
+                let seen = Self::of_class(&own, class, self.activation)?;
                 let indices = components.get(sample)?.get(class)?.unsqueeze(0)?;
                 for component in 1..=count {
                     let mask = indices.eq(component)?;
@@ -100,10 +97,7 @@ impl Loss for Blob {
                     }
                     let all = mask.to_dtype(logits.dtype())?.flatten_all()?.sum(0)?;
                     present.push(all.gt(0f64)?.to_dtype(logits.dtype())?);
-                    let target = match activation {
-                        Activation::Softmax => Target::hard(mask.to_dtype(candle::DType::U32)?),
-                        Activation::Sigmoid => Target::regions(mask.unsqueeze(1)?),
-                    };
+                    let target = Target::hard(mask.to_dtype(candle::DType::U32)?);
                     costs.push(self.loss.forward(&seen, &target.with_weight(counted))?);
                 }
             }
@@ -120,9 +114,9 @@ impl Loss for Blob {
     }
 
     fn suits(&self, activation: Activation) -> Result<()> {
-        // The one channel of a component is no background.
-        let suits = self.loss.suits(activation);
-        suits.map_err(|error| error.within("blob.loss"))
+        activation.expect("blob", self.activation)?;
+        // A component and what is around it exclude each other.
+        self.loss.suits(Activation::Softmax).map_err(|error| error.within("blob.loss"))
     }
 
     fn needs(&self) -> Needs {

@@ -27,10 +27,12 @@
 //!
 //! - [`Target`]: what logits are compared with: [`Labels`], voxel weights, distance maps; also at the
 //!   coarser resolutions of [`deep_supervision`]; [`Needs`]: what a loss wants of it beyond labels.
-//! - [`Activation`]: softmax or sigmoid; [`Cost`]: how a score becomes a cost; [`ActiveClasses`] and
-//!   [`VolumeWeight`], settings of one loss each.
+//! - [`Activation`]: softmax or sigmoid; [`Cost`]: how a score becomes a cost; [`ActiveClasses`],
+//!   [`UnifiedFocalForm`] and [`VolumeWeight`], settings of one loss each.
 //! - [`Positive`], [`NonNegative`], [`AtLeastOne`], [`Fraction`], [`Margin`], [`Percent`]: numbers
 //!   that carry their range.
+//! - [`LossConfig::documentation`]: what these pages say of a loss, for a program to print
+//!   ([`Documentation`]).
 //! - [`Error`] and [`Result`].
 //!
 //! A loss that is not smallest where the prediction equals a soft target refuses one, unless its
@@ -77,7 +79,8 @@ pub use crate::needs::Needs;
 pub use crate::sum::Term;
 pub use crate::target::{Labels, Target};
 pub use crate::term_schedule::TermSchedule;
-pub use registry::{AtLeastOne, Fraction, Margin, NonNegative, Percent, Positive};
+pub use crate::unified_focal::UnifiedFocalForm;
+pub use registry::{AtLeastOne, Documentation, Fraction, Margin, NonNegative, Percent, Positive};
 
 /// A differentiable objective to be minimised.
 ///
@@ -116,7 +119,7 @@ pub trait Loss: fmt::Debug + Send + Sync {
 
 registry::registry! {
     /// Every loss of this crate, as a config file names it.
-    pub enum LossConfig: Loss {
+    pub documented enum LossConfig: Loss {
         "cross_entropy" => cross_entropy::CrossEntropy,
         "kl_divergence" => kl_divergence::KlDivergence,
         "focal" => focal::Focal,

@@ -52,6 +52,8 @@ pub struct UnifiedFocal {
     pub error_exponent: AtLeastOne,
     /// Whether foreground and background are treated alike.
     pub symmetric: bool,
+    /// Exponents and weights as in the authors' code, or as in their paper.
+    pub form: UnifiedFocalForm,
     /// The foreground classes; empty for all but class 0. Others take no part.
     pub foreground: Vec<u32>,
     /// Keeps the quotient finite, in voxels.
@@ -62,6 +64,25 @@ pub struct UnifiedFocal {
     pub allow_soft: bool,
 }
 
+/// What the same settings of a [`UnifiedFocal`] loss mean.
+///
+/// | | code | paper |
+/// |---|---|---|
+/// | `weight` | the share of the Tversky part | the share of the focal part |
+/// | exponent of `1 − p`, symmetric | γ | 1 − γ |
+/// | exponent of `1 − T`, symmetric | 1 − γ | γ |
+///
+/// Asymmetric exponents are the same in both; at the defaults, so is everything.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum UnifiedFocalForm {
+    /// As in the authors' code.
+    #[default]
+    Code,
+    /// As in their paper.
+    Paper,
+}
+
 impl Default for UnifiedFocal {
     fn default() -> Self {
         Self {
@@ -70,6 +91,7 @@ impl Default for UnifiedFocal {
             gamma: NonNegative::literal(0.5),
             error_exponent: AtLeastOne::literal(1.0),
             symmetric: false,
+            form: UnifiedFocalForm::Code,
             foreground: Vec::new(),
             smooth: NonNegative::literal(1e-7),
             clip: Margin::literal(1e-7),
@@ -98,6 +120,17 @@ impl UnifiedFocal {
         Ok((background, values.index_select(&wanted, 1)?))
     }
 
+    /// Whether exponents are the paper's, and not the code's.
+    fn is_of_paper(&self) -> bool {
+        self.symmetric && self.form == UnifiedFocalForm::Paper
+    }
+
+    /// The exponents of the focal and of the Tversky part.
+    fn exponents(&self) -> (f64, f64) {
+        let gamma = self.gamma.get();
+        if self.is_of_paper() { (1.0 - gamma, gamma) } else { (gamma, 1.0 - gamma) }
+    }
+
     /// The focal part, from the costs `(N, C)` of cross entropy, plain and focal.
     fn focal(&self, [plain, focal]: [&Tensor; 2], mean: Mean<'_>) -> Result<Tensor> {
         let (background, _) = self.split(focal)?;
@@ -110,10 +143,12 @@ impl UnifiedFocal {
 
     /// The Tversky part, from what is found, wrong and missed, each `(N, C)`.
     fn tversky(&self, [found, wrong, missed]: [Tensor; 3]) -> Result<Tensor> {
-        let gamma = self.gamma.get();
-        if gamma >= 1.0 {
+        let exponent = self.exponents().1;
+        if exponent <= 0.0 {
             return Err(Error::Settings(format!(
-                "gamma = {gamma} leaves the Tversky part no slope; set it below 1, or weight = 0",
+                "gamma = {} leaves the Tversky part no slope; set it {}, or its weight to 0",
+                self.gamma.get(),
+                if self.is_of_paper() { "above 0" } else { "below 1" },
             )));
         }
         let delta = self.delta.get();
@@ -122,7 +157,6 @@ impl UnifiedFocal {
         let total = ((&found + errors)? + smooth)?;
         let costs = (1.0 - quotient(&(found + smooth)?, &total)?)?;
         let (background, foreground) = self.split(&costs)?;
-        let exponent = 1.0 - gamma;
         let background = power(&background, if self.symmetric { exponent } else { 1.0 })?;
         let foreground = power(&foreground, exponent)?;
         Ok(Tensor::cat(&[background, foreground], 1)?.mean_all()?)
@@ -136,12 +170,22 @@ impl Loss for UnifiedFocal {
     fn forward(&self, logits: &Tensor, target: &Target) -> Result<Tensor> {
         target.refuse_soft(self.allow_soft, "unified_focal", "dice_semimetric")?;
         let logits = &widen(logits)?;
-        let of = Summand::Focal { exponent: self.error_exponent.get(), gamma: self.gamma.get() };
+        let (gamma, _) = self.exponents();
+        if gamma < 0.0 {
+            return Err(Error::Settings(format!(
+                "gamma = {} is above 1, where the paper's form has no meaning",
+                self.gamma.get(),
+            )));
+        }
+        let of = Summand::Focal { exponent: self.error_exponent.get(), gamma };
         let clip = self.clip.get();
         let [found, wrong, missed, plain, focal] =
             target.class_sums(logits, Activation::Softmax, clip, of)?;
 
-        let weight = self.weight.get();
+        let weight = match self.form {
+            UnifiedFocalForm::Code => self.weight.get(),
+            UnifiedFocalForm::Paper => 1.0 - self.weight.get(),
+        };
         let mut parts = Vec::new();
         if weight > 0.0 {
             parts.push((self.tversky([found, wrong, missed])? * weight)?);
@@ -196,6 +240,29 @@ mod tests {
         approx::assert_abs_diff_eq!(of(&part(1.0, false))?, tversky, epsilon = 1e-6);
         let tversky = f64::midpoint(cost_0.sqrt(), cost_1.sqrt());
         approx::assert_abs_diff_eq!(of(&part(1.0, true))?, tversky, epsilon = 1e-6);
+        Ok(())
+    }
+
+    #[test]
+    fn the_form_of_the_paper_exchanges_exponents_and_weights() -> anyhow::Result<()> {
+        let of_form = |form, weight, gamma, symmetric| UnifiedFocal {
+            form,
+            weight: Fraction::literal(weight),
+            gamma: NonNegative::literal(gamma),
+            symmetric,
+            ..UnifiedFocal::default()
+        };
+        let (code, paper) = (UnifiedFocalForm::Code, UnifiedFocalForm::Paper);
+
+        let symmetric = of(&of_form(paper, 0.3, 0.25, true))?;
+        approx::assert_abs_diff_eq!(
+            symmetric,
+            of(&of_form(code, 0.7, 0.75, true))?,
+            epsilon = 1e-12
+        );
+        let asymmetric = of(&of_form(paper, 0.3, 0.25, false))?;
+        let same = of(&of_form(code, 0.7, 0.25, false))?;
+        approx::assert_abs_diff_eq!(asymmetric, same, epsilon = 1e-12);
         Ok(())
     }
 

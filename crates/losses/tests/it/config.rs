@@ -20,6 +20,24 @@ fn every_kind_is_its_default_where_nothing_is_set() -> anyhow::Result<()> {
     Ok(())
 }
 
+#[test]
+fn every_kind_can_say_what_it_is_and_what_its_settings_mean() -> anyhow::Result<()> {
+    for loss in LossConfig::defaults() {
+        let name = loss.name();
+        let documentation = loss.documentation();
+        assert!(documentation.text.len() > 40, "{name}: {}", documentation.text);
+        let is_derived = ["cross_entropy", "sum"].contains(&name);
+        assert_eq!(documentation.source.is_empty(), is_derived, "{name}");
+        let settings = serde_json::to_value(&loss)?;
+        let settings = settings[name].as_object().expect("settings are a table").keys();
+        for setting in settings {
+            let found = documentation.settings.iter().find(|(field, _)| field == setting);
+            assert!(found.is_some_and(|(_, meaning)| meaning.len() > 5), "{name}.{setting}");
+        }
+    }
+    Ok(())
+}
+
 #[derive(Debug, serde::Deserialize)]
 struct Run {
     #[expect(dead_code, reason = "only its parse error is looked at")]

@@ -15,7 +15,8 @@ pub(crate) struct Batch {
 impl Batch {
     pub(crate) fn of(space: &[usize]) -> Result<Self> {
         let voxels: usize = space.iter().product();
-        let at = |i: usize| 2.0 * ((i * i % 37) as f64 + 0.01 * i as f64).sin();
+        // None is 0, where a probability of 0.5 would lie between two bins.
+        let at = |i: usize| 2.0 * ((i * i % 37) as f64 + 0.01 * i as f64 + 0.3).sin();
         let wave: Vec<f64> = (0..6 * voxels).map(at).collect();
         let class: Vec<u32> = [0, 1, 2].into_iter().cycle().step_by(7).take(2 * voxels).collect();
         let shape = |front: &[usize]| [front, space].concat();
@@ -44,7 +45,11 @@ pub(crate) fn kinds() -> Result<Vec<(String, LossConfig)>> {
         let mut json = serde_json::to_value(&loss)?;
         set(&mut json, "allow_soft", &Value::Bool(true));
         kinds.push((name.to_owned(), serde_json::from_value(json.clone())?));
-        if set(&mut json, "activation", &"sigmoid".into()) {
+        if let Some(blob) = json.get_mut("blob") {
+            // The loss of a component is of two classes, whatever the whole is.
+            blob["activation"] = "sigmoid".into();
+            kinds.push((format!("{name} of sigmoid"), serde_json::from_value(json)?));
+        } else if set(&mut json, "activation", &"sigmoid".into()) {
             kinds.push((format!("{name} of sigmoid"), serde_json::from_value(json)?));
         }
     }
