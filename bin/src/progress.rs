@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressStyle};
 use sconce::engine::evaluate::decimals;
-use sconce::engine::{self, Event, Observer};
+use sconce::engine::{self, Event, Observer, Transfer};
 
 /// Shows how far a command has come.
 #[derive(Debug)]
@@ -114,6 +114,19 @@ impl Observer for Progress {
         match *event {
             Event::Prepared { done, total } => {
                 self.show(Stage::Prepare, "preparing cases", done, total);
+            }
+            Event::Transferred(Transfer { reused, fresh, left }) => {
+                let list = |names: &[String]| match names {
+                    [] => "none".to_owned(),
+                    names if names.len() <= 4 => names.join(", "),
+                    names => format!("{}, … ({} in all)", names[..3].join(", "), names.len()),
+                };
+                self.say(&format!(
+                    "{}: {reused} parameters reused; initialised anew: {}; left: {}",
+                    self.label,
+                    list(fresh),
+                    list(left),
+                ));
             }
             Event::Started { epoch, epochs, iterations, parameters } => {
                 self.say(&format!(

@@ -9,7 +9,7 @@ use sconce::data::{Layout as _, Phantom, PhantomConfig};
 use sconce::engine::evaluate::{Evaluation, decimals};
 use sconce::engine::observe::Log;
 use sconce::engine::{
-    DeviceChoice, Observer, Run, RunConfig, RunFolder, file, report, train, validate,
+    DeviceChoice, Observer, Origins, Run, RunConfig, RunFolder, file, report, train, validate,
 };
 use sconce::zoo::{self, PackOptions};
 use serde::Serialize;
@@ -114,8 +114,14 @@ fn one(part: &Part, root: &Path, device: &sconce::Device) -> anyhow::Result<Trai
     let dataset = config.data.open(&data)?;
     let run = root.join("runs").join(name);
     let folder = RunFolder::create(&run, false)?;
-    let task =
-        Run { config: &config, dataset: dataset.as_ref(), folder: &folder, device, resume: false };
+    let task = Run {
+        config: &config,
+        dataset: dataset.as_ref(),
+        folder: &folder,
+        device,
+        resume: false,
+        origins: Origins::default(),
+    };
     let mut log = Log::open(&folder.log())?;
     let mut observers: [&mut dyn Observer; 2] = [&mut progress, &mut log];
     let outcome = train(&task, &mut observers)?;

@@ -3,17 +3,20 @@
 use std::fmt;
 use std::path::{Path, PathBuf};
 
+use anyhow::Context as _;
 use sconce::data::Layout as _;
 use sconce::engine::evaluate::{Calibration, Evaluation, decimals};
 use sconce::engine::observe::Log;
 use sconce::engine::{
-    self, DeviceChoice, Observer, Run, RunConfig, RunFolder, device, train, validate,
+    self, DeviceChoice, Observer, Origins, Run, RunConfig, RunFolder, Trained, device, train,
+    validate,
 };
 use sconce::nn;
 use serde::Serialize;
 
 use crate::output::{Output, Usage, one_line};
 use crate::progress::{Progress, note};
+use crate::resolve::resolve;
 
 /// Train a network as a run file says, and score it on the cases that it never saw
 #[derive(Debug, clap::Args)]
@@ -29,6 +32,9 @@ pub(crate) struct Args {
     /// Go on from the last checkpoint in the output folder
     #[arg(long)]
     resume: bool,
+    /// Start from the weights of this model (a folder, or hub:owner/name), where they fit
+    #[arg(long, value_name = "MODEL", conflicts_with = "resume")]
+    init: Option<String>,
     /// Another value for a setting of the run file, such as train.epochs=10
     #[arg(long = "set", value_name = "KEY=VALUE", value_parser = assignment)]
     settings: Vec<String>,
@@ -52,12 +58,19 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<Output> {
     let name = title(&args.output);
     let folder = RunFolder::create(&args.output, args.resume)?;
     let device = open(args.device)?;
+    let trained = |name: &String| -> anyhow::Result<Trained> {
+        Ok(Trained::load(&resolve(name)?).with_context(|| name.clone())?)
+    };
+    let init = args.init.as_ref().map(trained).transpose()?;
+    let teachers = config.supervision.iter().flat_map(|supervision| &supervision.teachers);
+    let teachers = teachers.map(trained).collect::<anyhow::Result<Vec<_>>>()?;
     let run = Run {
         config: &config,
         dataset: dataset.as_ref(),
         folder: &folder,
         device: &device,
         resume: args.resume,
+        origins: Origins { init: init.as_ref(), teachers: &teachers },
     };
 
     note(&format!(

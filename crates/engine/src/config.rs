@@ -11,7 +11,7 @@ use preprocess::{Augmentation, Fusion, PlanConfig};
 use registry::{OutOfRange, StepSize};
 use serde::{Deserialize, Deserializer, Serialize};
 
-use crate::{Error, Precision, Result};
+use crate::{Error, Precision, Result, SupervisionConfig};
 
 /// Steps that a run may have: at ten a second, those of 13 years.
 const MOST_STEPS: usize = u32::MAX as usize;
@@ -57,6 +57,9 @@ pub struct RunConfig {
     pub model: ModelConfig,
     /// What is minimised, at every head of the network.
     pub loss: LossConfig,
+    /// Whom the network learns from beside the labels; absent, from nobody.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub supervision: Option<SupervisionConfig>,
     /// How parameters follow their gradients.
     #[serde(default)]
     pub optimizer: OptimizerConfig,
@@ -292,6 +295,9 @@ impl RunConfig {
         }
         if train.clip_gradient_norm.is_some_and(|norm| norm.is_nan() || norm <= 0.0) {
             return refuse("train.clip_gradient_norm must be positive".to_owned());
+        }
+        if self.supervision.as_ref().is_some_and(|supervision| supervision.teachers.is_empty()) {
+            return refuse("supervision.teachers names no network; name one at least".to_owned());
         }
         self.predict.check()?;
         Ok(self)

@@ -79,7 +79,11 @@ pub(crate) fn loss(run: &Run<'_>, space: &LabelSpace) -> Result<()> {
         LabelSpace::Classes { .. } => Target::hard(logits.argmax(1)?),
         LabelSpace::Regions { .. } => Target::regions(logits.to_dtype(DType::U8)?),
     };
-    match config.loss.forward(&logits, &target) {
+    let maps = Tensor::zeros(shape, DType::F32, &Device::Cpu)?;
+    let none = vec![vec![0; space.channels()]];
+    let target = target.with_distance(maps.clone());
+    let target = target.with_components(maps.to_dtype(DType::U32)?, none)?;
+    match config.loss.at(0.0).forward(&logits, &target) {
         Ok(_) => Ok(()),
         Err(losses::Error::Tensor(error)) => Err(error.into()),
         Err(error) => refuse(format!("loss.{}: {error}", config.loss.name())),

@@ -4,8 +4,8 @@ use std::ops::ControlFlow;
 
 use serde::{Deserialize as _, Deserializer};
 
-use crate::Result;
 use crate::checkpoint::Snapshot;
+use crate::{Result, Transfer};
 
 /// Watches a run: logs it, draws a progress bar, saves it, stops it early.
 ///
@@ -32,6 +32,8 @@ pub enum Event<'a> {
         /// All cases.
         total: usize,
     },
+    /// A network has taken what fits of another's weights.
+    Transferred(&'a Transfer),
     /// Training begins, or goes on.
     Started {
         /// The first epoch that is still to do.

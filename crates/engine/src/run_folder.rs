@@ -101,6 +101,11 @@ impl RunFolder {
         self.root.join("run.toml")
     }
 
+    /// `origins.json`: the hashes of the networks that the run began with, where there are any.
+    pub fn origins(&self) -> PathBuf {
+        self.root.join("origins.json")
+    }
+
     /// `split.json`.
     pub fn split(&self) -> PathBuf {
         self.root.join("split.json")

@@ -75,7 +75,9 @@ pub(crate) fn weighted_sum(
     let mut total: Option<candle::Tensor> = None;
     for term in terms {
         let Some(head) = logits.get(term.head) else { continue };
-        let value = (term.loss.forward(head, &term.target)? * term.weight)?;
+        #[expect(clippy::float_cmp, reason = "settings are exact")]
+        let logits = if term.temperature == 1.0 { head } else { &(head / term.temperature)? };
+        let value = (term.loss.forward(logits, &term.target)? * term.weight)?;
         total = Some(match total {
             Some(total) => (total + value)?,
             None => value,

@@ -37,6 +37,8 @@ pub struct Term<'a> {
     pub loss: Box<dyn Loss + 'a>,
     /// The target, at the resolution of the head.
     pub target: Target,
+    /// What the head's logits are divided by.
+    pub temperature: f64,
 }
 
 /// Where targets come from: labels that somebody drew, or a teacher's opinion.
@@ -95,7 +97,7 @@ impl Supervision for LabelSupervision {
             if weight > 0.0 {
                 let target = batch.target.at_resolution(&head.logits.dims()[2..])?;
                 let loss = Box::new(self.loss.at(progress.fraction()).into_owned());
-                terms.push(Term { weight, head: head.id, loss, target });
+                terms.push(Term { weight, head: head.id, loss, target, temperature: 1.0 });
             }
         }
         Ok(terms)

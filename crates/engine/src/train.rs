@@ -8,10 +8,12 @@ use data::{Dataset, Fold};
 use preprocess::Plan;
 
 use crate::checkpoint::Snapshot;
+use crate::distill::Distillation;
 use crate::event::{EpochSummary, Event, Observer};
-use crate::file::{write_atomic, write_json};
+use crate::file::{read_json, write_atomic, write_json};
 use crate::network::{Learner, planned};
 use crate::observe::Checkpoint;
+use crate::origins::{Origins, Transfer};
 use crate::producer::produce;
 use crate::supervise::{LabelSupervision, Progress, Supervision};
 use crate::trained::{NetworkConfig, Trained, WeightsMetadata, config_path, plan_path};
@@ -32,6 +34,8 @@ pub struct Run<'a> {
     pub device: &'a Device,
     /// Whether to go on from the folder's checkpoint.
     pub resume: bool,
+    /// The trained networks that it begins with.
+    pub origins: Origins<'a>,
 }
 
 /// What a run came to.
@@ -62,7 +66,14 @@ pub struct Outcome {
 /// began with. The last checkpoint stays.
 pub fn train(run: &Run<'_>, observers: &mut [&mut dyn Observer]) -> Result<Outcome> {
     door::loss(run, &LabelSpace::of(run.dataset.description())?)?;
-    train_with(run, &LabelSupervision::new(run.config.loss.clone()), observers)
+    let loss = run.config.loss.clone();
+    match &run.config.supervision {
+        Some(config) => {
+            let supervision = Distillation::new(config, loss, run.origins.teachers, run.device)?;
+            train_with(run, &supervision, observers)
+        }
+        None => train_with(run, &LabelSupervision::new(loss), observers),
+    }
 }
 
 /// Trains a network as `supervision` says.
@@ -82,6 +93,7 @@ pub fn train_with(
     let split = divided(run)?;
     let (plan, network) = planned(run, &space, &split.train)?;
     door::planned(config, &plan, &network)?;
+    run.origins.check(&plan, &network, &space).map_err(Error::unsuitable)?;
     let recipe = Recipe {
         plan: &plan,
         space: &space,
@@ -95,6 +107,18 @@ pub fn train_with(
     let observers: &mut [&mut dyn Observer] = &mut with(&mut saving, observers);
     let (training, validation) = loaders(run, &split, recipe, observers)?;
     let mut learner = Learner::new(config, &network, run.device)?;
+    if let Some(init) = run.origins.init.filter(|_| !run.resume) {
+        let (parameters, transfer) = Transfer::of(learner.parameters.tensors()?, &init.parameters);
+        if transfer.reused == 0 {
+            return Err(Error::unsuitable(Error::Settings(
+                "the network to start from has no parameter of the name and shape of any of this one; \
+                 give one of the same architecture"
+                    .to_owned(),
+            )));
+        }
+        learner.parameters.load(&parameters)?;
+        tell(observers, &Event::Transferred(&transfer))?;
+    }
     let mut history = begin(run, &mut learner, &split, &plan, &network)?;
     let (epochs, iterations) = (config.train.epochs, config.train.iterations_per_epoch);
     let mut stop = tell(
@@ -232,7 +256,20 @@ fn begin(
     if run.resume {
         let (path, optimizer) = (run.folder.checkpoint(), learner.optimizer.as_mut());
         history = checkpoint::load(&path, &learner.parameters, optimizer, run.config)?.history;
+        let (path, now) = (run.folder.origins(), run.origins.record()?);
+        if path.exists() && !now.teachers_are_those_of(&read_json(&path)?) {
+            return Err(Error::File {
+                path,
+                reason:
+                    "the run began with other teachers; give those, or begin a new run in another \
+                         folder"
+                        .to_owned(),
+            });
+        }
     } else {
+        if run.origins.init.is_some() || !run.origins.teachers.is_empty() {
+            write_json(&run.folder.origins(), &run.origins.record()?)?;
+        }
         write_json(&run.folder.split(), split)?;
         write_json(&plan_path(root), plan)?;
         write_json(&config_path(root), network)?;

@@ -52,7 +52,10 @@ impl Observer for Log {
                 self.write(&line)?;
                 self.file.flush().map_err(Error::io(&self.path))?;
             }
-            Event::Prepared { .. } | Event::Between { .. } | Event::Predicted { .. } => {}
+            Event::Prepared { .. }
+            | Event::Transferred(_)
+            | Event::Between { .. }
+            | Event::Predicted { .. } => {}
         }
         Ok(ControlFlow::Continue(()))
     }

@@ -3,7 +3,7 @@
 
 use candle::Device;
 use data::{Case, Class, Dataset, Description};
-use engine::{Event, Observer, Outcome, Run, RunConfig, RunFolder, Validation};
+use engine::{Event, Observer, Origins, Outcome, Run, RunConfig, RunFolder, Validation};
 use ndarray::{Array3, Array4};
 use volume::{Grid, Image, Label, LabelMap};
 
@@ -153,7 +153,14 @@ pub(crate) fn validated(
     outcome: &Outcome,
 ) -> engine::Result<Validation> {
     let (folder, device) = (RunFolder::at(folder), device());
-    let run = Run { config, dataset, folder: &folder, device: &device, resume: false };
+    let run = Run {
+        config,
+        dataset,
+        folder: &folder,
+        device: &device,
+        resume: false,
+        origins: Origins::default(),
+    };
     engine::validate(&run, outcome, &mut [])
 }
 
@@ -183,7 +190,7 @@ pub(crate) fn train_on(
     stop_after: Option<usize>,
 ) -> engine::Result<Outcome> {
     let folder = RunFolder::create(folder, resume)?;
-    let run = Run { config, dataset, folder: &folder, device, resume };
+    let run = Run { config, dataset, folder: &folder, device, resume, origins: Origins::default() };
     let mut stop = StopAfter(stop_after);
     engine::train(&run, &mut [&mut stop as &mut dyn Observer])
 }
@@ -197,7 +204,14 @@ pub(crate) fn train_watched(
 ) -> engine::Result<Outcome> {
     let folder = RunFolder::create(folder, false)?;
     let device = device();
-    let run = Run { config, dataset, folder: &folder, device: &device, resume: false };
+    let run = Run {
+        config,
+        dataset,
+        folder: &folder,
+        device: &device,
+        resume: false,
+        origins: Origins::default(),
+    };
     engine::train(&run, &mut [observer])
 }
 

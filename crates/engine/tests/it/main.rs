@@ -3,6 +3,7 @@
 extern crate sconce_engine as engine;
 
 mod checkpoints;
+mod distillation;
 mod door;
 mod fixture;
 mod golden;

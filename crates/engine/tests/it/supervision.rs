@@ -1,7 +1,7 @@
 //! Supervision of one's own.
 
 use engine::{
-    Batch, Observer, Progress, Run, RunFolder, Supervision, Term, checkpoint, train_with,
+    Batch, Observer, Origins, Progress, Run, RunFolder, Supervision, Term, checkpoint, train_with,
 };
 use losses::CrossEntropy;
 use models::{HeadId, Logits};
@@ -21,10 +21,22 @@ impl Supervision for Deep {
         let loss = || Box::new(&self.loss);
         let halved: Vec<usize> = batch.images.dims()[2..].iter().map(|extent| extent / 2).collect();
         let target = batch.target.at_resolution(&halved)?;
-        let mut terms = vec![Term { weight: 0.5, head: HeadId::Deep(1), loss: loss(), target }];
+        let mut terms = vec![Term {
+            weight: 0.5,
+            head: HeadId::Deep(1),
+            loss: loss(),
+            target,
+            temperature: 1.0,
+        }];
         if self.main {
             let target = batch.target.clone();
-            terms.push(Term { weight: 0.5, head: HeadId::Main, loss: loss(), target });
+            terms.push(Term {
+                weight: 0.5,
+                head: HeadId::Main,
+                loss: loss(),
+                target,
+                temperature: 1.0,
+            });
         }
         Ok(terms)
     }
@@ -40,7 +52,14 @@ fn heads_that_a_network_has_in_training_alone_have_no_part_in_its_validation() -
         let folder = tempdir()?;
         let folder = RunFolder::create(folder.path(), false)?;
         let (config, dataset) = (&config, &balls);
-        let run = Run { config, dataset, folder: &folder, device: &device, resume: false };
+        let run = Run {
+            config,
+            dataset,
+            folder: &folder,
+            device: &device,
+            resume: false,
+            origins: Origins::default(),
+        };
         let supervision = Deep { loss: CrossEntropy::default(), main };
         let none: &mut [&mut dyn Observer] = &mut [];
 

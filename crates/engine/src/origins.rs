@@ -1,0 +1,186 @@
+//! The trained networks that a run begins with: one whose weights it starts from, and teachers.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use models::Interface;
+use preprocess::{Plan, PlanConfig};
+use serde::{Deserialize, Serialize};
+
+use crate::trained::{NetworkConfig, Trained};
+use crate::{Error, LabelSpace, Result};
+
+/// Trained networks that a run begins with.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Origins<'a> {
+    /// The network whose weights are taken where they fit: fine-tuning.
+    pub init: Option<&'a Trained>,
+    /// The networks that the run's `[supervision]` names: distillation.
+    pub teachers: &'a [Trained],
+}
+
+/// What a run keeps of its origins, in `origins.json`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Record {
+    /// The SHA-256 hash of the weights that it started from.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    init: Option<String>,
+    /// Those of its teachers.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    teachers: Vec<String>,
+}
+
+/// What became of a network's parameters when it took those of another.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Transfer {
+    /// Parameters that were taken.
+    pub reused: usize,
+    /// Those that begin anew: the other network has none of that name and shape.
+    pub fresh: Vec<String>,
+    /// Those of the other network that were left.
+    pub left: Vec<String>,
+}
+
+impl Record {
+    pub(crate) fn teachers_are_those_of(&self, other: &Self) -> bool {
+        self.teachers == other.teachers
+    }
+}
+
+impl Origins<'_> {
+    pub(crate) fn record(&self) -> Result<Record> {
+        Ok(Record {
+            init: self.init.map(Trained::weights_hash).transpose()?,
+            teachers: self.teachers.iter().map(Trained::weights_hash).collect::<Result<_>>()?,
+        })
+    }
+
+    /// The plan of a run as its origins have it: images are made ready for it as for the networks that it
+    /// learns from, but for what the run file says itself.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Settings`], where the run file says something else than the teachers were trained with, or
+    /// a network is of images of another kind.
+    pub(crate) fn planned(&self, plan: Plan, config: &PlanConfig) -> Result<Plan> {
+        let Some(origin) = self.teachers.first().or(self.init) else { return Ok(plan) };
+        let whose =
+            if self.teachers.is_empty() { "the network to start from" } else { "the teacher" };
+        let other = &origin.plan;
+        if other.rank != plan.rank || other.normalize.len() != plan.normalize.len() {
+            return if self.teachers.is_empty() {
+                Ok(plan)
+            } else {
+                Err(Error::Settings(format!(
+                    "{whose} is of {}D images with {} channels, but this run is of {}D images with {}",
+                    other.rank,
+                    other.normalize.len(),
+                    plan.rank,
+                    plan.normalize.len(),
+                )))
+            };
+        }
+        let says_otherwise = config.spacing.is_some_and(|spacing| spacing != other.spacing)
+            || config.resample.is_some_and(|resample| resample != other.resample)
+            || config.canonical.is_some_and(|canonical| canonical != other.canonical)
+            || config.transpose.is_some_and(|transpose| transpose != other.transpose)
+            || config.normalize.is_some()
+            || config.interpolation.is_some_and(|how| how != other.interpolation)
+            || config.crop_to_nonzero.is_some_and(|crop| crop != other.crop_to_nonzero);
+        if says_otherwise {
+            return if self.teachers.is_empty() {
+                Ok(plan)
+            } else {
+                Err(Error::Settings(format!(
+                    "[preprocess] says how images are made ready, but {whose} says it already, and both \
+                     must see the same; remove all but rank, patch_size and memory"
+                )))
+            };
+        }
+        let patch_size =
+            if config.patch_size.is_some() { plan.patch_size } else { other.patch_size };
+        Ok(Plan { patch_size, batch_size: plan.batch_size, ..other.clone() })
+    }
+
+    /// That teachers tell apart what the run's network is to tell apart, and fit its patches.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Settings`], which names the teacher by its number.
+    pub(crate) fn check(
+        &self,
+        plan: &Plan,
+        network: &NetworkConfig,
+        space: &LabelSpace,
+    ) -> Result<()> {
+        for (number, teacher) in (1..).zip(self.teachers) {
+            let Interface { channels, classes, rank } = teacher.config.interface;
+            let refuse =
+                |reason: String| Err(Error::Settings(format!("teacher {number} {reason}")));
+            if teacher.config.activation != space.activation() {
+                let [of_teacher, own] = if teacher.config.has_regions() {
+                    ["regions that may overlap", "classes that exclude each other"]
+                } else {
+                    ["classes that exclude each other", "regions that may overlap"]
+                };
+                return refuse(format!("tells {of_teacher} apart, but this run {own}"));
+            }
+            if teacher.config.classes.len() != network.classes.len()
+                || teacher.config.interface != network.interface
+            {
+                return refuse(format!(
+                    "takes {channels} channels of {rank}D images and tells {classes} classes apart; \
+                     this run has {}, {}D and {}",
+                    network.interface.channels, network.interface.rank, network.interface.classes,
+                ));
+            }
+            let names = |config: &NetworkConfig| -> Vec<String> {
+                config.classes.iter().map(|class| class.name.clone()).collect()
+            };
+            if names(&teacher.config) != names(network) {
+                return refuse(format!(
+                    "tells {} apart, but this run {}",
+                    names(&teacher.config).join(", "),
+                    names(network).join(", ")
+                ));
+            }
+            let sees = |plan: &Plan| Plan {
+                patch_size: [0; 3],
+                batch_size: 0,
+                median_size: [0.0; 3],
+                ..plan.clone()
+            };
+            if sees(&teacher.plan) != sees(plan) {
+                return refuse("was trained on images made ready in another way".to_owned());
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Transfer {
+    /// The parameters `own`, those of `other` in their place where name and shape are the same.
+    pub(crate) fn of(
+        own: BTreeMap<String, candle::Tensor>,
+        other: &BTreeMap<String, candle::Tensor>,
+    ) -> (BTreeMap<String, candle::Tensor>, Self) {
+        let mut transfer = Self::default();
+        let names: BTreeSet<String> = own.keys().cloned().collect();
+        let mut taken = BTreeMap::new();
+        for (name, tensor) in own {
+            match other.get(&name).filter(|other| other.shape() == tensor.shape()) {
+                Some(other) => {
+                    transfer.reused += 1;
+                    taken.insert(name, other.clone());
+                }
+                None => {
+                    transfer.fresh.push(name.clone());
+                    taken.insert(name, tensor);
+                }
+            }
+        }
+        let is_left = |name: &&String| !names.contains(*name) || transfer.fresh.contains(name);
+        transfer.left = other.keys().filter(is_left).cloned().collect();
+        (taken, transfer)
+    }
+}

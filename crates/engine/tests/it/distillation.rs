@@ -1,0 +1,168 @@
+//! A network that learns from another, and one that starts from another's weights.
+
+use std::ops::ControlFlow;
+
+use engine::{Event, Observer, Origins, Outcome, Run, RunConfig, RunFolder, Trained, Transfer};
+use tempfile::tempdir;
+
+use crate::fixture::{self, Balls, config};
+
+/// Keeps what was said of weights that were taken over, and the losses.
+#[derive(Default)]
+struct Watch {
+    transfer: Option<Transfer>,
+    losses: Vec<f64>,
+}
+
+impl Observer for Watch {
+    fn on(&mut self, event: &Event<'_>) -> engine::Result<ControlFlow<()>> {
+        match event {
+            Event::Transferred(transfer) => self.transfer = Some((*transfer).clone()),
+            Event::Step { loss, .. } => self.losses.push(*loss),
+            _ => {}
+        }
+        Ok(ControlFlow::Continue(()))
+    }
+}
+
+fn train(
+    config: &RunConfig,
+    dataset: &Balls,
+    origins: Origins<'_>,
+) -> engine::Result<(Outcome, Watch)> {
+    let folder = tempdir().expect("a temporary folder");
+    let (folder, device) = (RunFolder::create(folder.path(), false)?, fixture::device());
+    let run = Run { config, dataset, folder: &folder, device: &device, resume: false, origins };
+    let mut watch = Watch::default();
+    let outcome = engine::train(&run, &mut [&mut watch])?;
+    Ok((outcome, watch))
+}
+
+fn with_supervision(base: &RunConfig, table: &str) -> anyhow::Result<RunConfig> {
+    let supervision = toml::from_str(&format!("teachers = [\"a\"]\n{table}"))?;
+    Ok(RunConfig { supervision: Some(supervision), ..base.clone() })
+}
+
+fn teacher(dataset: &Balls) -> anyhow::Result<Trained> {
+    Ok(train(&config(3, 1), dataset, Origins::default())?.0.trained)
+}
+
+fn refusal(outcome: engine::Result<(Outcome, Watch)>) -> String {
+    outcome.err().expect("a refusal").to_string()
+}
+
+#[test]
+fn terms_count_by_their_weights() -> anyhow::Result<()> {
+    let balls = Balls::new(6, [8, 18, 20]);
+    let (teacher, base) = (teacher(&balls)?, config(3, 1));
+    let teachers = std::slice::from_ref(&teacher);
+    let losses = |table: &str| -> anyhow::Result<Vec<f64>> {
+        let origins = Origins { init: None, teachers };
+        Ok(train(&with_supervision(&base, table)?, &balls, origins)?.1.losses)
+    };
+
+    // Nothing of the teacher: as without one. (The plan is the teacher's, which is the same.)
+    let alone = train(&base, &balls, Origins::default())?.1.losses;
+    let of_labels = losses("label = { weight = 1.0 }\nteacher = { weight = 0.0 }")?;
+    assert_eq!(of_labels, alone);
+    // At the first step parameters are the same: terms add up.
+    let of_teacher = losses("label = { weight = 0.0 }\nteacher = { weight = 1.0 }")?;
+    let both = losses("")?;
+    let expected = f64::midpoint(of_labels[0], of_teacher[0]);
+    assert!((both[0] - expected).abs() < 1e-5, "{} {expected}", both[0]);
+    assert!((of_labels[0] - of_teacher[0]).abs() > 1e-3);
+    // A schedule ends where it says.
+    let schedule = "label = { weight = 1.0 }
+        teacher = { weight = 1.0, schedule.linear = { from = 1.0, to = 0.0 } }";
+    let scheduled = losses(schedule)?;
+    assert!((scheduled[0] - of_labels[0] - of_teacher[0]).abs() < 1e-5);
+    Ok(())
+}
+
+#[test]
+fn two_equal_teachers_say_what_one_says() -> anyhow::Result<()> {
+    let balls = Balls::new(6, [8, 18, 20]);
+    let teacher = teacher(&balls)?;
+    let config = with_supervision(&config(3, 1), "temperature = 2.0")?;
+    let losses = |teachers: &[Trained]| -> anyhow::Result<Vec<f64>> {
+        Ok(train(&config, &balls, Origins { init: None, teachers })?.1.losses)
+    };
+
+    let one = losses(&[teacher.clone()])?;
+    let two = losses(&[teacher.clone(), teacher])?;
+
+    for (one, two) in one.iter().zip(&two) {
+        assert!((one - two).abs() < 1e-4, "{one} {two}");
+    }
+    Ok(())
+}
+
+#[test]
+fn a_student_that_equals_its_teacher_pays_nothing() -> anyhow::Result<()> {
+    let balls = Balls::new(6, [8, 18, 20]);
+    let teacher = teacher(&balls)?;
+    let table = "label = { weight = 0.0 }\nteacher = { weight = 1.0 }\ntemperature = 3.0";
+    let config = with_supervision(&config(3, 1), table)?;
+    let origins = Origins { init: Some(&teacher), teachers: std::slice::from_ref(&teacher) };
+
+    let (_, Watch { losses, transfer }) = train(&config, &balls, origins)?;
+
+    assert!(losses[0].abs() < 1e-4, "{losses:?}");
+    let transfer = transfer.expect("it was told of");
+    assert_eq!((transfer.reused, transfer.fresh.len()), (teacher.parameters.len(), 0));
+    Ok(())
+}
+
+#[test]
+fn what_does_not_fit_begins_anew_and_is_named() -> anyhow::Result<()> {
+    let balls = Balls::new(6, [8, 18, 20]);
+    let mut init = teacher(&balls)?;
+    let heads: Vec<String> =
+        init.parameters.keys().filter(|name| name.contains("seg_layers")).cloned().collect();
+    for head in &heads {
+        let tensor = init.parameters[head].clone();
+        let wider = candle::Tensor::cat(&[&tensor, &tensor], 0)?;
+        init.parameters.insert(head.clone(), wider);
+    }
+
+    let origins = Origins { init: Some(&init), teachers: &[] };
+    let (_, watch) = train(&config(3, 1), &balls, origins)?;
+
+    let transfer = watch.transfer.expect("it was told of");
+    assert!(!heads.is_empty());
+    assert_eq!((transfer.fresh, transfer.left), (heads.clone(), heads.clone()));
+    assert_eq!(transfer.reused, init.parameters.len() - heads.len());
+    init.parameters =
+        init.parameters.into_iter().map(|(name, it)| (format!("x{name}"), it)).collect();
+    let origins = Origins { init: Some(&init), teachers: &[] };
+    let error = refusal(train(&config(3, 1), &balls, origins));
+    assert!(error.contains("has no parameter of the name and shape"), "{error}");
+    Ok(())
+}
+
+#[test]
+fn teachers_of_something_else_are_refused() -> anyhow::Result<()> {
+    let balls = Balls::new(6, [8, 18, 20]);
+    let teacher = teacher(&balls)?;
+    let config = with_supervision(&config(3, 1), "")?;
+    let refused = |config: &RunConfig, teacher: Trained| {
+        let teachers = std::slice::from_ref(&teacher);
+        refusal(train(config, &balls, Origins { init: None, teachers }))
+    };
+
+    let none = refusal(train(&config, &balls, Origins::default()));
+    assert!(none.contains("names no network"), "{none}");
+    let mut other = teacher.clone();
+    other.config.activation = losses::Activation::Sigmoid;
+    let error = refused(&config, other);
+    assert!(error.contains("teacher 1 tells regions that may overlap apart"), "{error}");
+    let mut other = teacher.clone();
+    other.config.classes[1].name = "spleen".to_owned();
+    let error = refused(&config, other);
+    assert!(error.contains("tells background, spleen apart"), "{error}");
+    let mut own = config.clone();
+    own.preprocess.spacing = Some([7.0; 3]);
+    let error = refused(&own, teacher);
+    assert!(error.contains("both must see the same"), "{error}");
+    Ok(())
+}
