@@ -7,6 +7,9 @@
 //! |---|---|
 //! | `unet` | [`Unet`]: the plain U-Net of nnU-Net |
 //! | `residual_unet` | [`ResidualUnet`]: its residual-encoder U-Net |
+//! | `monai_unet` | [`MonaiUnet`]: MONAI's U-Net, perhaps of residual units |
+//! | `basic_unet` | [`BasicUnet`]: MONAI's basic U-Net |
+//! | `segresnet` | [`SegResNet`]: MONAI's SegResNet |
 //!
 //! Around them:
 //!
@@ -15,18 +18,30 @@
 //! - [`Summary`], made of [`LayerSummary`]s: a table of a network's layers and parameters.
 //! - [`canonical_name`]: from the names of an nnU-Net state dict to ours, which are its own.
 //! - [`Norm`]: a setting of U-Nets; [`Topology`]: what a plan says of their stages.
+//! - [`Normalization`], [`Nonlinearity`], [`AdnOrdering`], [`UpsampleMode`], [`PerAxis`]: settings of
+//!   MONAI's networks.
 //! - [`Error`]: why a network could not be built or refused its images.
 
+mod basic_unet;
 mod block;
 mod checkpoint;
+mod door;
 mod error;
 mod interface;
+mod isotropic;
 mod logits;
+mod monai;
+mod monai_unet;
+mod nonlinearity;
+mod normalization;
+mod per_axis;
 mod residual_unet;
+mod segresnet;
 mod state_dict;
 mod summary;
 mod topology;
 mod unet;
+mod unit;
 
 use std::fmt;
 
@@ -36,6 +51,10 @@ use candle_nn::VarBuilder;
 pub use crate::error::Error;
 pub use crate::interface::{Input, Interface};
 pub use crate::logits::{Head, HeadId, Logits};
+pub use crate::monai::{AdnOrdering, UpsampleMode};
+pub use crate::nonlinearity::Nonlinearity;
+pub use crate::normalization::Normalization;
+pub use crate::per_axis::PerAxis;
 pub use crate::state_dict::canonical_name;
 pub use crate::summary::{LayerSummary, Summary};
 pub use crate::topology::Norm;
@@ -92,6 +111,9 @@ registry::registry! {
     pub enum ModelConfig: Architecture {
         "unet" => unet::Unet,
         "residual_unet" => residual_unet::ResidualUnet,
+        "monai_unet" => monai_unet::MonaiUnet,
+        "basic_unet" => basic_unet::BasicUnet,
+        "segresnet" => segresnet::SegResNet,
     }
 }
 

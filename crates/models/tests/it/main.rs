@@ -3,7 +3,9 @@
 mod checkpoint;
 mod config;
 mod device;
+mod generated;
 mod golden;
+mod golden_forward;
 mod names;
 mod refusals;
 mod shapes;

@@ -125,7 +125,8 @@ fn a_frozen_network_leaves_no_graph() -> anyhow::Result<()> {
         let parameters = Parameters::new(0, &device());
         model.build(interface, parameters.builder())?;
         let frozen = model.build(interface, nn::frozen(parameters.tensors()?).builder())?;
-        let images = Tensor::zeros((1, 1, 8, 8), DType::F32, &device())?;
+        let extents = [frozen.stride()[0], frozen.stride()[1]];
+        let images = Tensor::zeros((1, 1, extents[0], extents[1]), DType::F32, &device())?;
 
         let logits = frozen.forward_t(&Input::images(images), false)?;
 
