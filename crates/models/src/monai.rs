@@ -213,7 +213,8 @@ impl Layer for UpSample {
                 let x = nn::pixel_shuffle(&conv.forward_of(inputs)?.resolve()?, 2)?;
                 let rank = x.rank() - 2;
                 let x = nn::pad(&x, &vec![(1, 0); rank], PadMode::Constant(0.0))?;
-                let window = PoolConfig { stride: vec![1; rank], ..PoolConfig::new(&vec![2; rank]) };
+                let window =
+                    PoolConfig { stride: vec![1; rank], ..PoolConfig::new(&vec![2; rank]) };
                 Ok(nn::avg_pool(&x, &window)?.into())
             }
         }

@@ -75,8 +75,7 @@ impl Architecture for SegResNet {
         let filters = |level: usize| self.init_filters << level;
         let (kernel, ones) = (vec![3; rank], vec![1; rank]);
         let same = ConvConfig::same(&kernel, &ones);
-        let first =
-            Conv::new(channels, filters(0), &kernel, same, false, vb.pp("convInit.conv"))?;
+        let first = Conv::new(channels, filters(0), &kernel, same, false, vb.pp("convInit.conv"))?;
 
         let mut down = Vec::new();
         for (level, &count) in self.blocks_down.iter().enumerate() {
@@ -100,7 +99,8 @@ impl Architecture for SegResNet {
             let (cin, cout) = (filters(coarsest - i), filters(coarsest - i - 1));
             let point = Window { cin, cout, kernel: &ones, stride: &ones };
             let (blocks, samples) = (vb.pp("up_layers").pp(i), vb.pp("up_samples").pp(i));
-            let finer = UpSample::new(self.upsample_mode, [cout, cout], rank, false, &samples.pp(1))?;
+            let finer =
+                UpSample::new(self.upsample_mode, [cout, cout], rank, false, &samples.pp(1))?;
             let project = convolution(point, None, false, &samples.pp(0))?;
             let block = |block: usize| -> Result<Box<dyn Layer>> {
                 Ok(Box::new(self.block(cout, rank, &blocks.pp(block))?))
