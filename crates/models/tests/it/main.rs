@@ -7,5 +7,6 @@ mod generated;
 mod golden;
 mod golden_forward;
 mod names;
+mod references;
 mod refusals;
 mod shapes;

@@ -169,7 +169,7 @@ fn weights_travel_to_a_frozen_network_and_nothing_is_left_over() -> Result<()> {
         let loaded = architecture.build(interface, frozen.builder())?;
         frozen.finish()?;
 
-        let [height, width] = [trained.stride()[0], 2 * trained.stride()[1]];
+        let [height, width] = [trained.stride()[0], trained.stride()[1]];
         let images = Tensor::rand(-1f32, 1., (1, 2, height, width), &device())?;
         let of = |model: &dyn sconce_models::Model| -> Result<Vec<f32>> {
             let logits = model.forward_t(&Input::images(images.clone()), false)?;
