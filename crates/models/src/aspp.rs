@@ -7,8 +7,12 @@ use nn::{Act, Pending};
 use crate::Error;
 use crate::block::{Layer, Layers, run};
 use crate::isotropic::{Draw, Isotropic};
+use crate::limits::width;
 use crate::smp::{LINEAR, resized};
 use crate::unit::{AnyConv, Unit, extents, joined};
+
+/// The largest dilation.
+const MOST_RATE: usize = 1024;
 
 /// The settings of such a pooling.
 #[derive(Clone, Copy, Debug)]
@@ -28,9 +32,11 @@ impl Rates {
         if self.rates.contains(&0) {
             return Err(Error::Zero("decoder_atrous_rates"));
         }
-        if decoder_channels == 0 {
-            return Err(Error::Zero("decoder_channels"));
+        if self.rates.iter().any(|&rate| rate > MOST_RATE) {
+            let (setting, value) = ("decoder_atrous_rates", format!("{:?}", self.rates));
+            return Err(Error::setting(setting, value, "no dilation is above 1,024 voxels"));
         }
+        width("decoder_channels", decoder_channels)?;
         if ![8, 16, 32].contains(&output_stride) {
             let rule = "it must be 8, 16 or 32";
             return Err(Error::setting("encoder_output_stride", output_stride, rule));

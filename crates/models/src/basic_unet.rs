@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::block::{Layer, Layers, run};
 use crate::door::{Body, Housed};
+use crate::limits::widths;
 use crate::monai::{Adn, UpSample, Window, convolution};
 use crate::unit::MaxPool;
 use crate::{
@@ -68,9 +69,7 @@ struct Up {
 impl Architecture for BasicUnet {
     fn build(&self, interface: Interface, vb: VarBuilder<'_>) -> Result<Box<dyn Model>> {
         interface.check()?;
-        if self.features.contains(&0) {
-            return Err(Error::Zero("features").into());
-        }
+        widths("features", &self.features)?;
         let Interface { channels, classes, rank } = interface;
         let features = self.features;
         let mut down = vec![self.two_convs([channels, features[0]], rank, &vb.pp("conv_0"))?];

@@ -11,7 +11,9 @@ use crate::door::Housed;
 use crate::isotropic::{Draw, Isotropic};
 use crate::smp::{Decoder, EncoderDecoder, Plan};
 use crate::unit::Unit;
-use crate::{Architecture, EncoderKind, Error, Interface, Model, ModelConfig, Topology};
+use crate::{
+    Architecture, EncoderKind, EncoderSlot, Error, Interface, Model, ModelConfig, Topology,
+};
 
 /// The `DeepLabV3` of segmentation-models-pytorch: features at several dilations, on an encoder that is
 /// dilated in place of its last strides.
@@ -78,6 +80,10 @@ impl Architecture for DeepLabV3 {
 
     fn fitted(&self, _: &Topology) -> std::result::Result<ModelConfig, Error> {
         Ok(self.clone().into())
+    }
+
+    fn encoders(&self, interface: Interface) -> Vec<EncoderSlot> {
+        vec![EncoderSlot::of(self.encoder, interface)]
     }
 }
 

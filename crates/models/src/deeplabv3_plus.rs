@@ -11,7 +11,9 @@ use crate::door::Housed;
 use crate::isotropic::{Draw, Isotropic};
 use crate::smp::{CORNERS, Decoder, EncoderDecoder, Plan, resized};
 use crate::unit::{Unit, extents};
-use crate::{Architecture, EncoderKind, Error, Interface, Model, ModelConfig, Topology};
+use crate::{
+    Architecture, EncoderKind, EncoderSlot, Error, Interface, Model, ModelConfig, Topology,
+};
 
 /// The `DeepLabV3Plus` of segmentation-models-pytorch: features at several dilations, joined with those at
 /// a quarter of the images' resolution.
@@ -90,6 +92,10 @@ impl Architecture for DeepLabV3Plus {
 
     fn fitted(&self, _: &Topology) -> std::result::Result<ModelConfig, Error> {
         Ok(self.clone().into())
+    }
+
+    fn encoders(&self, interface: Interface) -> Vec<EncoderSlot> {
+        vec![EncoderSlot::of(self.encoder, interface)]
     }
 }
 

@@ -8,11 +8,14 @@ use serde::{Deserialize, Serialize};
 use crate::block::{Layer, Layers, run};
 use crate::door::Housed;
 use crate::isotropic::{Draw, Isotropic};
+use crate::limits;
 use crate::nonlinearity::Nonlinear;
 use crate::normalization::{EPS, Normalizer};
 use crate::smp::{CORNERS, Decoder, EncoderDecoder, Plan, resized};
 use crate::unit::{AnyConv, Unit, extents, joined};
-use crate::{Architecture, EncoderKind, Error, Interface, Model, ModelConfig, Topology};
+use crate::{
+    Architecture, EncoderKind, EncoderSlot, Error, Interface, Model, ModelConfig, Topology,
+};
 
 /// The `FPN` of segmentation-models-pytorch: features of four resolutions, passed down from coarse to
 /// fine, brought to one resolution, and added.
@@ -59,10 +62,9 @@ impl Fpn {
     pub(crate) fn body(&self, interface: Interface, vb: &VarBuilder<'_>) -> Result<EncoderDecoder> {
         interface.check()?;
         let (middle, width) = (self.decoder_pyramid_channels, self.decoder_segmentation_channels);
-        if middle == 0 {
-            return Err(Error::Zero("decoder_pyramid_channels").into());
-        }
-        if width == 0 || !width.is_multiple_of(GROUPS) {
+        limits::width("decoder_pyramid_channels", middle)?;
+        limits::width("decoder_segmentation_channels", width)?;
+        if !width.is_multiple_of(GROUPS) {
             let rule = "it must be a multiple of 32";
             return Err(Error::setting("decoder_segmentation_channels", width, rule).into());
         }
@@ -96,6 +98,10 @@ impl Architecture for Fpn {
 
     fn fitted(&self, _: &Topology) -> std::result::Result<ModelConfig, Error> {
         Ok(self.clone().into())
+    }
+
+    fn encoders(&self, interface: Interface) -> Vec<EncoderSlot> {
+        vec![EncoderSlot::of(self.encoder, interface)]
     }
 }
 

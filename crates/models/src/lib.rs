@@ -30,7 +30,8 @@
 //! - [`Summary`], made of [`LayerSummary`]s: a table of a network's layers and parameters.
 //! - [`canonical_name`]: from the names of an nnU-Net state dict to ours, which are its own.
 //! - [`Norm`]: a setting of U-Nets; [`Topology`]: what a plan says of their stages.
-//! - [`EncoderKind`], [`Upscaling`]: settings of networks on encoders.
+//! - [`EncoderKind`], [`Upscaling`]: settings of networks on encoders; [`EncoderSlot`]: where such a network
+//!   has one, and what pretrained weights it takes.
 //! - [`Normalization`], [`Nonlinearity`], [`AdnOrdering`], [`UpsampleMode`], [`PerAxis`]: settings of
 //!   MONAI's networks.
 //! - [`Error`]: why a network could not be built or refused its images.
@@ -48,6 +49,7 @@ mod error;
 mod fpn;
 mod interface;
 mod isotropic;
+mod limits;
 mod logits;
 mod miscnn_unet;
 mod monai;
@@ -74,7 +76,7 @@ use std::fmt;
 use candle::Result;
 use candle_nn::VarBuilder;
 
-pub use crate::encoder::EncoderKind;
+pub use crate::encoder::{EncoderKind, EncoderSlot};
 pub use crate::error::Error;
 pub use crate::interface::{Input, Interface};
 pub use crate::logits::{Head, HeadId, Logits};
@@ -103,6 +105,11 @@ pub trait Architecture: fmt::Debug + Send + Sync {
     ///
     /// [`Error::Depth`], where the network has more stages than that.
     fn fitted(&self, topology: &Topology) -> std::result::Result<ModelConfig, Error>;
+
+    /// The encoders of this network that pretrained weights exist for.
+    fn encoders(&self, _: Interface) -> Vec<EncoderSlot> {
+        Vec::new()
+    }
 }
 
 /// What a plan says of a U-Net's stages, finest first: for each, one number for each spatial axis.
@@ -162,5 +169,9 @@ impl Architecture for ModelConfig {
 
     fn fitted(&self, topology: &Topology) -> std::result::Result<Self, Error> {
         self.as_dyn().fitted(topology)
+    }
+
+    fn encoders(&self, interface: Interface) -> Vec<EncoderSlot> {
+        self.as_dyn().encoders(interface)
     }
 }

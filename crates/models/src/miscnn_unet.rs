@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::block::{Layer, Layers, run};
 use crate::door::{Body, Housed};
 use crate::isotropic::{Draw, Isotropic};
+use crate::limits::width;
 use crate::nonlinearity::Nonlinear;
 use crate::normalization::Normalizer;
 use crate::unit::{AnyConv, MaxPool, Unit};
@@ -55,9 +56,7 @@ struct Unet {
 impl Architecture for MiscnnUnet {
     fn build(&self, interface: Interface, vb: VarBuilder<'_>) -> Result<Box<dyn Model>> {
         interface.check()?;
-        if self.n_filters == 0 {
-            return Err(Error::Zero("n_filters").into());
-        }
+        width("n_filters", self.n_filters)?;
         if !(1..=8).contains(&self.depth) {
             return Err(Error::setting("depth", self.depth, "it must be 1 to 8").into());
         }

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::block::{Layers, run};
 use crate::door::{Body, Door, Housed};
+use crate::limits::widths;
 use crate::monai::{Adn, ResidualUnit, Window, convolution, transposed};
 use crate::{
     AdnOrdering, Architecture, Error, HeadId, Interface, Model, ModelConfig, Nonlinearity,
@@ -125,9 +126,10 @@ pub(crate) fn strides(
     strides: &[PerAxis],
     rank: usize,
 ) -> std::result::Result<Vec<Vec<usize>>, Error> {
-    if channels.len() < 2 || channels.contains(&0) {
+    if channels.len() < 2 {
         return Err(Error::Zero("channels (two resolutions or more)"));
     }
+    widths("channels", channels)?;
     if strides.len() + 1 != channels.len() {
         let rule = "there must be one entry fewer than channels";
         return Err(Error::setting("strides", format!("of {} entries", strides.len()), rule));

@@ -5,6 +5,8 @@ use candle_nn::VarBuilder;
 use nn::{Act, Activation, Prelu};
 use serde::{Deserialize, Serialize};
 
+use crate::Error;
+
 /// The activation of a network's layers, by MONAI's names.
 ///
 /// In a file, `act = "prelu"`, or `act = { leaky_relu = 0.1 }` where it has a setting.
@@ -39,6 +41,11 @@ pub(crate) enum Nonlinear {
 
 impl Nonlinear {
     pub(crate) fn new(act: Nonlinearity, vb: VarBuilder<'_>) -> Result<Self> {
+        if let Nonlinearity::LeakyRelu(number) | Nonlinearity::Elu(number) = act
+            && !number.is_finite()
+        {
+            return Err(Error::setting("act", number, "it takes a finite number").into());
+        }
         Ok(Self::Act(match act {
             Nonlinearity::Prelu => return Ok(Self::Prelu(Prelu::new(1, vb)?)),
             Nonlinearity::Relu => Act::Relu,

@@ -4,6 +4,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::Error;
 
+/// The largest extent or stride of a window.
+const MOST: usize = 1024;
+
 /// A number for every axis, or one for each, slowest first.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(untagged, expecting = "a whole number, or a list of one for each spatial axis")]
@@ -27,6 +30,10 @@ impl PerAxis {
         }
         if numbers.contains(&0) {
             return Err(Error::Zero(setting));
+        }
+        if numbers.iter().any(|&number| number > MOST) {
+            let rule = "no window is larger than 1,024 voxels";
+            return Err(Error::setting(setting, format!("{numbers:?}"), rule));
         }
         Ok(numbers)
     }

@@ -8,11 +8,14 @@ use serde::{Deserialize, Serialize};
 use crate::block::Layer;
 use crate::door::Housed;
 use crate::isotropic::{Draw, Isotropic};
+use crate::limits;
 use crate::nonlinearity::Nonlinear;
 use crate::normalization::Normalizer;
 use crate::smp::{CORNERS, Decoder, EncoderDecoder, Plan, resized};
 use crate::unit::{AnyConv, Unit, extents};
-use crate::{Architecture, EncoderKind, Error, Interface, Model, ModelConfig, Topology};
+use crate::{
+    Architecture, EncoderKind, EncoderSlot, Error, Interface, Model, ModelConfig, Topology,
+};
 
 /// The `PSPNet` of segmentation-models-pytorch: means over 1, 2, 3 and 6 windows along each axis, joined
 /// with the features that they are of.
@@ -70,9 +73,7 @@ impl Architecture for PspNet {
             return Err(Error::setting("encoder_output_stride", coarsest, rule).into());
         }
         let (rank, width) = (interface.rank, self.psp_out_channels);
-        if width == 0 {
-            return Err(Error::Zero("psp_out_channels").into());
-        }
+        limits::width("psp_out_channels", width)?;
         let plan = |channels: &[usize], vb: &VarBuilder<'_>| {
             let cin = channels[depth];
             let share = cin / BINS.len();
@@ -106,6 +107,10 @@ impl Architecture for PspNet {
 
     fn fitted(&self, _: &Topology) -> std::result::Result<ModelConfig, Error> {
         Ok(self.clone().into())
+    }
+
+    fn encoders(&self, interface: Interface) -> Vec<EncoderSlot> {
+        vec![EncoderSlot::of(self.encoder, interface)]
     }
 }
 

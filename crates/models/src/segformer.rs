@@ -9,9 +9,12 @@ use crate::block::Layer;
 use crate::door::Housed;
 use crate::encoder::Linear;
 use crate::isotropic::{Draw, Isotropic};
+use crate::limits;
 use crate::smp::{Decoder, EncoderDecoder, LINEAR, Plan, resized};
 use crate::unit::{Unit, extents};
-use crate::{Architecture, EncoderKind, Error, Interface, Model, ModelConfig, Topology};
+use crate::{
+    Architecture, EncoderKind, EncoderSlot, Error, Interface, Model, ModelConfig, Topology,
+};
 
 /// The `Segformer` of segmentation-models-pytorch: features of each resolution, mapped to the same
 /// channels, brought to a quarter of the images' resolution, and fused.
@@ -46,9 +49,7 @@ impl Architecture for Segformer {
     fn build(&self, interface: Interface, vb: VarBuilder<'_>) -> Result<Box<dyn Model>> {
         interface.check()?;
         let (rank, width) = (interface.rank, self.decoder_segmentation_channels);
-        if width == 0 {
-            return Err(Error::Zero("decoder_segmentation_channels").into());
-        }
+        limits::width("decoder_segmentation_channels", width)?;
         let plan = |channels: &[usize], vb: &VarBuilder<'_>| {
             let mut maps = Vec::new();
             for (level, &cin) in channels.iter().enumerate().skip(1).rev() {
@@ -69,6 +70,10 @@ impl Architecture for Segformer {
 
     fn fitted(&self, _: &Topology) -> std::result::Result<ModelConfig, Error> {
         Ok(self.clone().into())
+    }
+
+    fn encoders(&self, interface: Interface) -> Vec<EncoderSlot> {
+        vec![EncoderSlot::of(self.encoder, interface)]
     }
 }
 

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::block::{Layer, Layers, chain, run};
 use crate::door::{Body, Housed};
+use crate::limits::width;
 use crate::monai::{UpSample, Window, convolution};
 use crate::nonlinearity::Nonlinear;
 use crate::normalization::{EPS, Normalizer};
@@ -127,9 +128,7 @@ impl Architecture for SegResNet {
 impl SegResNet {
     fn check(&self) -> std::result::Result<(), Error> {
         let most = 10;
-        if self.init_filters == 0 {
-            return Err(Error::Zero("init_filters"));
-        }
+        width("init_filters", self.init_filters)?;
         if self.blocks_down.is_empty() || self.blocks_down.len() > most {
             let value = format!("of {} entries", self.blocks_down.len());
             return Err(Error::setting("blocks_down", value, "there must be 1 to 10"));

@@ -8,9 +8,12 @@ use serde::{Deserialize, Serialize};
 use crate::block::{Layer, Layers, run};
 use crate::door::Housed;
 use crate::isotropic::{Draw, Isotropic};
+use crate::limits::widths;
 use crate::smp::{Decoder, EncoderDecoder, LINEAR, Plan, resized};
 use crate::unit::{Unit, extents};
-use crate::{Architecture, EncoderKind, Error, Interface, Model, ModelConfig, Topology};
+use crate::{
+    Architecture, EncoderKind, EncoderSlot, Error, Interface, Model, ModelConfig, Topology,
+};
 
 /// The `Unet` of segmentation-models-pytorch: an encoder that was made for photographs, and five steps up
 /// that are joined with its features.
@@ -73,9 +76,7 @@ impl Default for SmpUnet {
 impl Architecture for SmpUnet {
     fn build(&self, interface: Interface, vb: VarBuilder<'_>) -> Result<Box<dyn Model>> {
         interface.check()?;
-        if self.decoder_channels.contains(&0) {
-            return Err(Error::Zero("decoder_channels").into());
-        }
+        widths("decoder_channels", &self.decoder_channels)?;
         let rank = interface.rank;
         let plan = |channels: &[usize], vb: &VarBuilder<'_>| {
             let mut cin = channels[5];
@@ -101,6 +102,10 @@ impl Architecture for SmpUnet {
 
     fn fitted(&self, _: &Topology) -> std::result::Result<ModelConfig, Error> {
         Ok(self.clone().into())
+    }
+
+    fn encoders(&self, interface: Interface) -> Vec<EncoderSlot> {
+        vec![EncoderSlot::of(self.encoder, interface)]
     }
 }
 

@@ -8,9 +8,12 @@ use serde::{Deserialize, Serialize};
 use crate::block::Layer;
 use crate::door::Housed;
 use crate::isotropic::{Draw, Isotropic};
+use crate::limits;
 use crate::smp::{Decoder, EncoderDecoder, LINEAR, Plan, resized};
 use crate::unit::{Unit, extents};
-use crate::{Architecture, EncoderKind, Error, Interface, Model, ModelConfig, Topology};
+use crate::{
+    Architecture, EncoderKind, EncoderSlot, Error, Interface, Model, ModelConfig, Topology,
+};
 
 /// The `UPerNet` of segmentation-models-pytorch: a feature pyramid whose top is a pyramid of means.
 ///
@@ -51,9 +54,7 @@ impl Architecture for UperNet {
     fn build(&self, interface: Interface, vb: VarBuilder<'_>) -> Result<Box<dyn Model>> {
         interface.check()?;
         let (rank, width) = (interface.rank, self.decoder_channels);
-        if width == 0 {
-            return Err(Error::Zero("decoder_channels").into());
-        }
+        limits::width("decoder_channels", width)?;
         let plan = |channels: &[usize], vb: &VarBuilder<'_>| {
             let channels = &channels[2..];
             let conv = |cin, kernel| Isotropic::new(rank, cin, width, kernel, Draw::Decoder);
@@ -91,6 +92,10 @@ impl Architecture for UperNet {
 
     fn fitted(&self, _: &Topology) -> std::result::Result<ModelConfig, Error> {
         Ok(self.clone().into())
+    }
+
+    fn encoders(&self, interface: Interface) -> Vec<EncoderSlot> {
+        vec![EncoderSlot::of(self.encoder, interface)]
     }
 }
 

@@ -7,7 +7,8 @@ use serde::{Deserialize, Serialize};
 use crate::door::{Body, Housed};
 use crate::smp::EncoderDecoder;
 use crate::{
-    Architecture, EncoderKind, Error, Fpn, HeadId, Interface, Model, ModelConfig, Topology,
+    Architecture, EncoderKind, EncoderSlot, Error, Fpn, HeadId, Interface, Model, ModelConfig,
+    Topology,
 };
 
 /// Two feature pyramid networks, the second of which sees the images and what the first says of them: its
@@ -64,6 +65,15 @@ impl Architecture for WNet {
 
     fn fitted(&self, _: &Topology) -> std::result::Result<ModelConfig, Error> {
         Ok(self.clone().into())
+    }
+
+    fn encoders(&self, interface: Interface) -> Vec<EncoderSlot> {
+        let first = EncoderSlot::of(self.encoder, interface);
+        let channels = interface.channels + interface.classes;
+        vec![
+            EncoderSlot { prefix: "m1.encoder.", ..first },
+            EncoderSlot { prefix: "m2.encoder.", channels, ..first },
+        ]
     }
 }
 

@@ -3,6 +3,7 @@
 mod inverted;
 mod mit;
 mod resnet;
+mod weights;
 
 use candle::{Result, Tensor};
 use candle_nn::VarBuilder;
@@ -10,6 +11,7 @@ use nn::Pending;
 use serde::{Deserialize, Serialize};
 
 pub(crate) use self::mit::Linear;
+pub use self::weights::EncoderSlot;
 use crate::Error;
 use crate::block::{Layers, chain};
 use crate::isotropic::Grid;

@@ -5,11 +5,10 @@ use std::collections::BTreeSet;
 use anyhow::{Context, Result};
 use candle::Tensor;
 use nn::Parameters;
-use sconce_models::{
-    Architecture, Input, Interface, ModelConfig, ResidualUnet, Summary, Unet, canonical_name,
-};
+use sconce_models::{Architecture, Input, Interface, ResidualUnet, Summary, Unet, canonical_name};
 
 use crate::device::{self, device};
+use crate::small;
 
 fn names(architecture: &dyn Architecture, interface: Interface) -> Result<Vec<String>> {
     let parameters = Parameters::new(0, &device());
@@ -160,7 +159,7 @@ fn a_summary_lists_each_layer_once_and_sums_up() -> Result<()> {
 
 #[test]
 fn weights_travel_to_a_frozen_network_and_nothing_is_left_over() -> Result<()> {
-    for architecture in ModelConfig::defaults() {
+    for architecture in small::networks()? {
         let interface = Interface { channels: 2, classes: 3, rank: 2 };
         let parameters = Parameters::new(3, &device());
         let trained = architecture.build(interface, parameters.builder())?;

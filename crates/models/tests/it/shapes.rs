@@ -8,6 +8,7 @@ use sconce_models::{
 };
 
 use crate::device::device;
+use crate::small;
 
 #[derive(Clone, Debug)]
 struct Draw {
@@ -120,7 +121,7 @@ proptest! {
 
 #[test]
 fn a_frozen_network_leaves_no_graph() -> anyhow::Result<()> {
-    for model in ModelConfig::defaults() {
+    for model in small::networks()? {
         let interface = Interface { channels: 1, classes: 2, rank: 2 };
         let parameters = Parameters::new(0, &device());
         model.build(interface, parameters.builder())?;
@@ -137,10 +138,7 @@ fn a_frozen_network_leaves_no_graph() -> anyhow::Result<()> {
 
 #[test]
 fn a_network_in_bf16_gives_logits_in_f32() -> anyhow::Result<()> {
-    let features = vec![8, 16, 32];
-    let plain = Unet { features_per_stage: features.clone(), ..Unet::default() };
-    let residual = ResidualUnet { features_per_stage: features, ..ResidualUnet::default() };
-    for config in [ModelConfig::from(plain), ModelConfig::from(residual)] {
+    for config in small::networks()? {
         let interface = Interface { channels: 2, classes: 3, rank: 2 };
         let parameters = Parameters::new(1, &device());
         let model = config.as_dyn().build(interface, parameters.builder())?;
@@ -154,7 +152,8 @@ fn a_network_in_bf16_gives_logits_in_f32() -> anyhow::Result<()> {
         anyhow::ensure!(narrow.main().dtype() == DType::F32);
         let apart = (narrow.main() - exact.main())?.abs()?.max_all()?.to_scalar::<f32>()?;
         let largest = exact.main().abs()?.max_all()?.to_scalar::<f32>()?;
-        anyhow::ensure!(0.0 < apart && apart < 0.05 * largest, "{apart} of {largest}");
+        let name = config.name();
+        anyhow::ensure!(0.0 < apart && apart < 0.05 * largest, "{name}: {apart} of {largest}");
     }
     Ok(())
 }
