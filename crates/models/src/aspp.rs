@@ -34,12 +34,12 @@ impl Rates {
         }
         if self.rates.iter().any(|&rate| rate > MOST_RATE) {
             let (setting, value) = ("decoder_atrous_rates", format!("{:?}", self.rates));
-            return Err(Error::setting(setting, value, "no dilation is above 1,024 voxels"));
+            return Err(Error::setting(setting, &value, "no dilation is above 1,024 voxels"));
         }
         width("decoder_channels", decoder_channels)?;
         if ![8, 16, 32].contains(&output_stride) {
             let rule = "it must be 8, 16 or 32";
-            return Err(Error::setting("encoder_output_stride", output_stride, rule));
+            return Err(Error::setting("encoder_output_stride", &output_stride, rule));
         }
         Ok(())
     }

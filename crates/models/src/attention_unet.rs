@@ -146,7 +146,7 @@ impl Gate {
         let inner = channels / 2;
         if inner == 0 {
             let rule = "attention needs two of them at least, but for the coarsest resolution";
-            return Err(Error::setting("channels", channels, rule).into());
+            return Err(Error::setting("channels", &channels, rule).into());
         }
         let ones = vec![1; rank];
         let unit = |cin, cout, act, name: &str| -> Result<Unit> {

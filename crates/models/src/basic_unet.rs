@@ -86,7 +86,7 @@ impl Architecture for BasicUnet {
             // The finest keeps its channels, and has a width of its own.
             let (middle, cout) = if level == 1 { (cin, features[5]) } else { (cin / 2, skip) };
             if middle == 0 {
-                return Err(Error::setting("features", cin, "halves of 1 are no channels").into());
+                return Err(Error::setting("features", &cin, "halves of 1 are no channels").into());
             }
             let upsample =
                 UpSample::new(self.upsample, [cin, middle], rank, true, &vb.pp("upsample"))?;

@@ -118,7 +118,11 @@ pub enum Error {
 }
 
 impl Error {
-    pub(crate) fn setting(setting: &'static str, value: impl ToString, rule: &'static str) -> Self {
+    pub(crate) fn setting(
+        setting: &'static str,
+        value: &dyn std::fmt::Display,
+        rule: &'static str,
+    ) -> Self {
         Self::Setting { setting, value: value.to_string(), rule }
     }
 }

@@ -66,7 +66,7 @@ impl Fpn {
         limits::width("decoder_segmentation_channels", width)?;
         if !width.is_multiple_of(GROUPS) {
             let rule = "it must be a multiple of 32";
-            return Err(Error::setting("decoder_segmentation_channels", width, rule).into());
+            return Err(Error::setting("decoder_segmentation_channels", &width, rule).into());
         }
         let rank = interface.rank;
         let plan = |channels: &[usize], vb: &VarBuilder<'_>| {

@@ -11,7 +11,7 @@ pub(crate) fn width(setting: &'static str, channels: usize) -> Result<(), Error>
         return Err(Error::Zero(setting));
     }
     if channels > MOST_CHANNELS {
-        return Err(Error::setting(setting, channels, "no layer has more than 65,536 channels"));
+        return Err(Error::setting(setting, &channels, "no layer has more than 65,536 channels"));
     }
     Ok(())
 }

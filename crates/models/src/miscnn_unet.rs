@@ -58,7 +58,7 @@ impl Architecture for MiscnnUnet {
         interface.check()?;
         width("n_filters", self.n_filters)?;
         if !(1..=8).contains(&self.depth) {
-            return Err(Error::setting("depth", self.depth, "it must be 1 to 8").into());
+            return Err(Error::setting("depth", &self.depth, "it must be 1 to 8").into());
         }
         if !self.norm_eps.is_finite() || self.norm_eps < 0.0 {
             let (setting, value) = ("norm_eps", self.norm_eps);

@@ -23,6 +23,25 @@ use crate::{
 ///
 /// Kerfoot, Clough, Oksuz, Lee, King, Schnabel: *Left-Ventricle Quantification Using Residual U-Net*,
 /// STACOM 2018; `monai.networks.nets.UNet` of [MONAI](https://github.com/Project-MONAI/MONAI) 1.6.
+///
+/// # Examples
+///
+/// ```
+/// use candle::Device;
+/// use sconce_models::{Architecture, Interface, MonaiUnet, PerAxis};
+///
+/// let interface = Interface { channels: 1, classes: 2, rank: 3 };
+/// let settings = MonaiUnet {
+///     channels: vec![4, 8, 16],
+///     strides: vec![PerAxis::Each(vec![1, 2, 2]), PerAxis::Same(2)],
+///     num_res_units: 2,
+///     ..MonaiUnet::default()
+/// };
+/// let parameters = nn::Parameters::new(0, &Device::Cpu);
+/// let model = settings.build(interface, parameters.builder())?;
+/// assert_eq!(model.stride(), [2, 4, 4]);
+/// # Ok::<(), candle::Error>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct MonaiUnet {
@@ -132,7 +151,7 @@ pub(crate) fn strides(
     widths("channels", channels)?;
     if strides.len() + 1 != channels.len() {
         let rule = "there must be one entry fewer than channels";
-        return Err(Error::setting("strides", format!("of {} entries", strides.len()), rule));
+        return Err(Error::setting("strides", &format!("of {} entries", strides.len()), rule));
     }
     strides.iter().map(|stride| stride.of_rank("strides", rank)).collect()
 }

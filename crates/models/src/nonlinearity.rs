@@ -44,7 +44,7 @@ impl Nonlinear {
         if let Nonlinearity::LeakyRelu(number) | Nonlinearity::Elu(number) = act
             && !number.is_finite()
         {
-            return Err(Error::setting("act", number, "it takes a finite number").into());
+            return Err(Error::setting("act", &number, "it takes a finite number").into());
         }
         Ok(Self::Act(match act {
             Nonlinearity::Prelu => return Ok(Self::Prelu(Prelu::new(1, vb)?)),

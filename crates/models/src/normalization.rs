@@ -62,7 +62,7 @@ impl Normalizer {
             Normalization::Group { num_groups } => {
                 if num_groups == 0 || !channels.is_multiple_of(num_groups) {
                     let rule = "it must divide the channels of every layer";
-                    return Err(Error::setting("num_groups", num_groups, rule).into());
+                    return Err(Error::setting("num_groups", &num_groups, rule).into());
                 }
                 Self::Group(GroupNorm::new(num_groups, channels, eps, vb)?)
             }

@@ -26,14 +26,14 @@ impl PerAxis {
         };
         if numbers.len() != rank {
             let rule = "the images have another number of spatial axes";
-            return Err(Error::setting(setting, format!("{numbers:?}"), rule));
+            return Err(Error::setting(setting, &format!("{numbers:?}"), rule));
         }
         if numbers.contains(&0) {
             return Err(Error::Zero(setting));
         }
         if numbers.iter().any(|&number| number > MOST) {
             let rule = "no window is larger than 1,024 voxels";
-            return Err(Error::setting(setting, format!("{numbers:?}"), rule));
+            return Err(Error::setting(setting, &format!("{numbers:?}"), rule));
         }
         Ok(numbers)
     }
@@ -47,7 +47,7 @@ impl PerAxis {
         let numbers = self.of_rank(setting, rank)?;
         if numbers.iter().any(|number| number.is_multiple_of(2)) {
             let rule = "a kernel needs a voxel in its middle: extents must be odd";
-            return Err(Error::setting(setting, format!("{numbers:?}"), rule));
+            return Err(Error::setting(setting, &format!("{numbers:?}"), rule));
         }
         Ok(numbers)
     }

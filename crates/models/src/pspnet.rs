@@ -66,11 +66,11 @@ impl Architecture for PspNet {
         interface.check()?;
         let (depth, coarsest) = (self.encoder_depth, self.encoder_output_stride);
         if !(3..=5).contains(&depth) {
-            return Err(Error::setting("encoder_depth", depth, "it must be 3, 4 or 5").into());
+            return Err(Error::setting("encoder_depth", &depth, "it must be 3, 4 or 5").into());
         }
         if ![8, 16, 32].contains(&coarsest) {
             let rule = "it must be 8, 16 or 32";
-            return Err(Error::setting("encoder_output_stride", coarsest, rule).into());
+            return Err(Error::setting("encoder_output_stride", &coarsest, rule).into());
         }
         let (rank, width) = (interface.rank, self.psp_out_channels);
         limits::width("psp_out_channels", width)?;

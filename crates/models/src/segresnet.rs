@@ -25,7 +25,7 @@ use crate::{
 ///
 /// # Source
 ///
-/// Myronenko: *3D MRI Brain Tumor Segmentation Using Autoencoder Regularization*, BrainLes 2018,
+/// Myronenko: *3D MRI Brain Tumor Segmentation Using Autoencoder Regularization*, `BrainLes` 2018,
 /// [arXiv:1810.11654](https://arxiv.org/abs/1810.11654); `monai.networks.nets.SegResNet` of
 /// [MONAI](https://github.com/Project-MONAI/MONAI) 1.6.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -131,12 +131,12 @@ impl SegResNet {
         width("init_filters", self.init_filters)?;
         if self.blocks_down.is_empty() || self.blocks_down.len() > most {
             let value = format!("of {} entries", self.blocks_down.len());
-            return Err(Error::setting("blocks_down", value, "there must be 1 to 10"));
+            return Err(Error::setting("blocks_down", &value, "there must be 1 to 10"));
         }
         if self.blocks_up.len() + 1 != self.blocks_down.len() {
             let value = format!("of {} entries", self.blocks_up.len());
             let rule = "there must be one entry fewer than blocks_down";
-            return Err(Error::setting("blocks_up", value, rule));
+            return Err(Error::setting("blocks_up", &value, rule));
         }
         Ok(())
     }

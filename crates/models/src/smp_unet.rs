@@ -27,6 +27,30 @@ use crate::{
 /// Ronneberger, Fischer, Brox: *U-Net*, MICCAI 2015,
 /// [arXiv:1505.04597](https://arxiv.org/abs/1505.04597); `segmentation_models_pytorch.Unet` of
 /// [segmentation-models-pytorch](https://github.com/qubvel-org/segmentation_models.pytorch) 0.6.
+///
+/// # Examples
+///
+/// ```
+/// use candle::{DType, Device, Tensor};
+/// use sconce_models::{Architecture, EncoderKind, HeadId, Input, Interface, SmpUnet};
+///
+/// let interface = Interface { channels: 1, classes: 2, rank: 2 };
+/// let settings = SmpUnet {
+///     encoder: EncoderKind::MobilenetV2,
+///     decoder_channels: [16, 8, 8, 4, 4],
+///     aux_head: true,
+///     ..SmpUnet::default()
+/// };
+/// let parameters = nn::Parameters::new(0, &Device::Cpu);
+/// let model = settings.build(interface, parameters.builder())?;
+///
+/// assert_eq!(model.stride(), [32, 32]);
+/// let images = Tensor::zeros((2, 1, 32, 32), DType::F32, &Device::Cpu)?;
+/// let logits = model.forward_t(&Input::images(images), true)?;
+/// assert_eq!(logits.main().dims(), [2, 2, 32, 32]);
+/// assert!(logits.get(HeadId::Auxiliary(0)).is_some());
+/// # Ok::<(), candle::Error>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct SmpUnet {

@@ -90,7 +90,7 @@ impl EncoderKind {
             }
             Self::MitB0 if output_stride < 32 => {
                 let rule = "mit_b0 has no dilated convolutions; use another encoder";
-                Err(Error::setting("encoder_output_stride", output_stride, rule).into())
+                Err(Error::setting("encoder_output_stride", &output_stride, rule).into())
             }
             Self::MitB0 => mit::build(&mit::B0, rank, channels, vb),
         }

@@ -209,4 +209,8 @@ fn wrappers_and_aliases_of_a_state_dict_are_recognized() {
     assert_eq!(canonical_name(&format!("module._orig_mod.{name}")), Some(name));
     assert_eq!(canonical_name("decoder.stages.0.convs.1.all_modules.1.weight"), None);
     assert_eq!(canonical_name("encoder.stem.convs.0.norm.num_batches_tracked"), None);
+    assert_eq!(canonical_name("act_mod.weight"), None);
+    assert_eq!(canonical_name("encoder.conv_head.weight"), None);
+    let name = "encoder.layer1.0.bn2.weight";
+    assert_eq!(canonical_name(name), Some(name));
 }

@@ -120,6 +120,25 @@ proptest! {
 }
 
 #[test]
+fn every_network_takes_slices_and_volumes_of_any_number_of_channels() -> anyhow::Result<()> {
+    for model in small::networks()? {
+        for (rank, channels) in [(2, 5), (3, 1)] {
+            let interface = Interface { channels, classes: 3, rank };
+            let parameters = Parameters::new(0, &device());
+            let network = model.build(interface, parameters.builder())?;
+            let images = [&[1, channels], network.stride()].concat();
+            let images = Tensor::zeros(images, DType::F32, &device())?;
+
+            let logits = network.forward_t(&Input::images(images), false)?;
+
+            let expected = [&[1, 3], network.stride()].concat();
+            anyhow::ensure!(logits.main().dims() == expected, "{}", model.name());
+        }
+    }
+    Ok(())
+}
+
+#[test]
 fn a_frozen_network_leaves_no_graph() -> anyhow::Result<()> {
     for model in small::networks()? {
         let interface = Interface { channels: 1, classes: 2, rank: 2 };
