@@ -40,6 +40,9 @@ pub struct Case {
     /// Whether the function must fail: a boolean, or `"either"`.
     #[serde(default)]
     pub must_error: Value,
+    /// Weights that a formula gives, in place of tensors; see the notes.
+    #[serde(default)]
+    pub generated_state: Value,
     /// Remarks.
     #[serde(default)]
     pub notes: Value,

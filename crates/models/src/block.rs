@@ -4,9 +4,11 @@ use std::fmt;
 
 use candle::Result;
 use candle_nn::{Init, VarBuilder};
-use nn::{Act, BatchNorm, Conv, ConvConfig, InstanceNorm, Pending, PoolConfig};
+use nn::{Act, Conv, ConvConfig, Pending, PoolConfig};
 
-use crate::topology::{Norm, Style};
+use crate::normalization::Normalizer;
+use crate::topology::Style;
+use crate::unit::joined;
 
 /// A part of a network, from `(N, *S, C)`, perhaps in several tensors side by side, to
 /// `(N, *S', C')`.
@@ -46,35 +48,11 @@ pub(crate) struct Window<'a> {
     pub(crate) stride: &'a [usize],
 }
 
-#[derive(Clone, Debug)]
-enum Normalization {
-    Instance(InstanceNorm),
-    Batch(BatchNorm),
-}
-
-impl Normalization {
-    fn new(channels: usize, style: Style, vb: VarBuilder<'_>) -> Result<Self> {
-        Ok(match style.norm {
-            Norm::Instance => {
-                Self::Instance(InstanceNorm::new(channels, style.norm_eps, true, vb)?)
-            }
-            Norm::Batch => Self::Batch(BatchNorm::new(channels, style.norm_eps, vb)?),
-        })
-    }
-
-    fn defer_t(&self, x: Pending, act: Act, train: bool) -> Result<Pending> {
-        match self {
-            Self::Instance(norm) => norm.defer(x, act),
-            Self::Batch(norm) => norm.defer_t(x, act, train),
-        }
-    }
-}
-
 /// A convolution, its norm, and perhaps an activation: nnU-Net's `ConvDropoutNormReLU`.
 #[derive(Clone, Debug)]
 pub(crate) struct ConvNorm {
     conv: Conv,
-    norm: Normalization,
+    norm: Normalizer,
     act: Act,
     act_first: bool,
 }
@@ -90,7 +68,7 @@ impl ConvNorm {
         let Window { cin, cout, kernel, .. } = window;
         Ok(Self {
             conv: Conv::new(cin, cout, kernel, config, style.conv_bias, vb.pp("conv"))?,
-            norm: Normalization::new(cout, style, vb.pp("norm"))?,
+            norm: Normalizer::new(style.norm.into(), cout, style.norm_eps, vb.pp("norm"))?,
             act,
             act_first: style.nonlin_first,
         })
@@ -166,8 +144,7 @@ impl ResidualBlock {
 
 impl Layer for ResidualBlock {
     fn forward_t(&self, inputs: &[&Pending], train: bool) -> Result<Pending> {
-        let parts = inputs.iter().map(|input| input.resolve()).collect::<Result<Vec<_>>>()?;
-        let x = nn::concat(&parts.iter().collect::<Vec<_>>())?;
+        let x = joined(inputs)?;
         let mut skip = x.clone();
         if let Some(pool) = &self.pool {
             skip = nn::avg_pool(&skip, pool)?;

@@ -95,6 +95,36 @@ pub enum Error {
         /// The next larger extents that are.
         padded: Vec<usize>,
     },
+    /// A setting does not make sense, or not with the others.
+    #[error("{setting} is {value}, but {rule}")]
+    Setting {
+        /// The setting.
+        setting: &'static str,
+        /// Its value.
+        value: String,
+        /// What it should be.
+        rule: &'static str,
+    },
+    /// A tensor of a pretrained encoder is missing or surplus, or does not fit.
+    #[error("weights of {encoder}: {name} {problem}")]
+    Weights {
+        /// The encoder.
+        encoder: &'static str,
+        /// The tensor.
+        name: String,
+        /// What is wrong with it.
+        problem: String,
+    },
+}
+
+impl Error {
+    pub(crate) fn setting(
+        setting: &'static str,
+        value: &dyn std::fmt::Display,
+        rule: &'static str,
+    ) -> Self {
+        Self::Setting { setting, value: value.to_string(), rule }
+    }
 }
 
 impl From<Error> for candle::Error {

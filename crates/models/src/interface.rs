@@ -1,6 +1,8 @@
 use candle::Tensor;
 use serde::{Deserialize, Serialize};
 
+use crate::Error;
+
 /// What a network is built for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -11,6 +13,22 @@ pub struct Interface {
     pub classes: usize,
     /// Spatial axes: 2 or 3.
     pub rank: usize,
+}
+
+impl Interface {
+    /// Refuses one that no network has.
+    pub(crate) fn check(self) -> Result<(), Error> {
+        let Self { channels, classes, rank } = self;
+        if !(2..=3).contains(&rank) {
+            return Err(Error::Rank(rank));
+        }
+        for (setting, value) in [("channels", channels), ("classes", classes)] {
+            if value == 0 {
+                return Err(Error::Zero(setting));
+            }
+        }
+        Ok(())
+    }
 }
 
 /// What a network sees of a batch.

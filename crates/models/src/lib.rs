@@ -7,6 +7,21 @@
 //! |---|---|
 //! | `unet` | [`Unet`]: the plain U-Net of nnU-Net |
 //! | `residual_unet` | [`ResidualUnet`]: its residual-encoder U-Net |
+//! | `monai_unet` | [`MonaiUnet`]: MONAI's U-Net, perhaps of residual units |
+//! | `basic_unet` | [`BasicUnet`]: MONAI's basic U-Net |
+//! | `segresnet` | [`SegResNet`]: MONAI's SegResNet |
+//! | `attention_unet` | [`AttentionUnet`]: MONAI's U-Net whose skips are weighed |
+//! | `miscnn_unet` | [`MiscnnUnet`]: MIScnn's U-Net, with its norm after the activation |
+//! | `smp_unet` | [`SmpUnet`]: a U-Net on a pretrained encoder |
+//! | `fpn` | [`Fpn`]: a feature pyramid network on such an encoder |
+//! | `w_net` | [`WNet`]: two of those, one after the other |
+//! | `deeplabv3` | [`DeepLabV3`]: dilated features on such an encoder |
+//! | `deeplabv3_plus` | [`DeepLabV3Plus`]: the same, with finer features |
+//! | `pspnet` | [`PspNet`]: features and their means on such an encoder |
+//! | `upernet` | [`UperNet`]: both on such an encoder, means and a feature pyramid |
+//! | `segformer` | [`Segformer`]: features of all resolutions on such an encoder |
+//!
+//! Every network takes any number of channels, in 2D and in 3D.
 //!
 //! Around them:
 //!
@@ -15,27 +30,61 @@
 //! - [`Summary`], made of [`LayerSummary`]s: a table of a network's layers and parameters.
 //! - [`canonical_name`]: from the names of an nnU-Net state dict to ours, which are its own.
 //! - [`Norm`]: a setting of U-Nets; [`Topology`]: what a plan says of their stages.
+//! - [`EncoderKind`], [`Upscaling`]: settings of networks on encoders; [`EncoderSlot`]: where such a network
+//!   has one, and what pretrained weights it takes.
+//! - [`Normalization`], [`Nonlinearity`], [`AdnOrdering`], [`UpsampleMode`], [`PerAxis`]: settings of
+//!   MONAI's networks.
 //! - [`Error`]: why a network could not be built or refused its images.
 
+mod aspp;
+mod attention_unet;
+mod basic_unet;
 mod block;
 mod checkpoint;
+mod deeplabv3;
+mod deeplabv3_plus;
+mod door;
+mod encoder;
 mod error;
+mod fpn;
 mod interface;
+mod isotropic;
+mod limits;
 mod logits;
+mod miscnn_unet;
+mod monai;
+mod monai_unet;
+mod nonlinearity;
+mod normalization;
+mod per_axis;
+mod pspnet;
 mod residual_unet;
+mod segformer;
+mod segresnet;
+mod smp;
+mod smp_unet;
 mod state_dict;
 mod summary;
 mod topology;
 mod unet;
+mod unit;
+mod upernet;
+mod w_net;
 
 use std::fmt;
 
 use candle::Result;
 use candle_nn::VarBuilder;
 
+pub use crate::encoder::{EncoderKind, EncoderSlot};
 pub use crate::error::Error;
 pub use crate::interface::{Input, Interface};
 pub use crate::logits::{Head, HeadId, Logits};
+pub use crate::monai::{AdnOrdering, UpsampleMode};
+pub use crate::nonlinearity::Nonlinearity;
+pub use crate::normalization::Normalization;
+pub use crate::per_axis::PerAxis;
+pub use crate::smp_unet::Upscaling;
 pub use crate::state_dict::canonical_name;
 pub use crate::summary::{LayerSummary, Summary};
 pub use crate::topology::Norm;
@@ -56,6 +105,11 @@ pub trait Architecture: fmt::Debug + Send + Sync {
     ///
     /// [`Error::Depth`], where the network has more stages than that.
     fn fitted(&self, topology: &Topology) -> std::result::Result<ModelConfig, Error>;
+
+    /// The encoders of this network that pretrained weights exist for.
+    fn encoders(&self, _: Interface) -> Vec<EncoderSlot> {
+        Vec::new()
+    }
 }
 
 /// What a plan says of a U-Net's stages, finest first: for each, one number for each spatial axis.
@@ -92,6 +146,19 @@ registry::registry! {
     pub enum ModelConfig: Architecture {
         "unet" => unet::Unet,
         "residual_unet" => residual_unet::ResidualUnet,
+        "monai_unet" => monai_unet::MonaiUnet,
+        "basic_unet" => basic_unet::BasicUnet,
+        "segresnet" => segresnet::SegResNet,
+        "attention_unet" => attention_unet::AttentionUnet,
+        "miscnn_unet" => miscnn_unet::MiscnnUnet,
+        "smp_unet" => smp_unet::SmpUnet,
+        "fpn" => fpn::Fpn,
+        "w_net" => w_net::WNet,
+        "deeplabv3" => deeplabv3::DeepLabV3,
+        "deeplabv3_plus" => deeplabv3_plus::DeepLabV3Plus,
+        "pspnet" => pspnet::PspNet,
+        "upernet" => upernet::UperNet,
+        "segformer" => segformer::Segformer,
     }
 }
 
@@ -102,5 +169,9 @@ impl Architecture for ModelConfig {
 
     fn fitted(&self, topology: &Topology) -> std::result::Result<Self, Error> {
         self.as_dyn().fitted(topology)
+    }
+
+    fn encoders(&self, interface: Interface) -> Vec<EncoderSlot> {
+        self.as_dyn().encoders(interface)
     }
 }

@@ -1,9 +1,10 @@
-/// The name under which a network of this crate knows a tensor of an nnU-Net state dict; `None` for
-/// what it does not keep.
+/// The name under which a network of this crate knows a tensor of a state dict, of nnU-Net, MONAI or
+/// segmentation-models-pytorch; `None` for what it does not keep.
 ///
 /// nnU-Net lists many tensors several times: `….all_modules.…` and `decoder.encoder.…` are other
 /// names for the same storage. Wrappers put `module.` or `_orig_mod.` in front, and batch norms
-/// count their batches.
+/// count their batches. MONAI's SegResNet lists an activation twice, and encoders of timm have layers
+/// before their classifier that no decoder reads.
 ///
 /// ```
 /// use sconce_models::canonical_name;
@@ -21,6 +22,9 @@ pub fn canonical_name(name: &str) -> Option<&str> {
     }
     let dropped = name.contains(".all_modules.")
         || name.starts_with("decoder.encoder.")
+        || name.starts_with("act_mod.")
+        || name.starts_with("encoder.conv_head.")
+        || name.starts_with("encoder.bn2.")
         || name.ends_with(".num_batches_tracked");
     (!dropped).then_some(name)
 }

@@ -82,10 +82,10 @@ impl fmt::Display for Summary {
 
 /// Parameters that were asked for, in order, each once. None of them takes any memory.
 #[derive(Clone, Default)]
-struct Seen(Arc<Mutex<Vec<(String, Shape)>>>);
+pub(crate) struct Seen(Arc<Mutex<Vec<(String, Shape)>>>);
 
 impl Seen {
-    fn lock(&self) -> MutexGuard<'_, Vec<(String, Shape)>> {
+    pub(crate) fn lock(&self) -> MutexGuard<'_, Vec<(String, Shape)>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -56,16 +56,8 @@ pub(crate) struct Settings<'a> {
 impl Settings<'_> {
     /// The stages, finest first.
     pub(crate) fn stages(&self, interface: Interface) -> Result<Vec<Stage>, Error> {
-        let Interface { channels, classes, rank } = interface;
-        if !(2..=3).contains(&rank) {
-            return Err(Error::Rank(rank));
-        }
-        if channels == 0 {
-            return Err(Error::Zero("channels"));
-        }
-        if classes == 0 {
-            return Err(Error::Zero("classes"));
-        }
+        interface.check()?;
+        let rank = interface.rank;
         let Style { norm_eps, negative_slope, .. } = self.style;
         for (setting, value) in [("norm_eps", norm_eps), ("negative_slope", negative_slope)] {
             if !value.is_finite() || value < 0.0 {

@@ -1,17 +1,17 @@
-use candle::{DType, Result, Tensor};
+use candle::Result;
 use candle_nn::VarBuilder;
 use nn::{Conv, ConvConfig, ConvTranspose, ConvTransposeConfig, Pending};
 
 use crate::block::{Encoder, Layer, Layers, Window, chain, convs, run};
 use crate::checkpoint::Checkpoint;
+use crate::door::{Door, leave};
 use crate::topology::{Stage, Style};
-use crate::{Error, HeadId, Input, Interface, Logits, Model};
+use crate::{HeadId, Input, Interface, Logits, Model};
 
 /// A U-Net: an encoder, the same for the way up, and a head on each resolution but the coarsest.
 #[derive(Debug)]
 pub(crate) struct Network {
-    interface: Interface,
-    stride: Vec<usize>,
+    door: Door,
     encoder: Encoder,
     /// Coarsest first, as nnU-Net counts them.
     decoder: Vec<Up>,
@@ -57,22 +57,8 @@ impl Network {
         let decoder = decoder.collect::<Result<_>>()?;
         let stride = |axis| stages.iter().map(|stage| stage.stride[axis]).product();
         let stride = (0..interface.rank).map(stride).collect();
-        Ok(Self { interface, stride, encoder, decoder, deep_supervision })
-    }
-
-    fn check(&self, images: &Tensor) -> Result<()> {
-        let Interface { channels, rank, .. } = self.interface;
-        let extents = match images.dims() {
-            [_, actual, extents @ ..] if *actual == channels && extents.len() == rank => extents,
-            dims => return Err(Error::Images { actual: dims.to_vec(), channels, rank }.into()),
-        };
-        let pairs = || extents.iter().zip(&self.stride);
-        if pairs().any(|(&extent, &stride)| extent == 0 || !extent.is_multiple_of(stride)) {
-            let padded = pairs().map(|(&e, &stride)| e.max(1).next_multiple_of(stride)).collect();
-            let (extents, stride) = (extents.to_vec(), self.stride.clone());
-            return Err(Error::Extents { extents, stride, padded }.into());
-        }
-        Ok(())
+        let door = Door::new(interface, stride);
+        Ok(Self { door, encoder, decoder, deep_supervision })
     }
 }
 
@@ -119,16 +105,15 @@ impl Up {
 
 impl Model for Network {
     fn interface(&self) -> Interface {
-        self.interface
+        self.door.interface()
     }
 
     fn stride(&self) -> &[usize] {
-        &self.stride
+        self.door.stride()
     }
 
     fn forward_t(&self, input: &Input, train: bool) -> Result<Logits> {
-        self.check(&input.images)?;
-        let images = Pending::from(nn::to_channels_last(&input.images)?);
+        let images = Pending::from(self.door.enter(input)?);
         let mut x = chain(&self.encoder.stem, images, train)?;
 
         let mut skips = Vec::new();
@@ -144,20 +129,11 @@ impl Model for Network {
             let skip = skips.pop().expect("one skip for each step up");
             x = run(&up.step, &[&x, &skip], train)?;
             if level == 0 || (train && self.deep_supervision) {
-                heads.push(logits(&up.head.forward_of(&[&x])?.resolve()?)?);
+                heads.push(leave(&up.head.forward_of(&[&x])?.resolve()?)?);
             }
         }
         let main = heads.pop().expect("a head on the finest resolution");
         let deep = heads.into_iter().rev().enumerate();
         Ok(deep.fold(Logits::new(main), |logits, (i, head)| logits.with(HeadId::Deep(i + 1), head)))
-    }
-}
-
-/// What a head gives, `(N, C, *S)`: in f32 at least, whatever the network is stored in between.
-fn logits(x: &Tensor) -> Result<Tensor> {
-    let x = nn::to_channels_first(x)?;
-    match x.dtype() {
-        DType::BF16 | DType::F16 => x.to_dtype(DType::F32),
-        _ => Ok(x),
     }
 }

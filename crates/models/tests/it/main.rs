@@ -3,7 +3,14 @@
 mod checkpoint;
 mod config;
 mod device;
+mod encoders;
+mod generated;
 mod golden;
+mod golden_forward;
+mod heads;
+mod miscnn;
 mod names;
+mod references;
 mod refusals;
 mod shapes;
+mod small;

@@ -1,7 +1,7 @@
 //! What networks refuse, and in which words.
 
 use candle::{DType, Device, Tensor};
-use sconce_models::{Architecture, Input, Interface, Unet};
+use sconce_models::{Architecture, Input, Interface, ModelConfig, Summary, Unet};
 
 const INTERFACE: Interface = Interface { channels: 1, classes: 2, rank: 3 };
 
@@ -50,6 +50,58 @@ fn settings_that_contradict_each_other_are_named() {
         Unet { negative_slope: f64::NAN, ..small() },
         "negative_slope is NaN, but must be a finite number of 0 or more",
     );
+}
+
+#[test]
+fn settings_of_other_networks_that_make_no_sense_are_named() -> anyhow::Result<()> {
+    for (settings, expected) in [
+        ("[monai_unet]\nchannels = [4]", "channels (two resolutions or more) must be at least 1"),
+        (
+            "[monai_unet]\nstrides = [2]",
+            "strides is of 1 entries, but there must be one entry fewer",
+        ),
+        ("[monai_unet]\nkernel_size = 4", "kernel_size is [4, 4, 4], but a kernel needs a voxel"),
+        (
+            "[monai_unet]\nkernel_size = [3, 3]",
+            "kernel_size is [3, 3], but the images have another",
+        ),
+        ("[monai_unet]\nact = { leaky_relu = nan }", "act is NaN, but it takes a finite number"),
+        (
+            "[monai_unet]\nnorm = { group = { num_groups = 3 } }",
+            "num_groups is 3, but it must divide the channels of every layer",
+        ),
+        ("[basic_unet]\nfeatures = [4, 4, 4, 4, 1, 4]", "features is 1, but halves of 1"),
+        ("[segresnet]\nblocks_up = [1]", "blocks_up is of 1 entries, but there must be one"),
+        ("[segresnet]\ninit_filters = 0", "init_filters must be at least 1"),
+        (
+            "[attention_unet]\nchannels = [1, 2]\nstrides = [2]",
+            "channels is 1, but attention needs",
+        ),
+        ("[miscnn_unet]\ndepth = 9", "depth is 9, but it must be 1 to 8"),
+        ("[miscnn_unet]\nn_filters = 1000000", "n_filters is 1000000, but no layer has more"),
+        ("[smp_unet]\ndecoder_channels = [8, 8, 8, 8, 0]", "decoder_channels must be at least 1"),
+        (
+            "[fpn]\ndecoder_segmentation_channels = 48",
+            "decoder_segmentation_channels is 48, but it must be a multiple of 32",
+        ),
+        ("[deeplabv3]\nencoder_output_stride = 4", "encoder_output_stride is 4, but it must be 8"),
+        (
+            "[deeplabv3]\ndecoder_atrous_rates = [0, 1, 2]",
+            "decoder_atrous_rates must be at least 1",
+        ),
+        (
+            "[deeplabv3]\nencoder = \"mit_b0\"",
+            "encoder_output_stride is 8, but mit_b0 has no dilated",
+        ),
+        ("[pspnet]\nencoder_depth = 2", "encoder_depth is 2, but it must be 3, 4 or 5"),
+    ] {
+        let model: ModelConfig = toml::from_str(settings)?;
+        let refused = Summary::of(&model, INTERFACE).expect_err(settings).to_string();
+        assert!(refused.starts_with(expected), "{settings}: {refused}");
+    }
+    let error = toml::from_str::<ModelConfig>("[fpn]\nencoder = \"resnet19\"").unwrap_err();
+    assert!(error.to_string().contains("unknown variant `resnet19`"), "{error}");
+    Ok(())
 }
 
 #[test]

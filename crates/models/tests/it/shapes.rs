@@ -8,6 +8,7 @@ use sconce_models::{
 };
 
 use crate::device::device;
+use crate::small;
 
 #[derive(Clone, Debug)]
 struct Draw {
@@ -119,13 +120,33 @@ proptest! {
 }
 
 #[test]
+fn every_network_takes_slices_and_volumes_of_any_number_of_channels() -> anyhow::Result<()> {
+    for model in small::networks()? {
+        for (rank, channels) in [(2, 5), (3, 1)] {
+            let interface = Interface { channels, classes: 3, rank };
+            let parameters = Parameters::new(0, &device());
+            let network = model.build(interface, parameters.builder())?;
+            let images = [&[1, channels], network.stride()].concat();
+            let images = Tensor::zeros(images, DType::F32, &device())?;
+
+            let logits = network.forward_t(&Input::images(images), false)?;
+
+            let expected = [&[1, 3], network.stride()].concat();
+            anyhow::ensure!(logits.main().dims() == expected, "{}", model.name());
+        }
+    }
+    Ok(())
+}
+
+#[test]
 fn a_frozen_network_leaves_no_graph() -> anyhow::Result<()> {
-    for model in ModelConfig::defaults() {
+    for model in small::networks()? {
         let interface = Interface { channels: 1, classes: 2, rank: 2 };
         let parameters = Parameters::new(0, &device());
         model.build(interface, parameters.builder())?;
         let frozen = model.build(interface, nn::frozen(parameters.tensors()?).builder())?;
-        let images = Tensor::zeros((1, 1, 8, 8), DType::F32, &device())?;
+        let extents = [frozen.stride()[0], frozen.stride()[1]];
+        let images = Tensor::zeros((1, 1, extents[0], extents[1]), DType::F32, &device())?;
 
         let logits = frozen.forward_t(&Input::images(images), false)?;
 
@@ -136,10 +157,7 @@ fn a_frozen_network_leaves_no_graph() -> anyhow::Result<()> {
 
 #[test]
 fn a_network_in_bf16_gives_logits_in_f32() -> anyhow::Result<()> {
-    let features = vec![8, 16, 32];
-    let plain = Unet { features_per_stage: features.clone(), ..Unet::default() };
-    let residual = ResidualUnet { features_per_stage: features, ..ResidualUnet::default() };
-    for config in [ModelConfig::from(plain), ModelConfig::from(residual)] {
+    for config in small::networks()? {
         let interface = Interface { channels: 2, classes: 3, rank: 2 };
         let parameters = Parameters::new(1, &device());
         let model = config.as_dyn().build(interface, parameters.builder())?;
@@ -153,7 +171,8 @@ fn a_network_in_bf16_gives_logits_in_f32() -> anyhow::Result<()> {
         anyhow::ensure!(narrow.main().dtype() == DType::F32);
         let apart = (narrow.main() - exact.main())?.abs()?.max_all()?.to_scalar::<f32>()?;
         let largest = exact.main().abs()?.max_all()?.to_scalar::<f32>()?;
-        anyhow::ensure!(0.0 < apart && apart < 0.05 * largest, "{apart} of {largest}");
+        let name = config.name();
+        anyhow::ensure!(0.0 < apart && apart < 0.05 * largest, "{name}: {apart} of {largest}");
     }
     Ok(())
 }

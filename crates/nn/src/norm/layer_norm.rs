@@ -1,4 +1,4 @@
-use candle::{D, Result, Tensor};
+use candle::{D, DType, Result, Tensor};
 use candle_nn::VarBuilder;
 
 use super::layer::scale_and_offset;
@@ -28,13 +28,22 @@ pub fn layer_norm(
     if x.elem_count() == 0 {
         return Err(crate::Error::Empty { op, shape: x.dims().to_vec() }.into());
     }
-    let centered = x.broadcast_sub(&x.mean_keepdim(D::Minus1)?)?;
+    // Sums of halves are taken in single precision.
+    let precise = match x.dtype() {
+        DType::BF16 | DType::F16 => DType::F32,
+        dtype => dtype,
+    };
+    let wide = x.to_dtype(precise)?;
+    let centered = wide.broadcast_sub(&wide.mean_keepdim(D::Minus1)?)?;
     let variance = centered.sqr()?.mean_keepdim(D::Minus1)?;
     let mut y = centered.broadcast_div(&(variance + eps)?.sqrt()?)?;
     if let Some(weight) = weight {
-        y = y.broadcast_mul(weight)?;
+        y = y.broadcast_mul(&weight.to_dtype(precise)?)?;
     }
-    bias.map_or(Ok(y.clone()), |bias| y.broadcast_add(bias))
+    if let Some(bias) = bias {
+        y = y.broadcast_add(&bias.to_dtype(precise)?)?;
+    }
+    y.to_dtype(x.dtype())
 }
 
 /// A layer normalization with its parameters, `weight` and `bias`.

@@ -2,8 +2,8 @@ use anyhow::ensure;
 use candle::{DType, Device, Result, Tensor, Var};
 use sconce_nn::{
     Act, ConvConfig, ConvTransposeConfig, Interpolation, Pending, PoolConfig, avg_pool,
-    batch_norm_train, concat, conv, conv_of, conv_transpose, group_norm, instance_norm, max_pool,
-    resize,
+    batch_norm_train, concat, conv, conv_of, conv_transpose, group_norm, instance_norm, layer_norm,
+    max_pool, resize,
 };
 
 use crate::device::values;
@@ -82,6 +82,8 @@ fn bf16_layers_agree_with_f32() -> anyhow::Result<()> {
     let layer: Layer =
         Box::new(|x| Ok(batch_norm_train(&x[0], Some(&x[1]), Some(&x[2]), 1e-5, Act::Relu)?.0));
     check("batch_norm", &layer, &[x, vector, vector], 1)?;
+    let layer: Layer = Box::new(|x| layer_norm(&x[0], Some(&x[1]), Some(&x[2]), 1e-5));
+    check("layer_norm", &layer, &[x, vector, vector], 1)?;
     let layer: Layer = Box::new(|x| Act::Gelu.forward(&x[0]));
     check("activation", &layer, &[x], 1)?;
     let layer: Layer = Box::new(|x| max_pool(&x[0], &PoolConfig::new(&[2, 2, 2])));
