@@ -7,7 +7,7 @@ use data::LayoutConfig;
 use losses::LossConfig;
 use models::ModelConfig;
 use nn::{OptimizerConfig, ScheduleConfig};
-use preprocess::{Augmentation, Fusion, PlanConfig};
+use preprocess::{Augmentation, Fusion, LabelSmoothing, PlanConfig};
 use registry::{OutOfRange, StepSize};
 use serde::{Deserialize, Deserializer, Serialize};
 
@@ -98,6 +98,9 @@ impl Default for SplitConfig {
 pub struct LabelConfig {
     /// How several raters become one target.
     pub fusion: Fusion,
+    /// How doubt is added where labels have none; absent, not at all.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub smoothing: Option<LabelSmoothing>,
 }
 
 /// How long to train, and in what portions.

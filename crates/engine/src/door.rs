@@ -73,7 +73,8 @@ pub(crate) fn loss(run: &Run<'_>, space: &LabelSpace) -> Result<()> {
     config.loss.suits(space.activation()).map_err(named)?;
     let shape = (1, space.channels(), 2, 2);
     let logits = Tensor::zeros(shape, DType::F32, &Device::Cpu)?;
-    let soft = !run.dataset.description().raters.is_empty() && config.labels.fusion.is_soft();
+    let fused = !run.dataset.description().raters.is_empty() && config.labels.fusion.is_soft();
+    let soft = fused || config.labels.smoothing.is_some();
     let target = match space {
         _ if soft => Target::soft((logits.ones_like()? / space.channels() as f64)?),
         LabelSpace::Classes { .. } => Target::hard(logits.argmax(1)?),

@@ -177,6 +177,10 @@ impl Recipe<'_> {
             .plan
             .prepare(&case.image, Some(annotation))
             .map_err(|error| Error::from(error).in_case(&case.id))?;
+        if let (Some(smoothing), Some(truth)) = (self.labels.smoothing, &prepared.truth) {
+            let smoothed = smoothing.apply(truth, self.space.labels());
+            prepared.truth = Some(smoothed.map_err(|error| Error::from(error).in_case(&case.id))?);
+        }
         if let (LabelSpace::Regions { .. }, Some(truth)) = (self.space, &prepared.truth) {
             // Patches are forced onto regions, not onto the labels that they are unions of.
             let regions = self.space.probabilities(truth);

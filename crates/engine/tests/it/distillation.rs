@@ -166,3 +166,21 @@ fn teachers_of_something_else_are_refused() -> anyhow::Result<()> {
     assert!(error.contains("both must see the same"), "{error}");
     Ok(())
 }
+
+#[test]
+fn smoothed_labels_are_soft_targets() -> anyhow::Result<()> {
+    let balls = Balls::new(6, [8, 18, 20]);
+    let plain = train(&config(3, 1), &balls, Origins::default())?.1.losses;
+    for smoothing in ["boundary = { epsilon = 0.5, kernel = 3 }", "uniform = { epsilon = 0.1 }"] {
+        let mut smooth = config(3, 1);
+        smooth.labels = toml::from_str(&format!("smoothing.{smoothing}"))?;
+
+        let losses = train(&smooth, &balls, Origins::default())?.1.losses;
+
+        assert!((losses[0] - plain[0]).abs() > 1e-5, "{smoothing}: {} {}", losses[0], plain[0]);
+        smooth.loss = toml::from_str("[dice]")?;
+        let error = refusal(train(&smooth, &balls, Origins::default()));
+        assert!(error.contains("allow_soft = true"), "{error}");
+    }
+    Ok(())
+}
