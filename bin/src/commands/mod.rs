@@ -3,6 +3,7 @@
 mod dataset;
 mod device;
 mod evaluate;
+mod labels;
 mod losses;
 mod models;
 mod predict;
@@ -21,6 +22,8 @@ pub(crate) enum Command {
     Device(device::Args),
     #[command(subcommand)]
     Dataset(dataset::Command),
+    #[command(subcommand)]
+    Labels(labels::Command),
     Train(train::Args),
     Predict(predict::Args),
     Evaluate(evaluate::Args),
@@ -37,6 +40,7 @@ impl Command {
             Self::Quickstart(args) => quickstart::run(args),
             Self::Device(args) => device::run(args),
             Self::Dataset(command) => dataset::run(command),
+            Self::Labels(command) => labels::run(command),
             Self::Train(args) => train::run(args),
             Self::Predict(args) => predict::run(args),
             Self::Evaluate(args) => evaluate::run(args),

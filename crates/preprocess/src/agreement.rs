@@ -1,10 +1,11 @@
 //! How far raters agree with each other and with the majority.
 
-use ndarray::ArrayView3;
+use ndarray::{Array3, ArrayView3};
 
 use crate::Result;
 use crate::fusion::weights;
 use crate::patterns::Patterns;
+use crate::real::single;
 
 /// How raters compare. For how often each hits or misses an estimated truth, see
 /// [`StapleEstimate`](crate::StapleEstimate).
@@ -16,6 +17,16 @@ pub struct Agreement {
     /// For each rater, the Dice of the foreground with that of the majority, summed over classes;
     /// 1 where both are empty.
     pub with_majority: Vec<f64>,
+    /// Fleiss' kappa over all voxels, background among the classes: how much more often raters agree than
+    /// by chance, 1 at best. Voxels where a rater wrote no class take no part. `None` of a single rater, or
+    /// where all raters chose one class everywhere, when there is nothing to agree on.
+    ///
+    /// # Source
+    ///
+    /// Fleiss: *Measuring nominal scale agreement among many raters*, Psychological Bulletin 76(5), 1971.
+    pub kappa: Option<f64>,
+    /// The share of pairs of raters who agree, at each voxel, `(D, H, W)`; 1 of a single rater.
+    pub map: Array3<f32>,
 }
 
 impl Agreement {
@@ -32,6 +43,12 @@ impl Agreement {
         Ok(Self {
             dice: raters.clone().map(row).collect(),
             with_majority: weights(&patterns, classes, false),
+            kappa: kappa(&patterns, classes),
+            map: {
+                let shares: Vec<f32> =
+                    patterns.iter().map(|(decision, _)| single(agreeing(decision))).collect();
+                patterns.spread(&shares)
+            },
         })
     }
 
@@ -47,6 +64,35 @@ impl Agreement {
         }
         (count > 0).then(|| sum / count as f64)
     }
+}
+
+/// The share of pairs of raters who decided alike.
+fn agreeing(decision: &[u16]) -> f64 {
+    let (mut alike, mut all) = (0.0, 0.0);
+    for (at, a) in decision.iter().enumerate() {
+        for b in &decision[at + 1..] {
+            all += 1.0;
+            alike += if a == b { 1.0 } else { 0.0 };
+        }
+    }
+    if all > 0.0 { alike / all } else { 1.0 }
+}
+
+fn kappa(patterns: &Patterns, classes: usize) -> Option<f64> {
+    let (mut agree, mut voxels) = (0.0, 0.0);
+    let mut chosen = vec![0.0; classes];
+    for (decision, count) in patterns.iter() {
+        if decision.len() < 2 || decision.iter().any(|&class| usize::from(class) >= classes) {
+            continue;
+        }
+        agree += agreeing(decision) * count;
+        voxels += count;
+        for &class in decision {
+            chosen[usize::from(class)] += count / decision.len() as f64;
+        }
+    }
+    let by_chance: f64 = chosen.iter().map(|share| (share / voxels).powi(2)).sum();
+    (voxels > 0.0 && by_chance < 1.0).then(|| (agree / voxels - by_chance) / (1.0 - by_chance))
 }
 
 fn pair(patterns: &Patterns, classes: usize, a: usize, b: usize) -> Vec<Option<f64>> {
@@ -81,6 +127,40 @@ mod tests {
         assert_eq!(agreement.dice[1][0], agreement.dice[0][1]);
         assert_eq!(agreement.dice[0][0], [Some(1.0), None]);
         assert_eq!(agreement.mean_dice(), Some(2.0 / 3.0));
+        assert_eq!(agreement.map, array![[[0.0, 1.0, 1.0]]]);
+        Ok(())
+    }
+
+    #[test]
+    fn kappa_is_that_of_the_paper() -> anyhow::Result<()> {
+        // The example of Fleiss: ten subjects, fourteen raters, five categories; kappa is 0.210.
+        let counts = [
+            [0, 0, 0, 0, 14],
+            [0, 2, 6, 4, 2],
+            [0, 0, 3, 5, 6],
+            [0, 3, 9, 2, 0],
+            [2, 2, 8, 1, 1],
+            [7, 7, 0, 0, 0],
+            [3, 2, 6, 3, 0],
+            [2, 5, 3, 2, 2],
+            [6, 5, 2, 1, 0],
+            [0, 2, 2, 3, 7],
+        ];
+        let of_subject = |counts: &[usize; 5]| -> Vec<u16> {
+            (0u16..).zip(counts).flat_map(|(class, &count)| vec![class; count]).collect()
+        };
+        let chosen: Vec<Vec<u16>> = counts.iter().map(of_subject).collect();
+        let masks: Vec<Array3<u16>> = (0..14)
+            .map(|rater| Array3::from_shape_fn((1, 1, 10), |(_, _, x)| chosen[x][rater]))
+            .collect();
+        let views: Vec<_> = masks.iter().map(|mask| mask.view()).collect();
+
+        let kappa = Agreement::of(&views, 5)?.kappa.expect("raters disagree");
+
+        assert!((kappa - 0.210).abs() < 5e-4, "{kappa}");
+        assert_eq!(Agreement::of(&views[..1], 5)?.kappa, None);
+        let empty = Array3::zeros((1, 1, 4));
+        assert_eq!(Agreement::of(&[empty.view(), empty.view()], 2)?.kappa, None);
         Ok(())
     }
 }
