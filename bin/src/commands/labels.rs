@@ -24,13 +24,13 @@ pub(crate) struct Args {
     /// One mask for each rater, on one grid
     #[arg(required = true, value_name = "MASK")]
     masks: Vec<PathBuf>,
-    /// Where to put the label: class probabilities of mean, weighted_mean and staple, else a label map
+    /// Where to put the label: class probabilities where raters are averaged or weighed, else a label map
     #[arg(long, short, value_name = "FILE")]
     output: PathBuf,
     /// How raters become one label
     #[arg(long, value_enum, default_value_t, value_name = "HOW")]
     fusion: Way,
-    /// Which rater random_rater draws
+    /// Where the draw of a random rater comes from
     #[arg(long, default_value_t = 0, value_name = "N")]
     seed: u64,
     /// Also write the share of pairs of raters who agree, voxel by voxel, to this file

@@ -59,7 +59,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<Output> {
     let folder = RunFolder::create(&args.output, args.resume)?;
     let device = open(args.device)?;
     let trained = |name: &String| -> anyhow::Result<Trained> {
-        Ok(Trained::load(&resolve(name)?).with_context(|| name.clone())?)
+        Trained::load(&resolve(name)?).with_context(|| name.clone())
     };
     let init = args.init.as_ref().map(trained).transpose()?;
     let teachers = config.supervision.iter().flat_map(|supervision| &supervision.teachers);

@@ -2,7 +2,7 @@
 
 use candle::{Device, Tensor};
 use losses::{Needs, Target};
-use ndarray::{Array3, ArrayView3};
+use ndarray::Array3;
 use preprocess::Truth;
 use volume::{Components, Connectivity, distance_to};
 
@@ -37,7 +37,7 @@ impl Maps {
         for class in probabilities.outer_iter() {
             let mask = class.mapv(|p| p > 0.5);
             if distance {
-                self.distance.extend(signed_distance(mask.view(), settings.spacing).iter());
+                self.distance.extend(signed_distance(&mask, settings.spacing).iter());
             }
             if components {
                 let parts = Components::of(&mask, |&inside| inside, Connectivity::Corners);
@@ -72,12 +72,12 @@ impl Maps {
 /// The distance of each voxel to the boundary of the mask, mm, negative inside; 0 everywhere where there is
 /// no boundary. The boundary lies half a voxel, of the shortest extent, from the voxels on both sides of
 /// it, so that no voxel lies on it.
-fn signed_distance(mask: ArrayView3<'_, bool>, spacing: [f64; 3]) -> Array3<f32> {
+fn signed_distance(mask: &Array3<bool>, spacing: [f64; 3]) -> Array3<f32> {
     let extents =
         [0, 1, 2].map(|axis| if mask.shape()[axis] > 1 { spacing[axis] } else { f64::MAX });
     let half = 0.5 * extents.into_iter().fold(f64::MAX, f64::min);
-    let to_mask = distance_to(&mask, |&inside| inside, spacing);
-    let to_rest = distance_to(&mask, |&inside| !inside, spacing);
+    let to_mask = distance_to(mask, |&inside| inside, spacing);
+    let to_rest = distance_to(mask, |&inside| !inside, spacing);
     let mut distance = Array3::zeros(mask.dim());
     ndarray::Zip::from(&mut distance).and(&to_mask).and(&to_rest).for_each(
         |distance, &to_mask, &to_rest| {

@@ -80,6 +80,7 @@ impl Origins<'_> {
                 )))
             };
         }
+        #[expect(clippy::float_cmp, reason = "settings are exact")]
         let says_otherwise = config.spacing.is_some_and(|spacing| spacing != other.spacing)
             || config.resample.is_some_and(|resample| resample != other.resample)
             || config.canonical.is_some_and(|canonical| canonical != other.canonical)
@@ -168,15 +169,12 @@ impl Transfer {
         let names: BTreeSet<String> = own.keys().cloned().collect();
         let mut taken = BTreeMap::new();
         for (name, tensor) in own {
-            match other.get(&name).filter(|other| other.shape() == tensor.shape()) {
-                Some(other) => {
-                    transfer.reused += 1;
-                    taken.insert(name, other.clone());
-                }
-                None => {
-                    transfer.fresh.push(name.clone());
-                    taken.insert(name, tensor);
-                }
+            if let Some(other) = other.get(&name).filter(|other| other.shape() == tensor.shape()) {
+                transfer.reused += 1;
+                taken.insert(name, other.clone());
+            } else {
+                transfer.fresh.push(name.clone());
+                taken.insert(name, tensor);
             }
         }
         let is_left = |name: &&String| !names.contains(*name) || transfer.fresh.contains(name);

@@ -107,17 +107,8 @@ pub fn train_with(
     let observers: &mut [&mut dyn Observer] = &mut with(&mut saving, observers);
     let (training, validation) = loaders(run, &split, recipe, observers)?;
     let mut learner = Learner::new(config, &network, run.device)?;
-    if let Some(init) = run.origins.init.filter(|_| !run.resume) {
-        let (parameters, transfer) = Transfer::of(learner.parameters.tensors()?, &init.parameters);
-        if transfer.reused == 0 {
-            return Err(Error::unsuitable(Error::Settings(
-                "the network to start from has no parameter of the name and shape of any of this one; \
-                 give one of the same architecture"
-                    .to_owned(),
-            )));
-        }
-        learner.parameters.load(&parameters)?;
-        tell(observers, &Event::Transferred(&transfer))?;
+    if !run.resume {
+        take_over(run, &learner, observers)?;
     }
     let mut history = begin(run, &mut learner, &split, &plan, &network)?;
     let (epochs, iterations) = (config.train.epochs, config.train.iterations_per_epoch);
@@ -240,6 +231,21 @@ fn loaders<'a>(
         })
     };
     Ok((load(&split.train, 0)?, load(&split.val, split.train.len())?))
+}
+
+/// Gives a fresh network the weights that it is to start from, where they fit.
+fn take_over(run: &Run<'_>, learner: &Learner, observers: &mut [&mut dyn Observer]) -> Result<()> {
+    let Some(init) = run.origins.init else { return Ok(()) };
+    let (parameters, transfer) = Transfer::of(learner.parameters.tensors()?, &init.parameters);
+    if transfer.reused == 0 {
+        return Err(Error::unsuitable(Error::Settings(
+            "the network to start from has no parameter of the name and shape of any of this one; give \
+             one of the same architecture"
+                .to_owned(),
+        )));
+    }
+    learner.parameters.load(&parameters)?;
+    tell(observers, &Event::Transferred(&transfer)).map(drop)
 }
 
 /// Takes up the run where its checkpoint left it, or writes down how it begins; the epochs that are

@@ -36,6 +36,7 @@ use crate::{Activation, Loss, Result, Target};
 /// [arXiv:1705.08790](https://arxiv.org/abs/1705.08790).
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
+#[expect(clippy::struct_excessive_bools, reason = "settings that do not depend on each other")]
 pub struct LovaszSoftmax {
     /// How logits become probabilities.
     pub activation: Activation,
@@ -191,7 +192,8 @@ mod tests {
         let first = ([0.8, 0.5, 0.6, 0.1], [1, 1, 0, 0]);
         let empty = ([0.9, 0.1, 0.2, 0.3], [0; 4]);
 
-        assert_eq!(of(&foreground, &[empty.0], &[empty.1])?, 0.0);
+        let nothing = of(&foreground, &[empty.0], &[empty.1])?;
+        approx::assert_abs_diff_eq!(nothing, 0.0, epsilon = 0.0);
         let alone = of(&foreground, &[first.0], &[first.1])?;
         let with_empty = of(&apart, &[first.0, empty.0], &[first.1, empty.1])?;
         approx::assert_abs_diff_eq!(with_empty, alone, epsilon = 1e-12);

@@ -168,6 +168,7 @@ impl<T: Real, S: Terms<T, K>, const K: usize> WithSimd for Part<'_, T, S, K> {
 }
 
 /// Adds what the voxels of a tile say of one class.
+#[expect(clippy::needless_range_loop, reason = "lanes of several arrays, all at once")]
 #[inline(always)]
 fn add<T: Real, const IS_BINARY: bool, const K: usize>(
     rows: &Rows<T>,
@@ -199,17 +200,17 @@ fn gradient_of<T: Real, const K: usize>(
     let (isa, clip) = (isa(), Clip::new(task.clip));
     let run = |sample: usize, first: usize, columns: &mut [&mut [MaybeUninit<T>]]| {
         let clip = &clip;
-        isa.run(Columns { task, clip, terms, factors, sample, first, columns });
+        isa.run(Slice { task, clip, terms, factors, sample, first, columns });
     };
     #[expect(unsafe_code, reason = "see `in_new_columns`")]
-    // SAFETY: there is a column for each class, and `Columns` writes each in steps of a tile, to its end.
+    // SAFETY: there is a column for each class, and `Slice` writes each in steps of a tile, to its end.
     unsafe {
         in_new_columns([samples, classes, voxels], PART, run)
     }
 }
 
 /// The gradient at some voxels of a sample, from `first` on: a column for each class.
-struct Columns<'a, 'b, T, S, const K: usize> {
+struct Slice<'a, 'b, T, S, const K: usize> {
     task: &'a Task<'a, T>,
     clip: &'a Clip<T>,
     terms: S,
@@ -219,7 +220,7 @@ struct Columns<'a, 'b, T, S, const K: usize> {
     columns: &'a mut [&'b mut [MaybeUninit<T>]],
 }
 
-impl<T: Real, S: Terms<T, K>, const K: usize> WithSimd for Columns<'_, '_, T, S, K> {
+impl<T: Real, S: Terms<T, K>, const K: usize> WithSimd for Slice<'_, '_, T, S, K> {
     type Output = ();
 
     #[inline(always)]

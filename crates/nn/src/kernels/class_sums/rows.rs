@@ -161,6 +161,7 @@ impl<T: Real> Rows<T> {
 
     /// How the sums, each times its factor, change with the logits of `class`; under softmax, before
     /// [`Self::finish`].
+    #[expect(clippy::needless_range_loop, reason = "lanes of several arrays, all at once")]
     #[inline(always)]
     pub(super) fn slopes<const IS_BINARY: bool, const K: usize>(
         &mut self,

@@ -27,12 +27,11 @@ pub(crate) fn class_sums(
     let weight = weight.map(|weight| plain(weight, logits.dtype())).transpose()?;
     let op = Sums { labels, weight, settings: *settings, shape };
     let of = settings.of;
-    let sums = match logits.dtype() {
-        DType::F64 => CpuStorage::F64(op.with_task::<f64, _>(&logits, |task| sums(task, of))?),
-        _ => {
-            let sums = op.with_task::<f32, _>(&logits, |task| sums(task, of))?;
-            CpuStorage::F32(sums.into_iter().map(narrow).collect())
-        }
+    let sums = if logits.dtype() == DType::F64 {
+        CpuStorage::F64(op.with_task::<f64, _>(&logits, |task| sums(task, of))?)
+    } else {
+        let sums = op.with_task::<f32, _>(&logits, |task| sums(task, of))?;
+        CpuStorage::F32(sums.into_iter().map(narrow).collect())
     };
     let result = (of.count(), shape.samples, shape.classes);
     record(&[&logits], Storage::Cpu(sums), result, op)
@@ -84,9 +83,10 @@ impl Backward for Sums {
 
     fn gradients(&self, inputs: &[&Tensor], dy: &Tensor) -> Result<Vec<Option<Tensor>>> {
         let logits = inputs[0];
-        let gradient = match logits.dtype() {
-            DType::F64 => CpuStorage::F64(self.gradient(logits, dy)?),
-            _ => CpuStorage::F32(self.gradient(logits, dy)?),
+        let gradient = if logits.dtype() == DType::F64 {
+            CpuStorage::F64(self.gradient(logits, dy)?)
+        } else {
+            CpuStorage::F32(self.gradient(logits, dy)?)
         };
         Ok(vec![Some(held(gradient, logits.shape()))])
     }
