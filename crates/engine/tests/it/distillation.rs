@@ -88,7 +88,7 @@ fn two_equal_teachers_say_what_one_says() -> anyhow::Result<()> {
         Ok(train(&config, &balls, Origins { init: None, teachers })?.1.losses)
     };
 
-    let one = losses(&[teacher.clone()])?;
+    let one = losses(std::slice::from_ref(&teacher))?;
     let two = losses(&[teacher.clone(), teacher])?;
 
     for (one, two) in one.iter().zip(&two) {
