@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::fmt;
+use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
@@ -10,7 +11,7 @@ use sconce::preprocess::{Agreement, Fusion, Staple, StapleEstimate, Truth, fuse,
 use sconce::volume::{Image, Label, LabelMap, SoftLabelMap};
 use serde::Serialize;
 
-use crate::output::Output;
+use crate::output::{Output, Usage};
 
 /// Make one label of the masks of several raters
 #[derive(Debug, clap::Subcommand)]
@@ -89,6 +90,9 @@ struct Rater {
     specificity: Option<f64>,
 }
 
+/// Values that are classes: more of them are grey values.
+const MOST: usize = 256;
+
 pub(crate) fn run(command: &Command) -> anyhow::Result<Output> {
     let Command::Fuse(args) = command;
     for path in [Some(&args.output), args.map.as_ref()].into_iter().flatten() {
@@ -96,12 +100,21 @@ pub(crate) fn run(command: &Command) -> anyhow::Result<Output> {
             bail!("{} is there already; remove it, or name another file", path.display());
         }
     }
+    if args.map.as_ref() == Some(&args.output) {
+        return Err(Usage("--map and --output name the same file".to_owned()).into());
+    }
     let read = |path: &PathBuf| data::read_label_map(path);
     let masks = args.masks.iter().map(read).collect::<Result<Vec<_>, _>>()?;
     let values: BTreeSet<u16> = masks.iter().flat_map(|mask| mask.data.iter().copied()).collect();
     // The background is a class whether or not anybody left some.
     let classes: Vec<u16> =
         [0].into_iter().chain(values).collect::<BTreeSet<_>>().into_iter().collect();
+    if classes.len() > MOST {
+        bail!(
+            "the masks hold {} values, more than {MOST}; give masks, whose values are classes, not images",
+            classes.len()
+        );
+    }
     if classes.len() < 2 {
         bail!("no mask holds any foreground; give masks of raters who drew something");
     }
@@ -111,19 +124,23 @@ pub(crate) fn run(command: &Command) -> anyhow::Result<Output> {
     })?;
     let fusion = args.fusion.fusion();
     let truth = fuse(&label, classes.len(), &fusion, &mut rng(args.seed, 0, "fuse"))?;
-    write(&args.output, truth, &label, &classes)?;
-
     let Label::Raters(masks) = &label else { bail!("raters are raters") };
     let views: Vec<_> = masks.iter().map(|mask| mask.data.view()).collect();
     let agreement = Agreement::of(&views, classes.len())?;
-    if let Some(path) = &args.map {
-        let map = agreement.map.clone().insert_axis(ndarray::Axis(0));
-        data::write_image(path, &Image::new(label.grid().clone(), map)?)?;
-    }
     let drawn: Vec<_> =
         masks.iter().map(|mask| mask.data.mapv(|class| u16::from(class > 0))).collect();
     let drawn: Vec<_> = drawn.iter().map(|mask| mask.view()).collect();
     let staple = StapleEstimate::of(&drawn, Staple::default())?;
+    write(&args.output, truth, &label, &classes)?;
+    if let Some(path) = &args.map {
+        let map = agreement.map.clone().insert_axis(ndarray::Axis(0));
+        let written = data::write_image(path, &Image::new(label.grid().clone(), map)?);
+        if let Err(error) = written {
+            // Both or none.
+            fs::remove_file(&args.output)?;
+            return Err(error.into());
+        }
+    }
     let finite = |value: f64| value.is_finite().then_some(value);
     let rater = |(at, mask): (usize, &PathBuf)| Rater {
         mask: mask.clone(),
@@ -199,6 +216,8 @@ impl fmt::Display for Report {
         }
         let (dice, kappa) = (number(self.mean_dice), number(self.kappa));
         writeln!(f, "mean Dice of pairs {dice}, Fleiss' kappa {kappa}")?;
+        let classes: Vec<String> = self.classes.iter().map(u16::to_string).collect();
+        writeln!(f, "classes, background first: {}", classes.join(", "))?;
         write!(f, "wrote {}", self.output.display())?;
         if let Some(map) = &self.map {
             write!(f, " and {}", map.display())?;

@@ -56,14 +56,14 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<Output> {
     let config = read(args)?;
     let dataset = config.data.open(&args.data)?;
     let name = title(&args.output);
-    let folder = RunFolder::create(&args.output, args.resume)?;
-    let device = open(args.device)?;
     let trained = |name: &String| -> anyhow::Result<Trained> {
         Trained::load(&resolve(name)?).with_context(|| name.clone())
     };
     let init = args.init.as_ref().map(trained).transpose()?;
     let teachers = config.supervision.iter().flat_map(|supervision| &supervision.teachers);
     let teachers = teachers.map(trained).collect::<anyhow::Result<Vec<_>>>()?;
+    let folder = RunFolder::create(&args.output, args.resume)?;
+    let device = open(args.device)?;
     let run = Run {
         config: &config,
         dataset: dataset.as_ref(),

@@ -72,7 +72,12 @@ impl Default for TermWeight {
 
 impl TermWeight {
     fn at(self, progress: Progress) -> f64 {
-        self.weight.get() * self.schedule.map_or(1.0, |it| it.factor(progress.fraction()))
+        self.when(progress.fraction())
+    }
+
+    /// The weight when a share `done` of the run is done.
+    fn when(self, done: f64) -> f64 {
+        self.weight.get() * self.schedule.map_or(1.0, |it| it.factor(done))
     }
 }
 
@@ -81,6 +86,11 @@ fn one() -> Positive {
 }
 
 impl SupervisionConfig {
+    /// Whether neither labels nor teachers count when a share `done` of the run is done.
+    pub(crate) fn counts_nothing(&self, done: f64) -> bool {
+        self.label.when(done) + self.teacher.when(done) <= 0.0
+    }
+
     /// The loss of the teachers' terms.
     pub(crate) fn loss(&self, activation: Activation) -> LossConfig {
         match (&self.loss, activation) {

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use candle::{DType, Device, Shape, Tensor};
 use candle_nn::var_builder::SimpleBackend;
 use candle_nn::{Init, VarBuilder};
-use losses::{Loss as _, Target};
+use losses::{Loss as _, LossConfig, Needs, Target};
 use models::{Architecture as _, Interface, ModelConfig};
 use preprocess::Plan;
 
@@ -81,14 +81,72 @@ pub(crate) fn loss(run: &Run<'_>, space: &LabelSpace) -> Result<()> {
         LabelSpace::Regions { .. } => Target::regions(logits.to_dtype(DType::U8)?),
     };
     let maps = Tensor::zeros(shape, DType::F32, &Device::Cpu)?;
-    let none = vec![vec![0; space.channels()]];
+    let one = vec![vec![1; space.channels()]];
     let target = target.with_distance(maps.clone());
-    let target = target.with_components(maps.to_dtype(DType::U32)?, none)?;
-    match config.loss.at(0.0).forward(&logits, &target) {
+    let target = target.with_components(maps.to_dtype(DType::U32)?, one)?;
+    for moment in config.loss.moments() {
+        computes("loss", &config.loss.at(moment), &logits, &target)?;
+    }
+    let Some(supervision) = &config.supervision else { return Ok(()) };
+    let loss = supervision.loss(space.activation());
+    loss.suits(space.activation())
+        .map_err(|error| Error::unsuitable(Error::Settings(format!("supervision.loss.{error}"))))?;
+    let Needs { distance, components, .. } = loss.needs();
+    if distance || components {
+        return refuse(format!(
+            "supervision.loss.{} needs maps of labels, which a teacher does not give; choose a loss of \
+             probabilities alone",
+            loss.name()
+        ));
+    }
+    if has_temperature(&loss) {
+        return refuse(
+            "the temperature of supervision.loss.kl_divergence would count twice; set \
+             supervision.temperature alone"
+                .to_owned(),
+        );
+    }
+    let opinion = Target::soft((logits.ones_like()? / space.channels() as f64)?);
+    for moment in loss.moments() {
+        computes("supervision.loss", &loss.at(moment), &logits, &opinion)?;
+        if supervision.counts_nothing(moment) {
+            return refuse(format!(
+                "supervision.label and supervision.teacher both weigh 0 when {moment} of the run is done"
+            ));
+        }
+    }
+    Ok(())
+}
+
+/// That a loss, the setting `key`, can be computed.
+fn computes(key: &str, loss: &LossConfig, logits: &Tensor, target: &Target) -> Result<()> {
+    match loss.forward(logits, target) {
         Ok(_) => Ok(()),
         Err(losses::Error::Tensor(error)) => Err(error.into()),
-        Err(error) => refuse(format!("loss.{}: {error}", config.loss.name())),
+        Err(error) => refuse(format!("{key}.{}: {error}", loss.name())),
     }
+}
+
+/// Whether a divergence within has a temperature of its own.
+fn has_temperature(loss: &LossConfig) -> bool {
+    match loss {
+        #[expect(clippy::float_cmp, reason = "settings are exact")]
+        LossConfig::KlDivergence(loss) => loss.temperature.get() != 1.0,
+        LossConfig::Sum(sum) => sum.terms.iter().any(|term| has_temperature(&term.loss)),
+        _ => false,
+    }
+}
+
+/// That distances can be measured, where a loss needs them.
+pub(crate) fn maps(needs: Needs, plan: &Plan) -> Result<()> {
+    if needs.distance && !plan.resample {
+        return refuse(
+            "the loss needs distances in mm, but with preprocess.resample = false images keep voxels of \
+             their own sizes; set it to true"
+                .to_owned(),
+        );
+    }
+    Ok(())
 }
 
 fn refuse<T>(reason: String) -> Result<T> {
@@ -113,7 +171,7 @@ fn batch(config: &RunConfig, patch: [usize; 3], interface: Interface) -> Result<
 }
 
 /// That a network can be built, and is not too large; its stride. Nothing is allocated for it.
-fn network(architecture: &ModelConfig, interface: Interface) -> Result<Vec<usize>> {
+pub(crate) fn network(architecture: &ModelConfig, interface: Interface) -> Result<Vec<usize>> {
     let counting = Counting::default();
     let vb = VarBuilder::from_backend(Box::new(counting.clone()), DType::F32, Device::Cpu);
     let built = architecture.build(interface, vb);

@@ -102,7 +102,10 @@ pub(crate) fn planned(
             error => error.into(),
         },
     )?;
-    let plan = run.origins.planned(plan, &run.config.preprocess).map_err(Error::unsuitable)?;
+    let plan = run
+        .origins
+        .planned(plan, &run.config.preprocess, &description.channels)
+        .map_err(Error::unsuitable)?;
     let interface = Interface {
         channels: description.channels.len(),
         classes: space.channels(),

@@ -7,7 +7,7 @@ use preprocess::{Plan, PlanConfig};
 use serde::{Deserialize, Serialize};
 
 use crate::trained::{NetworkConfig, Trained};
-use crate::{Error, LabelSpace, Result};
+use crate::{Error, LabelSpace, Result, door};
 
 /// Trained networks that a run begins with.
 #[derive(Clone, Copy, Debug, Default)]
@@ -55,28 +55,34 @@ impl Origins<'_> {
         })
     }
 
-    /// The plan of a run as its origins have it: images are made ready for it as for the networks that it
-    /// learns from, but for what the run file says itself.
+    /// The plan of a run as its origins have it: images of the same `channels` are made ready for it as for
+    /// the networks that it learns from. A run that only starts from another's weights keeps the plan that
+    /// is made of its data where the run file says anything else, or channels differ.
     ///
     /// # Errors
     ///
     /// [`Error::Settings`], where the run file says something else than the teachers were trained with, or
-    /// a network is of images of another kind.
-    pub(crate) fn planned(&self, plan: Plan, config: &PlanConfig) -> Result<Plan> {
+    /// they are of images of another kind.
+    pub(crate) fn planned(
+        &self,
+        plan: Plan,
+        config: &PlanConfig,
+        channels: &[String],
+    ) -> Result<Plan> {
         let Some(origin) = self.teachers.first().or(self.init) else { return Ok(plan) };
         let whose =
             if self.teachers.is_empty() { "the network to start from" } else { "the teacher" };
         let other = &origin.plan;
-        if other.rank != plan.rank || other.normalize.len() != plan.normalize.len() {
+        if other.rank != plan.rank || origin.config.channels != channels {
             return if self.teachers.is_empty() {
                 Ok(plan)
             } else {
                 Err(Error::Settings(format!(
-                    "{whose} is of {}D images with {} channels, but this run is of {}D images with {}",
+                    "{whose} is of {}D images of {}, but this run is of {}D images of {}",
                     other.rank,
-                    other.normalize.len(),
+                    origin.config.channels.join(", "),
                     plan.rank,
-                    plan.normalize.len(),
+                    channels.join(", "),
                 )))
             };
         }
@@ -94,7 +100,7 @@ impl Origins<'_> {
             } else {
                 Err(Error::Settings(format!(
                     "[preprocess] says how images are made ready, but {whose} says it already, and both \
-                     must see the same; remove all but rank, patch_size and memory"
+                     must see the same; remove all but rank and patch_size"
                 )))
             };
         }
@@ -143,6 +149,14 @@ impl Origins<'_> {
                     "tells {} apart, but this run {}",
                     names(&teacher.config).join(", "),
                     names(network).join(", ")
+                ));
+            }
+            let stride = door::network(&teacher.config.architecture, teacher.config.interface)?;
+            let patch = &plan.patch_size[3 - plan.rank..];
+            if patch.iter().zip(&stride).any(|(extent, &stride)| !extent.is_multiple_of(stride)) {
+                return refuse(format!(
+                    "takes patches that divide by {stride:?}, but this run's have {patch:?} voxels; change \
+                     preprocess.patch_size"
                 ));
             }
             let sees = |plan: &Plan| Plan {

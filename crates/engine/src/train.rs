@@ -1,6 +1,7 @@
 //! The training loop.
 
 use std::collections::BTreeSet;
+use std::fs;
 use std::time::Instant;
 
 use candle::Device;
@@ -94,6 +95,7 @@ pub fn train_with(
     let (plan, network) = planned(run, &space, &split.train)?;
     door::planned(config, &plan, &network)?;
     run.origins.check(&plan, &network, &space).map_err(Error::unsuitable)?;
+    door::maps(supervision.needs(), &plan)?;
     let recipe = Recipe {
         plan: &plan,
         space: &space,
@@ -273,8 +275,12 @@ fn begin(
             });
         }
     } else {
+        let path = run.folder.origins();
         if run.origins.init.is_some() || !run.origins.teachers.is_empty() {
-            write_json(&run.folder.origins(), &run.origins.record()?)?;
+            write_json(&path, &run.origins.record()?)?;
+        } else if path.exists() {
+            // Of a run that was given up here.
+            fs::remove_file(&path).map_err(Error::io(&path))?;
         }
         write_json(&run.folder.split(), split)?;
         write_json(&plan_path(root), plan)?;

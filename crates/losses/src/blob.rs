@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::math::quotient;
 use crate::target::widen;
-use crate::{Activation, Dice, Loss, LossConfig, Needs, Result, Target};
+use crate::{Activation, Dice, Error, Loss, LossConfig, Needs, Result, Target};
 
 /// The blob loss: another loss of each connected component by itself, averaged over components, so that a
 /// small lesion counts as much as a large one.
@@ -25,8 +25,8 @@ use crate::{Activation, Dice, Loss, LossConfig, Needs, Result, Target};
 /// | soft targets | refused: components are of masks |
 /// | deep heads | a component that a coarser resolution has lost takes no part there |
 ///
-/// The loss within sees two classes under softmax, whatever the activation here. Time grows with the number
-/// of components.
+/// The loss within sees two classes under softmax, whatever the activation here. Time and
+/// memory grow with the number of components: remove specks before.
 ///
 /// # Source
 ///
@@ -115,6 +115,13 @@ impl Loss for Blob {
 
     fn suits(&self, activation: Activation) -> Result<()> {
         activation.expect("blob", self.activation)?;
+        let Needs { distance, components, .. } = self.loss.needs();
+        if distance || components {
+            return Err(Error::Settings(format!(
+                "blob.loss is {}, which needs maps of its own; choose a loss of labels alone",
+                self.loss.name(),
+            )));
+        }
         // A component and what is around it exclude each other.
         self.loss.suits(Activation::Softmax).map_err(|error| error.within("blob.loss"))
     }

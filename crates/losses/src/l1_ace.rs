@@ -36,7 +36,7 @@ use crate::{Activation, Error, Loss, Result, Target};
 pub struct L1Ace {
     /// How logits become probabilities.
     pub activation: Activation,
-    /// Bins of equal width between 0 and 1, at least 1.
+    /// Bins of equal width between 0 and 1, from 1 to 1000.
     pub bins: usize,
     /// Whether class 0 counts towards the mean.
     pub include_background: bool,
@@ -48,11 +48,16 @@ impl Default for L1Ace {
     }
 }
 
+/// Finer bins than this hold next to nothing.
+const MOST_BINS: usize = 1000;
+
 impl Loss for L1Ace {
     fn forward(&self, logits: &Tensor, target: &Target) -> Result<Tensor> {
         let bins = self.bins;
-        if bins == 0 {
-            return Err(Error::Settings("l1_ace.bins is 0; at least 1 is needed".to_owned()));
+        if !(1..=MOST_BINS).contains(&bins) {
+            return Err(Error::Settings(format!(
+                "l1_ace.bins is {bins}; from 1 to {MOST_BINS} are possible"
+            )));
         }
         let logits = &widen(logits)?;
         let include = self.include_background;
@@ -66,7 +71,7 @@ impl Loss for L1Ace {
         // The bins of each sample and class one after the other.
         let groups = probs.dim(0)? * probs.dim(1)?;
         let bin = (probs.detach() * bins as f64)?.floor()?.clamp(0.0, (bins - 1) as f64)?;
-        let (groups_u32, bins_u32) = (narrow(groups)?, narrow(bins)?);
+        let (groups_u32, bins_u32) = (narrow(groups * bins)? / narrow(bins)?, narrow(bins)?);
         let first =
             Tensor::arange(0, groups_u32, logits.device())?.affine(f64::from(bins_u32), 0.0)?;
         let bin = bin.to_dtype(DType::U32)?.reshape((groups, ()))?;

@@ -85,7 +85,8 @@ pub use registry::{AtLeastOne, Documentation, Fraction, Margin, NonNegative, Per
 /// A differentiable objective to be minimised.
 ///
 /// A loss is a pure function: it owns its settings, and neither parameters nor state. It never
-/// leaves the device: no value is read back, no branch depends on one.
+/// leaves the device: no value is read back, no branch depends on one (but [`LovaszSoftmax`], which has
+/// errors sorted on the CPU).
 pub trait Loss: fmt::Debug + Send + Sync {
     /// The loss of a batch: a scalar, on the logits' device, with its graph; `f32` for logits of
     /// half precision, else of their dtype.
@@ -182,8 +183,34 @@ impl LossConfig {
     /// that its schedules say, and do not change any more.
     pub fn at(&self, done: f64) -> Cow<'_, Self> {
         match self {
-            Self::Sum(sum) if sum.is_scheduled() => Cow::Owned(sum.at(done).into()),
+            _ if !self.is_scheduled() => Cow::Borrowed(self),
+            Self::Sum(sum) => Cow::Owned(sum.at(done).into()),
+            Self::Blob(blob) => {
+                let loss = Box::new(blob.loss.at(done).into_owned());
+                Cow::Owned(Blob { loss, ..blob.clone() }.into())
+            }
             other => Cow::Borrowed(other),
         }
+    }
+
+    /// Whether a weight within changes over the run.
+    pub fn is_scheduled(&self) -> bool {
+        match self {
+            Self::Sum(sum) => sum.is_scheduled(),
+            Self::Blob(blob) => blob.loss.is_scheduled(),
+            _ => false,
+        }
+    }
+
+    /// The moments of a run, as shares of it, at which a schedule within begins, ends or takes a step, and
+    /// those just before; 0 and 1 at least. What can be computed at all of them can be computed throughout.
+    pub fn moments(&self) -> Vec<f64> {
+        let mut moments = match self {
+            Self::Sum(sum) => sum.moments(),
+            Self::Blob(blob) => blob.loss.moments(),
+            _ => Vec::new(),
+        };
+        moments.extend([0.0, 0.5, 1.0]);
+        moments
     }
 }

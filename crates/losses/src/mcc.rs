@@ -60,14 +60,12 @@ impl Loss for Mcc {
         target.refuse_soft(self.allow_soft, "mcc", "dice_semimetric")?;
         let logits = &widen(logits)?;
         let of = Summand::Errors { exponent: 1.0 };
-        let [tp, fp, fn_] = target.class_sums(logits, self.activation, 0.0, of)?;
-        let smooth = self.smooth.get();
-        let [tp, fp, fn_] = [tp, fp, fn_].map(|sums| pooled(&sums, self.include_background, true));
-        let (tp, fp, fn_) = (tp?, fp?, fn_?);
-        // All others.
-        let positive = ((&tp + &fp)? + &fn_)?;
-        let tn = (target.count(logits)?.broadcast_sub(&positive)?.maximum(0f64)? + smooth)?;
-        let (tp, fp, fn_) = ((tp + smooth)?, (fp + smooth)?, (fn_ + smooth)?);
+        let sums: [Tensor; 4] = target.class_sums(logits, self.activation, 0.0, of)?;
+        let smoothed = |sums: &Tensor| -> Result<Tensor> {
+            Ok((pooled(sums, self.include_background, true)? + self.smooth.get())?)
+        };
+        let [tp, fp, fn_, tn] = sums.each_ref().map(smoothed);
+        let (tp, fp, fn_, tn) = (tp?, fp?, fn_?, tn?);
         // Roots before products: the product of four counts would leave the range of f32.
         let scale = |a: &Tensor, b: &Tensor| (a + b)?.sqrt();
         let predicted = (scale(&tp, &fp)? * scale(&tn, &fn_)?)?;

@@ -54,10 +54,18 @@ impl Term {
 impl Sum {
     /// Whether a weight changes over the run.
     pub(crate) fn is_scheduled(&self) -> bool {
-        self.terms.iter().any(|term| {
-            let within = matches!(&term.loss, LossConfig::Sum(sum) if sum.is_scheduled());
-            term.schedule.is_some() || within
-        })
+        self.terms.iter().any(|term| term.schedule.is_some() || term.loss.is_scheduled())
+    }
+
+    pub(crate) fn moments(&self) -> Vec<f64> {
+        let of_term = |term: &Term| {
+            let mut moments = term.loss.moments();
+            if let Some(TermSchedule::Step { at, .. }) = term.schedule {
+                moments.extend([at.get(), (at.get() - 1e-6).max(0.0)]);
+            }
+            moments
+        };
+        self.terms.iter().flat_map(of_term).collect()
     }
 
     /// The sum when a share `done` of the run is done.

@@ -96,7 +96,7 @@ impl Loss for Tversky {
         let logits = &widen(logits)?;
         let weights = class_weights(&self.class_weights, self.include_background, logits)?;
         let of = Summand::Errors { exponent: self.error_exponent.get() };
-        let [shared, false_positive, false_negative] =
+        let [shared, false_positive, false_negative, _] =
             target.class_sums(logits, self.activation, self.clip.get(), of)?;
         let errors = ((false_positive * self.alpha.get())? + (false_negative * self.beta.get())?)?;
         let pooled = |sums: &Tensor| pooled(sums, self.include_background, self.pool_batch);

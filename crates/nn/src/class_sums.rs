@@ -22,7 +22,8 @@ pub enum Summand {
         /// The exponent `q`, at least 1.
         exponent: f64,
     },
-    /// `p t`, `((1 − t) p)^e` and `(t (1 − p))^e`: what is found, what is wrong, and what is missed.
+    /// `p t`, `((1 − t) p)^e`, `(t (1 − p))^e` and `(1 − t) (1 − p)`: what is found, what is wrong, what is
+    /// missed, and what is rightly left.
     Errors {
         /// The exponent `e`, at least 1.
         exponent: f64,
@@ -43,8 +44,8 @@ impl Summand {
     /// How many sums it gives.
     pub fn count(self) -> usize {
         match self {
-            Self::Overlap { .. } | Self::Difference { .. } | Self::Errors { .. } => 3,
-            Self::CrossEntropy => 4,
+            Self::Overlap { .. } | Self::Difference { .. } => 3,
+            Self::Errors { .. } | Self::CrossEntropy => 4,
             Self::Focal { .. } => 5,
         }
     }

@@ -88,10 +88,11 @@ fn kappa(patterns: &Patterns, classes: usize) -> Option<f64> {
         agree += agreeing(decision) * count;
         voxels += count;
         for &class in decision {
-            chosen[usize::from(class)] += count / decision.len() as f64;
+            chosen[usize::from(class)] += count;
         }
     }
-    let by_chance: f64 = chosen.iter().map(|share| (share / voxels).powi(2)).sum();
+    let all = voxels * patterns.raters() as f64;
+    let by_chance: f64 = chosen.iter().map(|share| (share / all).powi(2)).sum();
     (voxels > 0.0 && by_chance < 1.0).then(|| (agree / voxels - by_chance) / (1.0 - by_chance))
 }
 
@@ -160,7 +161,7 @@ mod tests {
         assert!((kappa - 0.210).abs() < 5e-4, "{kappa}");
         assert_eq!(Agreement::of(&views[..1], 5)?.kappa, None);
         let empty = Array3::zeros((1, 1, 4));
-        assert_eq!(Agreement::of(&[empty.view(), empty.view()], 2)?.kappa, None);
+        assert_eq!(Agreement::of(&[empty.view(); 10], 2)?.kappa, None);
         Ok(())
     }
 }

@@ -71,11 +71,100 @@ fn terms_count_by_their_weights() -> anyhow::Result<()> {
     let expected = f64::midpoint(of_labels[0], of_teacher[0]);
     assert!((both[0] - expected).abs() < 1e-5, "{} {expected}", both[0]);
     assert!((of_labels[0] - of_teacher[0]).abs() > 1e-3);
-    // A schedule ends where it says.
+    // A teacher that speaks from the fifth of eight steps on: until then, all is as without one.
     let schedule = "label = { weight = 1.0 }
-        teacher = { weight = 1.0, schedule.linear = { from = 1.0, to = 0.0 } }";
+        teacher = { weight = 1.0, schedule.step = { at = 0.5, before = 0.0, after = 1.0 } }";
     let scheduled = losses(schedule)?;
-    assert!((scheduled[0] - of_labels[0] - of_teacher[0]).abs() < 1e-5);
+    assert_eq!(scheduled[..4], alone[..4]);
+    assert!(scheduled[4] > alone[4] + 1e-3, "{} {}", scheduled[4], alone[4]);
+    Ok(())
+}
+
+#[test]
+fn a_run_goes_on_with_the_teachers_that_it_began_with() -> anyhow::Result<()> {
+    let balls = Balls::new(6, [8, 18, 20]);
+    let teacher = teacher(&balls)?;
+    let mut other = teacher.clone();
+    for tensor in other.parameters.values_mut() {
+        *tensor = (&*tensor * 1.5)?;
+    }
+    let config = with_supervision(&config(3, 1), "")?;
+    let folder = tempdir()?;
+    let device = fixture::device();
+    let train = |teacher: &Trained, resume: bool| -> engine::Result<Outcome> {
+        let folder = RunFolder::create(folder.path(), resume)?;
+        let origins = Origins { init: None, teachers: std::slice::from_ref(teacher) };
+        let (config, dataset, device) = (&config, &balls, &device);
+        engine::train(&Run { config, dataset, folder: &folder, device, resume, origins }, &mut [])
+    };
+
+    train(&teacher, false)?;
+    let refused = train(&other, true).expect_err("other teachers").to_string();
+    assert!(refused.contains("origins.json") && refused.contains("other teachers"), "{refused}");
+    train(&teacher, true)?;
+    Ok(())
+}
+
+#[test]
+fn losses_that_do_not_suit_are_refused_before_anything_is_read() -> anyhow::Result<()> {
+    let balls = Balls::new(6, [8, 18, 20]);
+    let teacher = teacher(&balls)?;
+    let base = config(3, 1);
+    let refused = |config: &RunConfig| {
+        let origins = Origins { init: None, teachers: std::slice::from_ref(&teacher) };
+        refusal(train(config, &balls, origins))
+    };
+
+    for (table, reason) in [
+        ("loss.dice = {}", "supervision.loss.dice: dice is not smallest"),
+        ("loss.kl_divergence = { temperature = 2.0 }", "would count twice"),
+        ("loss.hausdorff = {}", "needs maps of labels"),
+        ("loss.cross_entropy = { activation = \"sigmoid\" }", "supervision.loss.cross_entropy"),
+        ("label = { weight = 0.0 }\nteacher = { weight = 0.0 }", "both weigh 0"),
+    ] {
+        let error = refused(&with_supervision(&base, table)?);
+        assert!(error.contains(reason), "{table}: {error}");
+    }
+    for (loss, reason) in [
+        // Wrong from the last tenth of the run on alone.
+        (
+            "[[sum.terms]]
+             weight = 1.0
+             loss.cross_entropy = {}
+             [[sum.terms]]
+             weight = 1.0
+             loss.nacl = { kernel = 2 }
+             schedule.step = { at = 0.9, before = 0.0, after = 1.0 }",
+            "nacl.kernel is 2",
+        ),
+        (
+            "[[sum.terms]]
+             weight = 1.0
+             loss.cross_entropy = {}
+             schedule.linear = { from = 1.0, to = 0.0 }",
+            "sum needs a term of a weight above 0",
+        ),
+        ("[blob.loss.boundary]", "needs maps of its own"),
+    ] {
+        let wrong = RunConfig { loss: toml::from_str(loss)?, ..base.clone() };
+        let error = refusal(train(&wrong, &balls, Origins::default()));
+        assert!(error.contains(reason), "{loss}: {error}");
+    }
+    let mut unequal = RunConfig { loss: toml::from_str("[boundary]")?, ..base.clone() };
+    unequal.preprocess.resample = Some(false);
+    let error = refusal(train(&unequal, &balls, Origins::default()));
+    assert!(error.contains("needs distances in mm"), "{error}");
+    Ok(())
+}
+
+#[test]
+fn losses_of_maps_and_components_train() -> anyhow::Result<()> {
+    let balls = Balls::new(6, [8, 18, 20]);
+    for loss in ["[boundary]", "[hausdorff]", "[blob]", "[cl_dice]", "[lovasz_softmax]"] {
+        let config = RunConfig { loss: toml::from_str(loss)?, ..config(3, 1) };
+        let (_, watch) = train(&config, &balls, Origins::default())?;
+        assert!(watch.losses.iter().all(|loss| loss.is_finite()), "{loss}");
+    }
     Ok(())
 }
 

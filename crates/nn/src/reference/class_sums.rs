@@ -51,7 +51,8 @@ pub(crate) fn class_sums(
             let shared = (&p * &t)?;
             let wrong = power(&(&p - &shared)?, exponent)?;
             let missed = power(&(&t - &shared)?, exponent)?;
-            vec![shared, wrong, missed]
+            let left = ((1.0 - t)? * (1.0 - p)?)?;
+            vec![shared, wrong, missed, left]
         }
         Summand::CrossEntropy => {
             let always = logarithm(log_p)?.neg()?;
@@ -90,7 +91,7 @@ pub(crate) fn class_sums(
 }
 
 /// `x^exponent` for `x ≥ 0`; exponents below 1 have an infinite slope at 0, and rounding may bring `x`
-/// below 0: both end at a floor, with a gradient of 0.
+/// below 0: below a floor the power is 0, with a gradient of 0.
 #[expect(clippy::float_cmp, reason = "settings are exact")]
 fn power(x: &Tensor, exponent: f64) -> Result<Tensor> {
     let floor = if x.dtype() == DType::F64 { 1e-150 } else { 1e-18 };
@@ -101,6 +102,7 @@ fn power(x: &Tensor, exponent: f64) -> Result<Tensor> {
     } else if exponent == 2.0 {
         x.sqr()
     } else {
-        x.maximum(floor)?.powf(exponent)
+        let above = x.detach().gt(floor)?.to_dtype(x.dtype())?;
+        x.maximum(floor)?.powf(exponent)? * above
     }
 }

@@ -151,18 +151,20 @@ impl<T: Real> Power<T> for Zero {
 #[derive(Clone, Copy)]
 pub(super) struct Errors<P>(pub(super) P);
 
-impl<T: Real, P: Power<T>> Terms<T, 3> for Errors<P> {
+impl<T: Real, P: Power<T>> Terms<T, 4> for Errors<P> {
     #[inline(always)]
-    fn of(self, Voxel { p, t, .. }: Voxel<T>) -> [T; 3] {
-        [p * t, self.0.of((T::ONE - t) * p), self.0.of(t * (T::ONE - p))]
+    fn of(self, Voxel { p, t, .. }: Voxel<T>) -> [T; 4] {
+        let (not_p, not_t) = (T::ONE - p, T::ONE - t);
+        [p * t, self.0.of(not_t * p), self.0.of(t * not_p), not_t * not_p]
     }
 
     #[inline(always)]
-    fn slopes(self, Voxel { p, t, .. }: Voxel<T>, [found, wrong, missed]: [T; 3]) -> Slopes<T> {
+    fn slopes(self, Voxel { p, t, .. }: Voxel<T>, factors: [T; 4]) -> Slopes<T> {
+        let [found, wrong, missed, left] = factors;
         let not_t = T::ONE - t;
         let of_wrong = self.0.slope(not_t * p) * not_t;
         let of_missed = self.0.slope(t * (T::ONE - p)) * t;
-        Slopes::of_p(found * t + wrong * of_wrong - missed * of_missed)
+        Slopes::of_p(found * t + wrong * of_wrong - missed * of_missed - left * not_t)
     }
 }
 
