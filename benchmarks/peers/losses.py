@@ -147,7 +147,7 @@ LOSSES = {
     "generalized_dice": (dict(generalized_dice={}), "generalized_dice", True),
     "mcc": (dict(mcc={}), "mcc", True),
     "dice_semimetric, soft": (dict(dice_semimetric={}), "dice_semimetric", True),
-    "kl_divergence, soft": (dict(kl_divergence={}), "kl_divergence", False),
+    "kl_divergence, soft": (dict(kl_divergence={}), "kl_divergence", True),
     "focal": (dict(focal={}), "focal", False),
     "top_k": (dict(top_k={}), "top_k", False),
     "cross_entropy + dice": (

@@ -1,9 +1,9 @@
 //! The Kullback-Leibler divergence from the target to the prediction.
 
 use candle::Tensor;
+use nn::Summand;
 use serde::{Deserialize, Serialize};
 
-use crate::math::floor;
 use crate::target::widen;
 use crate::{Activation, Loss, Positive, Result, Target};
 
@@ -43,15 +43,10 @@ impl Default for KlDivergence {
 
 impl Loss for KlDivergence {
     fn forward(&self, logits: &Tensor, target: &Target) -> Result<Tensor> {
-        let logits = widen(logits)?;
-        let labels = target.probabilities(&logits)?;
         let temperature = self.temperature.get();
-
-        let log_p = Activation::Softmax.log_probabilities(&(logits / temperature)?)?;
-        let log_t = labels.maximum(floor(labels.dtype()))?.log()?;
-        let costs = (labels * (log_t - log_p)?)?.sum_keepdim(1)?;
-
-        let mean = target.mean(&costs)?.sum_all()?;
+        let logits = &(widen(logits)? / temperature)?;
+        let [costs] = target.class_sums(logits, Activation::Softmax, 0.0, Summand::Divergence)?;
+        let mean = target.mean_of(&costs, logits)?.sum_all()?;
         Ok((mean * (temperature * temperature))?)
     }
 

@@ -30,6 +30,8 @@ pub enum Summand {
     },
     /// `−t ln p`, `−ln p`, `−(1 − t) ln (1 − p)` and `−ln (1 − p)`; under softmax the last two are 0.
     CrossEntropy,
+    /// `t ln (t / p)`, 0 where `t` is 0.
+    Divergence,
     /// `p t`, `((1 − t) p)^e`, `t (1 − p)^e`, `−t ln p` and `−t (1 − p)^γ ln p`: both parts of the unified
     /// focal loss.
     Focal {
@@ -44,6 +46,7 @@ impl Summand {
     /// How many sums it gives.
     pub fn count(self) -> usize {
         match self {
+            Self::Divergence => 1,
             Self::Overlap { .. } | Self::Difference { .. } => 3,
             Self::Errors { .. } | Self::CrossEntropy => 4,
             Self::Focal { .. } => 5,

@@ -64,6 +64,11 @@ pub(crate) fn class_sums(
             };
             vec![(&t * &always)?, always, ((1.0 - t)? * &never)?, never]
         }
+        Summand::Divergence => {
+            let floor = if dtype == DType::F64 { 1e-150 } else { 1e-18 };
+            let log_t = t.maximum(floor)?.log()?;
+            vec![(&t * (log_t - logarithm(log_p)?)?)?]
+        }
         Summand::Focal { exponent, gamma } => {
             let p = p()?;
             let not_p = (1.0 - &p)?;

@@ -7,7 +7,7 @@ use sconce_nn::{
     with_isa,
 };
 
-const SUMMANDS: [Summand; 11] = [
+const SUMMANDS: [Summand; 12] = [
     Summand::Overlap { squared: false },
     Summand::Overlap { squared: true },
     Summand::Difference { exponent: 1.0 },
@@ -17,6 +17,7 @@ const SUMMANDS: [Summand; 11] = [
     Summand::Errors { exponent: 2.0 },
     Summand::Errors { exponent: 2.5 },
     Summand::CrossEntropy,
+    Summand::Divergence,
     Summand::Focal { exponent: 1.0, gamma: 0.5 },
     Summand::Focal { exponent: 2.0, gamma: 0.0 },
 ];

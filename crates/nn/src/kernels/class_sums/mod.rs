@@ -13,7 +13,9 @@ use rayon::prelude::*;
 
 pub(crate) use self::real::Real;
 use self::rows::{Clip, LANES, Rows};
-use self::summand::{Any, CrossEntropy, Difference, Errors, Focal, One, Overlap, Terms, Two, Zero};
+use self::summand::{
+    Any, CrossEntropy, Difference, Divergence, Errors, Focal, One, Overlap, Terms, Two, Zero,
+};
 use super::fresh::in_new_columns;
 use crate::class_sums::Shape;
 use crate::isa::isa;
@@ -81,6 +83,10 @@ macro_rules! with_terms {
             }),
             Summand::CrossEntropy => {
                 let $terms = CrossEntropy;
+                $run
+            }
+            Summand::Divergence => {
+                let $terms = Divergence;
                 $run
             }
             Summand::Focal { exponent, gamma } => with_power!(exponent, power => {

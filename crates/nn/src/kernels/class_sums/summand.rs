@@ -185,6 +185,23 @@ impl<T: Real> Terms<T, 4> for CrossEntropy {
     }
 }
 
+/// See [`Summand::Divergence`](crate::Summand::Divergence).
+#[derive(Clone, Copy)]
+pub(super) struct Divergence;
+
+impl<T: Real> Terms<T, 1> for Divergence {
+    #[inline(always)]
+    fn of(self, Voxel { log_p, t, .. }: Voxel<T>) -> [T; 1] {
+        let from = if t > T::TINY { t } else { T::TINY };
+        [t * (-from.recip().ln() - log_p)]
+    }
+
+    #[inline(always)]
+    fn slopes(self, Voxel { t, .. }: Voxel<T>, [own]: [T; 1]) -> Slopes<T> {
+        Slopes { p: T::ZERO, log_p: -(own * t), log_not: T::ZERO }
+    }
+}
+
 /// See [`Summand::Focal`](crate::Summand::Focal): the power of errors, and that of `1 − p`.
 #[derive(Clone, Copy)]
 pub(super) struct Focal<P, G>(pub(super) P, pub(super) G);
