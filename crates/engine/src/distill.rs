@@ -86,9 +86,12 @@ fn one() -> Positive {
 }
 
 impl SupervisionConfig {
-    /// Whether neither labels nor teachers count when a share `done` of the run is done.
-    pub(crate) fn counts_nothing(&self, done: f64) -> bool {
-        self.label.when(done) + self.teacher.when(done) <= 0.0
+    /// A moment, as a share of the run, at which neither labels nor teachers count, if there is one.
+    pub(crate) fn idle(&self) -> Option<f64> {
+        let schedules = [self.label, self.teacher].into_iter().filter_map(|term| term.schedule);
+        let mut moments = vec![0.0, 0.5, 1.0];
+        moments.extend(schedules.flat_map(TermSchedule::moments));
+        moments.into_iter().find(|&done| self.label.when(done) + self.teacher.when(done) <= 0.0)
     }
 
     /// The loss of the teachers' terms.
@@ -106,7 +109,8 @@ impl SupervisionConfig {
 pub(crate) struct Distillation {
     config: SupervisionConfig,
     labels: LabelSupervision,
-    loss: LossConfig,
+    /// The same for what teachers say.
+    opinions: LabelSupervision,
     activation: Activation,
     teachers: Vec<Box<dyn Model>>,
     weights: PreparedWeights,
@@ -131,7 +135,7 @@ impl Distillation {
         Ok(Self {
             config: config.clone(),
             labels: LabelSupervision::new(loss),
-            loss: config.loss(activation),
+            opinions: LabelSupervision::new(config.loss(activation)),
             activation,
             teachers: teachers.iter().map(|it| it.build(device)).collect::<Result<_>>()?,
             weights: PreparedWeights::default(),
@@ -175,13 +179,11 @@ impl Supervision for Distillation {
             if let Some(weight) = batch.target.weight() {
                 target = target.with_weight(weight.clone());
             }
-            let learned = LabelSupervision::new(self.loss.clone());
             let temperature = self.config.temperature.get();
             let batch = Batch { target, ..batch.clone() };
-            for Term { weight, head, target, .. } in learned.terms(&batch, logits, progress)? {
-                let loss = Box::new(self.loss.at(progress.fraction()).into_owned());
-                let weight = weight * teacher * temperature * temperature;
-                terms.push(Term { weight, head, loss, target, temperature });
+            for term in self.opinions.terms(&batch, logits, progress)? {
+                let weight = term.weight * teacher * temperature * temperature;
+                terms.push(Term { weight, temperature, ..term });
             }
         }
         Ok(terms)

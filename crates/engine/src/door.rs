@@ -109,13 +109,13 @@ pub(crate) fn loss(run: &Run<'_>, space: &LabelSpace) -> Result<()> {
     let opinion = Target::soft((logits.ones_like()? / space.channels() as f64)?);
     for moment in loss.moments() {
         computes("supervision.loss", &loss.at(moment), &logits, &opinion)?;
-        if supervision.counts_nothing(moment) {
-            return refuse(format!(
-                "supervision.label and supervision.teacher both weigh 0 when {moment} of the run is done"
-            ));
-        }
     }
-    Ok(())
+    match supervision.idle() {
+        None => Ok(()),
+        Some(moment) => refuse(format!(
+            "supervision.label and supervision.teacher both weigh 0 when {moment} of the run is done"
+        )),
+    }
 }
 
 /// That a loss, the setting `key`, can be computed.

@@ -60,9 +60,7 @@ impl Sum {
     pub(crate) fn moments(&self) -> Vec<f64> {
         let of_term = |term: &Term| {
             let mut moments = term.loss.moments();
-            if let Some(TermSchedule::Step { at, .. }) = term.schedule {
-                moments.extend([at.get(), (at.get() - 1e-6).max(0.0)]);
-            }
+            moments.extend(term.schedule.into_iter().flat_map(TermSchedule::moments));
             moments
         };
         self.terms.iter().flat_map(of_term).collect()

@@ -47,6 +47,14 @@ pub enum TermSchedule {
 }
 
 impl TermSchedule {
+    /// The moments at which it takes a step, as shares of the run, and those just before.
+    pub fn moments(self) -> Vec<f64> {
+        match self {
+            Self::Linear { .. } => Vec::new(),
+            Self::Step { at, .. } => vec![at.get(), (at.get() - 1e-6).max(0.0)],
+        }
+    }
+
     /// The factor of the weight when a share `done` of the run is done, from 0 to 1.
     pub fn factor(self, done: f64) -> f64 {
         match self {

@@ -121,6 +121,17 @@ fn losses_that_do_not_suit_are_refused_before_anything_is_read() -> anyhow::Resu
         ("loss.hausdorff = {}", "needs maps of labels"),
         ("loss.cross_entropy = { activation = \"sigmoid\" }", "supervision.loss.cross_entropy"),
         ("label = { weight = 0.0 }\nteacher = { weight = 0.0 }", "both weigh 0"),
+        // In the last tenth of the run alone.
+        (
+            "label = { weight = 0.0 }
+             teacher.schedule.step = { at = 0.9, before = 1.0, after = 0.0 }",
+            "both weigh 0 when",
+        ),
+        (
+            "teacher.schedule.step = { at = 0.7, before = 1.0, after = 0.0 }
+             label.schedule.step = { at = 0.8, before = 0.0, after = 1.0 }",
+            "both weigh 0 when 0.7",
+        ),
     ] {
         let error = refused(&with_supervision(&base, table)?);
         assert!(error.contains(reason), "{table}: {error}");
