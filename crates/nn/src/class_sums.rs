@@ -1,6 +1,6 @@
 //! Sums over voxels, for each sample and class, of what losses compare.
 
-use candle::{DType, Device, Result, Tensor, bail};
+use candle::{DType, Result, Tensor, bail};
 
 use crate::backend::{Backend, backend};
 use crate::{native, reference};
@@ -52,6 +52,19 @@ impl Summand {
             Self::Focal { .. } => 5,
         }
     }
+
+    /// Its number and its exponents, as kernels of devices know it.
+    #[cfg(any(test, feature = "cuda", feature = "metal"))]
+    pub(crate) fn number(self) -> (u8, [f64; 2]) {
+        match self {
+            Self::Overlap { squared } => (0, [if squared { 2.0 } else { 1.0 }, 0.0]),
+            Self::Difference { exponent } => (1, [exponent, 0.0]),
+            Self::Errors { exponent } => (2, [exponent, 0.0]),
+            Self::CrossEntropy => (3, [0.0; 2]),
+            Self::Divergence => (4, [0.0; 2]),
+            Self::Focal { exponent, gamma } => (5, [exponent, gamma]),
+        }
+    }
 }
 
 /// How logits become probabilities.
@@ -83,12 +96,25 @@ pub struct ClassSums {
     pub of: Summand,
 }
 
+#[cfg(any(test, feature = "cuda", feature = "metal"))]
+impl ClassSums {
+    /// Bounds of probabilities and of their logarithms.
+    pub(crate) fn bounds(&self) -> [f64; 4] {
+        let (low, high) = (self.clip, 1.0 - self.clip);
+        if low > 0.0 {
+            [low, high, low.ln(), high.ln()]
+        } else {
+            [0.0, 1.0, f64::NEG_INFINITY, 0.0]
+        }
+    }
+}
+
 /// The sums over the voxels of each sample and class that `settings` name: `(K, N, C)`, for `logits`
 /// `(N, C, *S)`, each voxel times its `weight`, `(N, *S)`; differentiable in the logits alone.
 ///
 /// A loss that is a function of such sums needs no tensor as large as the logits but their gradient:
 /// native kernels compute probabilities voxel by voxel, in one pass for the sums and one for the
-/// gradient. Sums are taken in `f64` or close to it; logits are `f32` or `f64`.
+/// gradient. Sums are taken in `f64` or close to it; logits are `f32`, and on the CPU also `f64`.
 ///
 /// # Errors
 ///
@@ -133,8 +159,8 @@ pub fn class_sums(
         bail!("class_sums with a weight of shape {:?}, not {voxels:?}", weight.dims());
     }
     let is_native = backend() != Backend::Reference
-        && matches!(logits.dtype(), DType::F32 | DType::F64)
-        && matches!(logits.device(), Device::Cpu)
+        && (logits.dtype() == DType::F32 && native::exists(DType::F32, logits.device())
+            || logits.dtype() == DType::F64 && logits.device().is_cpu())
         && logits.elem_count() > 0;
     if is_native {
         let shape = Shape { samples: *n, classes: *classes, voxels: space.iter().product() };

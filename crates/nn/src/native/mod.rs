@@ -14,18 +14,18 @@ pub(crate) mod node;
 use candle::{DType, Device, Result, Tensor, bail};
 
 pub(crate) use self::cpu::{
-    Convolution, Edge, Known, Normalization, apply, checkpoint_of, class_sums, conv_of,
-    norm_gradients,
+    Convolution, Edge, Known, Normalization, apply, checkpoint_of, conv_of, norm_gradients,
 };
 use crate::activation::Activation;
 use crate::axis_map::AxisMap;
+use crate::class_sums::Shape;
 use crate::extents::Extents;
 use crate::geometry::Geometry;
 use crate::norm::{Affine, Cells, Statistics};
 use crate::optim::Change;
 use crate::pool::Windows;
 use crate::softmax::Along;
-use crate::{Act, Error};
+use crate::{Act, ClassLabels, ClassSums, Error};
 
 /// Whether tensors of this type on this device have kernels.
 pub(crate) fn exists(dtype: DType, device: &Device) -> bool {
@@ -131,6 +131,17 @@ pub(crate) fn activate(x: &Tensor, act: Act) -> Result<Tensor> {
 /// See [`softmax_along`](crate::softmax_along).
 pub(crate) fn softmax(x: &Tensor, along: Along) -> Result<Tensor> {
     on_device!(x, softmax(x, along))
+}
+
+/// See [`class_sums`](crate::class_sums()).
+pub(crate) fn class_sums(
+    logits: &Tensor,
+    labels: &ClassLabels,
+    weight: Option<&Tensor>,
+    settings: &ClassSums,
+    shape: Shape,
+) -> Result<Tensor> {
+    on_device!(logits, class_sums(logits, labels, weight, settings, shape))
 }
 
 /// `x` with the map applied along `axis`.

@@ -158,7 +158,7 @@ void run(void (*function)(A...), Call& call) {
   K(convolve_plain) K(weight_gradient_wide) K(weight_gradient_narrow) K(merge_weight_gradient)  \
   K(channel_sums) K(merge_sums) K(moments) K(merge_moments) K(normalize_cells)                  \
   K(norm_gradient_sums) K(cell_means) K(norm_input_gradient) K(max_pool) K(max_pool_gradient)   \
-  K(map_axis) K(join) K(softmax) K(softmax_gradient)
+  K(map_axis) K(join) K(softmax) K(softmax_gradient) K(class_sums) K(class_sums_gradient)
 
 #define IN(library, name) \
   if (which == #library "/" #name) return run(library::name, call);

@@ -53,9 +53,9 @@ fn program() -> anyhow::Result<Option<PathBuf>> {
 }
 
 fn compile() -> anyhow::Result<Option<PathBuf>> {
-    let sources = [Source::Act, Source::Axis, Source::Channels, Source::Columns, Source::Layout]
+    let sources = [Source::Act, Source::Axis, Source::Channels, Source::ClassSums, Source::Columns]
         .into_iter()
-        .chain([Source::Norm, Source::Pool, Source::Softmax, Source::Update])
+        .chain([Source::Layout, Source::Norm, Source::Pool, Source::Softmax, Source::Update])
         .map(|source| (source.name(), source.text()));
     let own = [
         ("threads.hpp", include_str!("../gpu/threads.hpp")),

@@ -8,6 +8,7 @@ mod bf16;
 mod checkpoint;
 /// Kernels for CUDA, run on the CPU, agree with the reference.
 mod class_sums;
+mod cuda_class_sums;
 mod cuda_machine;
 mod cuda_prelu;
 mod cuda_sources;

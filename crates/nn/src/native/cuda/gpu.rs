@@ -72,8 +72,9 @@ impl<'a> Array<'a> {
             CudaStorageSlice::BF16(values) => values.device_ptr(stream),
             CudaStorageSlice::F16(values) => values.device_ptr(stream),
             CudaStorageSlice::I32(values) => values.device_ptr(stream),
+            CudaStorageSlice::U32(values) => values.device_ptr(stream),
             CudaStorageSlice::I64(values) => values.device_ptr(stream),
-            _ => bail!("a native kernel takes f32, bf16, f16, i32 or addresses"),
+            _ => bail!("a native kernel takes f32, bf16, f16, i32, u32 or addresses"),
         };
         Ok((address + (self.start * self.bytes()) as u64, guard))
     }

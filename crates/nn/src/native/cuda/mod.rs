@@ -4,6 +4,7 @@
 //! candle, and custom operations of launches. Sums, statistics and gradients of parameters are
 //! computed in f32; parameters are f32 or of the type of the activations.
 
+mod class_sums;
 mod compile;
 mod concat;
 mod conv;
@@ -18,6 +19,7 @@ mod update;
 use candle::op::BackpropOp;
 use candle::{CudaStorage, DType, Layout, Result, Shape, Storage, StorageRef, Tensor};
 
+pub(crate) use self::class_sums::class_sums;
 pub(crate) use self::concat::concat;
 pub(crate) use self::conv::{conv_input_gradient, conv_weight_gradient, convolve};
 use self::gpu::{Array, Gpu};

@@ -10,6 +10,35 @@ pub(super) const THREADS: usize = 256;
 /// Threads of a group that multiplies tiles.
 pub(super) const TILE_THREADS: usize = 128;
 
+/// All kernels, with the threads of a group that each runs with.
+pub(super) const NAMES: [(&str, usize); 25] = [
+    ("activate", THREADS),
+    ("activate_gradient", THREADS),
+    ("cell_means", THREADS),
+    ("channel_sums", THREADS),
+    ("class_sums", THREADS),
+    ("class_sums_gradient", THREADS),
+    ("convolve_narrow", TILE_THREADS),
+    ("convolve_plain", THREADS),
+    ("convolve_wide", TILE_THREADS),
+    ("join", THREADS),
+    ("map_axis", THREADS),
+    ("max_pool", THREADS),
+    ("max_pool_gradient", THREADS),
+    ("merge_moments", THREADS),
+    ("merge_sums", THREADS),
+    ("merge_weight_gradient", THREADS),
+    ("moments", THREADS),
+    ("norm_gradient_sums", THREADS),
+    ("norm_input_gradient", THREADS),
+    ("normalize_cells", THREADS),
+    ("pack_weight", THREADS),
+    ("softmax", THREADS),
+    ("softmax_gradient", THREADS),
+    ("weight_gradient_narrow", TILE_THREADS),
+    ("weight_gradient_wide", TILE_THREADS),
+];
+
 /// A kernel and the grid that it runs on.
 pub(super) struct Launch {
     pub(super) kernel: &'static str,

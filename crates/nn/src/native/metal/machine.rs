@@ -11,35 +11,10 @@ use candle_metal_kernels::utils::set_param;
 use objc2_metal::{MTLCompileOptions, MTLDevice, MTLGPUFamily, MTLSize};
 
 use super::KERNELS;
-use super::launch::{Launch, THREADS, TILE_THREADS};
+use super::launch::{Launch, NAMES};
 
 /// What the kernels need of the language.
 const PRELUDE: &str = include_str!("kernels/prelude.metal");
-
-/// All kernels, with the threads of a group that each runs with.
-const NAMES: [(&str, usize); 21] = [
-    ("activate", THREADS),
-    ("activate_gradient", THREADS),
-    ("cell_means", THREADS),
-    ("channel_sums", THREADS),
-    ("convolve_narrow", TILE_THREADS),
-    ("convolve_plain", THREADS),
-    ("convolve_wide", TILE_THREADS),
-    ("join", THREADS),
-    ("map_axis", THREADS),
-    ("max_pool", THREADS),
-    ("max_pool_gradient", THREADS),
-    ("merge_moments", THREADS),
-    ("merge_sums", THREADS),
-    ("merge_weight_gradient", THREADS),
-    ("moments", THREADS),
-    ("norm_gradient_sums", THREADS),
-    ("norm_input_gradient", THREADS),
-    ("normalize_cells", THREADS),
-    ("pack_weight", THREADS),
-    ("weight_gradient_narrow", TILE_THREADS),
-    ("weight_gradient_wide", TILE_THREADS),
-];
 
 /// The kernels of one type of values, ready to run.
 type Pipelines = HashMap<&'static str, ComputePipeline>;

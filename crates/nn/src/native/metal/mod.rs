@@ -7,6 +7,7 @@
 //! [`record`]: super::node::record
 //! [`Launch`]: launch::Launch
 
+mod class_sums;
 mod concat;
 mod conv;
 mod launch;
@@ -19,6 +20,7 @@ mod tests;
 mod unary;
 mod weight_gradient;
 
+pub(crate) use self::class_sums::class_sums;
 pub(crate) use self::concat::concat;
 pub(crate) use self::conv::{conv_input_gradient, convolve};
 #[cfg(feature = "metal")]
@@ -28,7 +30,7 @@ pub(crate) use self::unary::{activate, map_axis, max_pool, softmax};
 pub(crate) use self::weight_gradient::conv_weight_gradient;
 
 /// The kernels, in an order in which each finds what it uses.
-const KERNELS: [&str; 12] = [
+const KERNELS: [&str; 14] = [
     include_str!("kernels/element.metal"),
     include_str!("kernels/act.metal"),
     include_str!("kernels/geometry.metal"),
@@ -41,4 +43,9 @@ const KERNELS: [&str; 12] = [
     include_str!("kernels/pool.metal"),
     include_str!("kernels/axis.metal"),
     include_str!("kernels/softmax.metal"),
+    concat!(
+        "#define FUNCTION inline\n#define EXP precise::exp\n#define LOG precise::log\n",
+        include_str!("../class_terms.inc"),
+    ),
+    include_str!("kernels/class_sums.metal"),
 ];

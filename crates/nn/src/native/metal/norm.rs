@@ -63,6 +63,12 @@ fn merge(partial: &Tensor, lanes: &Lanes, element: DType) -> Result<Tensor> {
     Ok(merged)
 }
 
+/// The sum over the middle axis, `(batch, channels)`, of sums `(batch, parts, channels)`.
+pub(super) fn merge_all(partial: &Tensor, element: DType) -> Result<Tensor> {
+    let (batch, parts, channels) = partial.dims3()?;
+    merge(partial, &Lanes::whole(batch, parts, channels), element)
+}
+
 /// The sum of each of `channels` channels of `x`, `(…, C)`, over all else.
 pub(super) fn sums(x: &Tensor, channels: usize) -> Result<Tensor> {
     let lanes = Lanes::new(1, x.elem_count() / channels, channels);

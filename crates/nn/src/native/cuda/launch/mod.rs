@@ -5,6 +5,7 @@
 //! test's sake, these files know of no other either.
 
 mod channels;
+mod class_sums;
 mod columns;
 mod layout;
 mod norm;
@@ -16,6 +17,7 @@ mod update;
 use candle::{Result, bail};
 
 pub(crate) use self::channels::{add_bias, channel_sums};
+pub(crate) use self::class_sums::{ClassSums, Compared, class_sums, class_sums_gradient};
 pub(crate) use self::columns::{
     COLUMN_BYTES, Grid, gather, of_weight, pack_weight, scatter, unpack_gradient,
 };
@@ -61,6 +63,7 @@ pub(crate) enum Source {
     Act,
     Axis,
     Channels,
+    ClassSums,
     Columns,
     Layout,
     Norm,
@@ -76,6 +79,7 @@ impl Source {
             Self::Act => "act.cu",
             Self::Axis => "axis.cu",
             Self::Channels => "channels.cu",
+            Self::ClassSums => "class_sums.cu",
             Self::Columns => "columns.cu",
             Self::Layout => "layout.cu",
             Self::Norm => "norm.cu",
@@ -91,6 +95,11 @@ impl Source {
             Self::Act => include_str!("../sources/act.cu"),
             Self::Axis => include_str!("../sources/axis.cu"),
             Self::Channels => include_str!("../sources/channels.cu"),
+            Self::ClassSums => concat!(
+                "#define FUNCTION DEVICE\n#define EXP expf\n#define LOG logf\n",
+                include_str!("../../class_terms.inc"),
+                include_str!("../sources/class_sums.cu"),
+            ),
             Self::Columns => include_str!("../sources/columns.cu"),
             Self::Layout => include_str!("../sources/layout.cu"),
             Self::Norm => include_str!("../sources/norm.cu"),

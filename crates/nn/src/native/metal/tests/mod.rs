@@ -1,6 +1,7 @@
 //! Kernels agree with the reference: their own text, run on the CPU, through the code that runs them
 //! on a device, forward and backward.
 
+mod class_sums;
 mod conv;
 pub(super) mod emulator;
 mod norm;
@@ -10,6 +11,8 @@ use anyhow::{Context, ensure};
 use candle::{DType, Device, Result, Tensor, Var};
 
 use self::emulator::{is_available, without_matrices};
+use super::KERNELS;
+use super::launch::NAMES;
 use crate::Act;
 
 /// Inputs to a result.
@@ -134,3 +137,13 @@ const ACTS: [Act; 13] = [
     Act::Mish,
     Act::Hardswish,
 ];
+
+#[test]
+fn a_device_is_told_of_every_kernel() {
+    let text = KERNELS.concat();
+    let mut written: Vec<&str> =
+        text.split("kernel void ").skip(1).filter_map(|rest| rest.split('(').next()).collect();
+    written.sort_unstable();
+    let told: Vec<&str> = NAMES.iter().map(|&(name, _)| name).collect();
+    assert_eq!(told, written);
+}
