@@ -5,8 +5,8 @@
     python3 benchmarks/distillation.py phantom [--seeds 3] [--json benchmarks/results/distillation-phantom.json]
     python3 benchmarks/distillation.py hippocampus --data Task04_Hippocampus [--json FILE]
 
-All three train on the same cases for as long, as a recipe of `zoo/recipes` says; the student has an eighth of the teacher's
-parameters or less. Dice is the mean over classes of the held-out cases; ECE is over their voxels near the reference, as the
+All three train on the same cases for as long, as recipes of `zoo/recipes` say; the student has an eighth of the teacher's
+parameters or less, and alone it is the same recipe, in which the teacher counts nothing. Dice is the mean over classes of the held-out cases; ECE is over their voxels near the reference, as the
 network gives its probabilities, before any temperature is fitted.
 """
 import argparse
@@ -23,10 +23,10 @@ sys.path.append(str(Path(__file__).resolve().parent / "peers"))
 from asking import ROOT, record
 
 SCONCE = Path(os.environ.get("SCONCE", ROOT / "target/release/sconce"))
-# The recipe, and what stages of teacher and student have.
+# The recipes of teacher and student, and what the stages of the teacher have.
 CASES = {
-    "phantom": ("phantom-2d", [24, 48, 96], [8, 16, 24]),
-    "hippocampus": ("hippocampus-3d", [16, 32, 64, 128], [8, 16, 16, 24]),
+    "phantom": ("phantom-2d", "phantom-2d-student", [24, 48, 96]),
+    "hippocampus": ("hippocampus-3d", "hippocampus-3d-student", [16, 32, 64, 128]),
 }
 
 
@@ -45,7 +45,7 @@ def main():
     parser.add_argument("--set", action="append", default=[], help="more settings of all runs")
     parser.add_argument("--json", type=Path, help="also write the table here")
     args = parser.parse_args()
-    recipe, large, small = CASES[args.case]
+    large, small, features = CASES[args.case]
     if args.data is None and args.case != "phantom":
         sys.exit("give the data folder: --data DIR")
     rows = []
@@ -57,14 +57,15 @@ def main():
         more = [part for setting in args.set for part in ("--set", setting)]
         for seed in range(1, args.seeds + 1):
             teacher = Path(folder) / f"teacher-{seed}"
+            wide = ["--set", f"model.unet.features_per_stage={features}"]
             taught = ["--set", f'supervision.teachers=["{teacher}"]']
-            for name, features, settings in [("teacher", large, []), ("student alone", small, []),
-                                             ("student distilled", small, taught)]:
+            alone = [*taught, "--set", "supervision.label.weight=1.0", "--set", "supervision.teacher.weight=0.0"]
+            for name, recipe, settings in [("teacher", large, wide), ("student alone", small, alone),
+                                           ("student distilled", small, taught)]:
                 start = time.monotonic()
                 output = teacher if name == "teacher" else Path(folder) / f"{name}-{seed}"
                 run = sconce("train", ROOT / f"zoo/recipes/{recipe}.toml", "--data", data, "--output", output,
-                             "--set", f"seed={seed}", "--set", f"model.unet.features_per_stage={features}",
-                             *settings, *more)
+                             "--set", f"seed={seed}", *settings, *more)
                 raw = json.loads((output / "validation/raw.json").read_text())
                 dice = statistics.mean(scores["dice"]["mean"] for label, scores in raw["masks"].items() if label != "mean")
                 parameters = int(next(line for line in run.stderr.splitlines() if " parameters, " in line)

@@ -75,7 +75,7 @@ impl Subject {
             model,
             optimizer: optimizer.build(),
             supervision: LabelSupervision::new(loss),
-            batch: Batch { images, target, ids: vec![String::new(); shape[0]] },
+            batch: Batch { images, target, opinions: None, ids: vec![String::new(); shape[0]] },
         })
     }
 

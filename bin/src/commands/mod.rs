@@ -2,6 +2,7 @@
 
 mod dataset;
 mod device;
+mod distill;
 mod evaluate;
 mod labels;
 mod losses;
@@ -24,6 +25,8 @@ pub(crate) enum Command {
     Dataset(dataset::Command),
     #[command(subcommand)]
     Labels(labels::Command),
+    #[command(subcommand)]
+    Distill(distill::Command),
     Train(train::Args),
     Predict(predict::Args),
     Evaluate(evaluate::Args),
@@ -41,6 +44,7 @@ impl Command {
             Self::Device(args) => device::run(args),
             Self::Dataset(command) => dataset::run(command),
             Self::Labels(command) => labels::run(command),
+            Self::Distill(command) => distill::run(command),
             Self::Train(args) => train::run(args),
             Self::Predict(args) => predict::run(args),
             Self::Evaluate(args) => evaluate::run(args),

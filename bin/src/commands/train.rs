@@ -8,8 +8,8 @@ use sconce::data::Layout as _;
 use sconce::engine::evaluate::{Calibration, Evaluation, decimals};
 use sconce::engine::observe::Log;
 use sconce::engine::{
-    self, DeviceChoice, Observer, Origins, Run, RunConfig, RunFolder, Trained, device, train,
-    validate,
+    self, DeviceChoice, Observer, Opinions, Origins, Run, RunConfig, RunFolder, Trained, device,
+    train, validate,
 };
 use sconce::nn;
 use serde::Serialize;
@@ -53,15 +53,20 @@ struct Report {
 }
 
 pub(crate) fn run(args: &Args) -> anyhow::Result<Output> {
-    let config = read(args)?;
+    let config = read_run_file(&args.run, &args.settings)?;
     let dataset = config.data.open(&args.data)?;
     let name = title(&args.output);
     let trained = |name: &String| -> anyhow::Result<Trained> {
         Trained::load(&resolve(name)?).with_context(|| name.clone())
     };
     let init = args.init.as_ref().map(trained).transpose()?;
-    let teachers = config.supervision.iter().flat_map(|supervision| &supervision.teachers);
-    let teachers = teachers.map(trained).collect::<anyhow::Result<Vec<_>>>()?;
+    let supervision = config.supervision.as_ref();
+    let cache = supervision.and_then(|supervision| supervision.cache.as_deref());
+    let opinions = cache.map(Opinions::open).transpose()?;
+    // What they said before takes their place.
+    let teachers = supervision.filter(|_| opinions.is_none()).map(|it| it.teachers.as_slice());
+    let teachers = teachers.unwrap_or_default().iter().map(trained);
+    let teachers = teachers.collect::<anyhow::Result<Vec<_>>>()?;
     let folder = RunFolder::create(&args.output, args.resume)?;
     let device = open(args.device)?;
     let run = Run {
@@ -70,7 +75,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<Output> {
         folder: &folder,
         device: &device,
         resume: args.resume,
-        origins: Origins { init: init.as_ref(), teachers: &teachers },
+        origins: Origins { init: init.as_ref(), teachers: &teachers, opinions: opinions.as_ref() },
     };
 
     note(&format!(
@@ -114,7 +119,7 @@ fn blamed(error: engine::Error, args: &Args) -> anyhow::Error {
 }
 
 /// One value of `--set`, whose setting is only known once the run file is read.
-fn assignment(text: &str) -> Result<String, &'static str> {
+pub(super) fn assignment(text: &str) -> Result<String, &'static str> {
     match text.split_once('=') {
         None => Err("it is not of the form key=value"),
         Some((key, _)) if key.trim().is_empty() => Err("it names no setting"),
@@ -124,10 +129,10 @@ fn assignment(text: &str) -> Result<String, &'static str> {
 
 /// Reads the run file with the settings of the command line; where the file is right by itself,
 /// the command line is what is wrong.
-fn read(args: &Args) -> anyhow::Result<RunConfig> {
-    RunConfig::read_with(&args.run, &args.settings).map_err(|error| {
+pub(super) fn read_run_file(path: &Path, settings: &[String]) -> anyhow::Result<RunConfig> {
+    RunConfig::read_with(path, settings).map_err(|error| {
         let error = error.into();
-        if RunConfig::read(&args.run).is_ok() { Usage(one_line(&error)).into() } else { error }
+        if RunConfig::read(path).is_ok() { Usage(one_line(&error)).into() } else { error }
     })
 }
 

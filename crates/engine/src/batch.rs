@@ -2,6 +2,7 @@
 
 use candle::{Device, Tensor};
 use losses::Target;
+use ndarray::Axis;
 use preprocess::{Patch, Truth};
 
 use crate::maps::{MapSettings, Maps};
@@ -14,6 +15,8 @@ pub struct Batch {
     pub images: Tensor,
     /// What they show.
     pub target: Target,
+    /// What teachers said of them before, `(N, C, *S)`, where there is a store of that.
+    pub opinions: Option<Tensor>,
     /// The case that each patch is from.
     pub ids: Vec<String>,
 }
@@ -47,6 +50,7 @@ impl Batch {
         let count = patches.len();
         let (mut ids, mut images) = (Vec::with_capacity(count), Vec::new());
         let (mut labels, mut weights, mut ignores) = (Labels::default(), Vec::new(), false);
+        let mut opinions: Vec<f32> = Vec::new();
         let (mut channels, mut size, mut made) = (0, [0; 3], Maps::default());
         for (id, patch) in patches {
             (channels, size) = (patch.image.shape()[0], patch.size());
@@ -60,6 +64,16 @@ impl Batch {
             }
             labels.add(&patch.truth, space);
             made.add(&patch.truth, space, maps);
+            for opinion in &patch.further {
+                match (opinion, space) {
+                    (Truth::Soft(classes), LabelSpace::Classes { .. }) => {
+                        opinions.extend(classes.iter().copied());
+                    }
+                    // Those of a region are of outside and inside.
+                    (Truth::Soft(region), _) => opinions.extend(region.index_axis(Axis(0), 1)),
+                    (Truth::Hard(_), _) => {}
+                }
+            }
             ids.push(id);
         }
         let own = if rank == 2 { &size[1..] } else { &size[..] };
@@ -76,7 +90,10 @@ impl Batch {
         if ignores {
             target = target.with_weight(Tensor::from_vec(weights, shape(&[count]), device)?);
         }
-        Ok(Self { images, target: made.complete(target, &each, device)?, ids })
+        let opinions = (!opinions.is_empty())
+            .then(|| Tensor::from_vec(opinions, each.as_slice(), device))
+            .transpose()?;
+        Ok(Self { images, target: made.complete(target, &each, device)?, opinions, ids })
     }
 
     /// The same batch on another device.
@@ -88,6 +105,7 @@ impl Batch {
         Ok(Self {
             images: self.images.to_device(device)?,
             target: self.target.to_device(device)?,
+            opinions: self.opinions.as_ref().map(|it| it.to_device(device)).transpose()?,
             ids: self.ids.clone(),
         })
     }
@@ -120,6 +138,7 @@ mod tests {
         let patch = Patch {
             image: Array4::zeros((1, 1, 1, width)),
             truth: Truth::Hard(Array3::from_shape_vec((1, 1, width), labels)?),
+            further: Vec::new(),
             outside: None,
             corner: [0; 3],
         };

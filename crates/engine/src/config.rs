@@ -299,7 +299,8 @@ impl RunConfig {
         if train.clip_gradient_norm.is_some_and(|norm| norm.is_nan() || norm <= 0.0) {
             return refuse("train.clip_gradient_norm must be positive".to_owned());
         }
-        if self.supervision.as_ref().is_some_and(|supervision| supervision.teachers.is_empty()) {
+        let is_idle = |it: &SupervisionConfig| it.teachers.is_empty() && it.cache.is_none();
+        if self.supervision.as_ref().is_some_and(is_idle) {
             return refuse("supervision.teachers names no network; name one at least".to_owned());
         }
         self.predict.check()?;

@@ -1,5 +1,7 @@
 //! Distillation: a network that learns from others, beside the labels.
 
+use std::path::PathBuf;
+
 use candle::{Device, Tensor};
 use losses::{Activation, CrossEntropy, KlDivergence, LossConfig, Needs, Positive, Target};
 use losses::{NonNegative, TermSchedule};
@@ -8,8 +10,7 @@ use nn::PreparedWeights;
 use serde::{Deserialize, Serialize};
 
 use crate::supervise::{LabelSupervision, Progress, Supervision, Term};
-use crate::trained::Trained;
-use crate::{Batch, Error, Result};
+use crate::{Batch, Error, Origins, Result};
 
 /// The table `[supervision]` of a run file: whom a network learns from beside the labels.
 ///
@@ -17,6 +18,7 @@ use crate::{Batch, Error, Result};
 /// [supervision]
 /// teachers = ["runs/teacher", "hub:owner/model"]
 /// temperature = 2.0
+/// # cache = "soft-targets"
 /// label = { weight = 0.5 }
 /// teacher = { weight = 0.5, schedule.linear = { from = 1.0, to = 0.5 } }
 /// [supervision.loss.kl_divergence]
@@ -27,6 +29,9 @@ use crate::{Batch, Error, Result};
 /// logits divided by the temperature, for either side, and the loss counts temperature² times, so that its
 /// gradient stays as large.
 ///
+/// With `cache`, a folder that `sconce distill cache` has made, teachers are not run: what they said of
+/// whole images is cut, turned and scaled with the labels. See [`Opinions`](crate::Opinions).
+///
 /// # Source
 ///
 /// Hinton, Vinyals, Dean: *Distilling the Knowledge in a Neural Network*, 2015,
@@ -36,8 +41,13 @@ use crate::{Batch, Error, Result};
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SupervisionConfig {
-    /// Trained networks: folders of runs or models, or `hub:owner/name`.
+    /// Trained networks: folders of runs or models, or `hub:owner/name`; with a `cache` none, or those
+    /// that it is of.
+    #[serde(default)]
     pub teachers: Vec<String>,
+    /// A folder with what they said of each case.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cache: Option<PathBuf>,
     /// What logits are divided by.
     #[serde(default = "one")]
     pub temperature: Positive,
@@ -112,26 +122,29 @@ pub(crate) struct Distillation {
     /// The same for what teachers say.
     opinions: LabelSupervision,
     activation: Activation,
+    /// Empty where batches bring what teachers said.
     teachers: Vec<Box<dyn Model>>,
     weights: PreparedWeights,
 }
 
 impl Distillation {
-    /// By `loss` from the labels, and as `config` says from `teachers`, which compute on `device`.
+    /// By `loss` from the labels, and as `config` says from the teachers among `origins`, which compute on
+    /// `device`, or from what they said before.
     ///
     /// # Errors
     ///
-    /// [`Error::Settings`], where there is no teacher, or where a teacher's weights do not fit it.
+    /// [`Error::Settings`], where there is neither, or where a teacher's weights do not fit it.
     pub(crate) fn new(
         config: &SupervisionConfig,
         loss: LossConfig,
-        teachers: &[Trained],
+        origins: &Origins<'_>,
+        activation: Activation,
         device: &Device,
     ) -> Result<Self> {
-        let Some(first) = teachers.first() else {
+        if origins.teachers.is_empty() && origins.opinions.is_none() {
             return Err(Error::Settings("supervision.teachers names no network".to_owned()));
-        };
-        let activation = first.config.activation;
+        }
+        let teachers = if origins.opinions.is_some() { &[] } else { origins.teachers };
         Ok(Self {
             config: config.clone(),
             labels: LabelSupervision::new(loss),
@@ -143,8 +156,11 @@ impl Distillation {
     }
 
     /// The mean of the teachers' probabilities, `(N, C, *S)`, without a graph.
-    fn opinion(&self, images: &Tensor) -> Result<Tensor> {
-        let input = Input::images(images.clone());
+    fn opinion(&self, batch: &Batch) -> Result<Tensor> {
+        if let Some(opinions) = &batch.opinions {
+            return Ok(opinions.clone());
+        }
+        let input = Input::images(batch.images.clone());
         let mut total: Option<Tensor> = None;
         for teacher in &self.teachers {
             let logits = self.weights.within(|| teacher.forward_t(&input, false))?;
@@ -175,7 +191,7 @@ impl Supervision for Distillation {
         }
         let teacher = self.config.teacher.at(progress);
         if teacher > 0.0 {
-            let mut target = Target::soft(self.opinion(&batch.images)?);
+            let mut target = Target::soft(self.opinion(batch)?);
             if let Some(weight) = batch.target.weight() {
                 target = target.with_weight(weight.clone());
             }
@@ -191,5 +207,91 @@ impl Supervision for Distillation {
 
     fn needs(&self) -> Needs {
         self.labels.needs()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use candle::{DType, Tensor};
+
+    use super::*;
+    use crate::step::{scalar, weighted_sum};
+
+    /// What a student with these logits, `(1, 2, 3)`, pays for an opinion that the batch brings.
+    fn cost(table: &str, activation: Activation, target: Target) -> anyhow::Result<f64> {
+        let logits = Tensor::new(&[[[1f64, -2.0, 0.5], [0.0, 3.0, 4.0]]], &Device::Cpu)?;
+        let opinion = [[[0.75f64, 0.5, 0.1], [0.25, 0.5, 0.9]]];
+        let batch = Batch {
+            images: logits.clone(),
+            target,
+            opinions: Some(Tensor::new(&opinion, &Device::Cpu)?),
+            ids: vec!["case".to_owned()],
+        };
+        let text = format!("teachers = []\nlabel = {{ weight = 0.0 }}\n{table}");
+        let config: SupervisionConfig = toml::from_str(&text)?;
+        let opinions = LabelSupervision::new(config.loss(activation));
+        let labels = LabelSupervision::new(KlDivergence::default().into());
+        let (teachers, weights) = (Vec::new(), PreparedWeights::default());
+        let supervision = Distillation { config, labels, opinions, activation, teachers, weights };
+        let progress = Progress { epoch: 0, step: 0, steps: 1 };
+        let logits = Logits::new(logits);
+        let terms = supervision.terms(&batch, &logits, progress)?;
+        Ok(scalar(&weighted_sum(&terms, &logits)?.expect("a term"))?)
+    }
+
+    /// The divergence of a voxel, of two classes.
+    fn divergence([p, q]: [f64; 2], logits: [f64; 2], temperature: f64) -> f64 {
+        let [a, b] = logits.map(|logit| (logit / temperature).exp());
+        p * (p * (a + b) / a).ln() + q * (q * (a + b) / b).ln()
+    }
+
+    #[test]
+    fn a_divergence_counts_temperature_squared_times() -> anyhow::Result<()> {
+        let target = Target::hard(Tensor::new(&[[0u32, 1, 1]], &Device::Cpu)?);
+        let opinions = [[0.75, 0.25], [0.5, 0.5], [0.1, 0.9]];
+        let logits = [[1.0, 0.0], [-2.0, 3.0], [0.5, 4.0]];
+        for temperature in [1.0, 2.0, 3.5] {
+            let table = format!("temperature = {temperature:?}\nteacher = {{ weight = 0.25 }}");
+
+            let found = cost(&table, Activation::Softmax, target.clone())?;
+
+            let each = opinions.iter().zip(logits);
+            let sum: f64 = each.map(|(&p, logits)| divergence(p, logits, temperature)).sum();
+            let expected = 0.25 * temperature * temperature * sum / 3.0;
+            assert!((found - expected).abs() < 1e-9, "{temperature}: {found}, not {expected}");
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn teachers_say_nothing_of_ignored_voxels() -> anyhow::Result<()> {
+        let weight = Tensor::new(&[[1f64, 0.0, 1.0]], &Device::Cpu)?;
+        let target = Target::hard(Tensor::new(&[[0u32, 1, 1]], &Device::Cpu)?).with_weight(weight);
+
+        let found = cost("teacher = { weight = 1.0 }", Activation::Softmax, target)?;
+
+        let first = divergence([0.75, 0.25], [1.0, 0.0], 1.0);
+        let expected = f64::midpoint(first, divergence([0.1, 0.9], [0.5, 4.0], 1.0));
+        assert!((found - expected).abs() < 1e-9, "{found}, not {expected}");
+        Ok(())
+    }
+
+    #[test]
+    fn each_region_is_held_against_what_teachers_say_of_it() -> anyhow::Result<()> {
+        let masks = Tensor::zeros((1, 2, 3), DType::U8, &Device::Cpu)?;
+        let table = "temperature = 2.0\nteacher = { weight = 1.0 }";
+
+        let found = cost(table, Activation::Sigmoid, Target::regions(masks))?;
+
+        let opinions = [0.75f64, 0.5, 0.1, 0.25, 0.5, 0.9];
+        let logits = [1.0f64, -2.0, 0.5, 0.0, 3.0, 4.0];
+        let cost = |p: f64, logit: f64| {
+            let q = 1.0 / (1.0 + (-logit / 2.0).exp());
+            -p * q.ln() - (1.0 - p) * (1.0 - q).ln()
+        };
+        let sum: f64 = opinions.iter().zip(logits).map(|(&p, logit)| cost(p, logit)).sum();
+        let expected = 4.0 * sum / 6.0;
+        assert!((found - expected).abs() < 1e-9, "{found}, not {expected}");
+        Ok(())
     }
 }

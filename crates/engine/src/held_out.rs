@@ -117,7 +117,8 @@ mod tests {
     fn overlap(target: Target, space: &LabelSpace) -> anyhow::Result<Vec<[f64; 2]>> {
         // Channel 1 is predicted in the first and the last of four voxels, channel 0 elsewhere.
         let logits = Tensor::new(&[[[-1f32, 1., 1., -1.], [1., -1., -1., 1.]]], &Device::Cpu)?;
-        let batch = Batch { images: logits.clone(), target, ids: vec!["case".to_owned()] };
+        let batch =
+            Batch { images: logits.clone(), target, opinions: None, ids: vec!["case".to_owned()] };
         let mut overlap = vec![[0.0; 2]; 2];
         count(&logits, &batch, space, &mut overlap)?;
         Ok(overlap)

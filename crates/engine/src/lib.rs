@@ -9,6 +9,7 @@
 //! | watch a run, and save it | [`Observer`], [`Event`], [`observe`] |
 //! | read or write a trained network | [`Trained`], [`NetworkConfig`] |
 //! | predict an image | [`Predictor`] |
+//! | store what teachers say | [`Opinions`] |
 //! | score predictions | [`evaluate`], each case at one of [`evaluate::Temperatures`] |
 //! | show results on a page | [`report`] |
 //! | choose a device | [`DeviceChoice`] |
@@ -34,6 +35,7 @@ mod maps;
 mod neighborhood;
 mod network;
 pub mod observe;
+mod opinions;
 mod origins;
 mod precision;
 pub mod predict;
@@ -56,6 +58,7 @@ pub use crate::event::{EpochSummary, Event, Observer};
 pub use crate::label_space::LabelSpace;
 pub use crate::loader::{Loader, Recipe};
 pub use crate::maps::MapSettings;
+pub use crate::opinions::{OpinionRecord, Opinions, TeacherRecord};
 pub use crate::origins::{Origins, Transfer};
 pub use crate::precision::Precision;
 pub use crate::predict::{Prediction, Predictor};

@@ -12,7 +12,7 @@ use rayon::prelude::*;
 use crate::config::{LabelConfig, TrainConfig};
 use crate::guard::guarded;
 use crate::maps::MapSettings;
-use crate::{Batch, Error, LabelSpace, Result};
+use crate::{Batch, Error, LabelSpace, Opinions, Result};
 
 /// How cases become batches.
 #[derive(Clone, Copy, Debug)]
@@ -29,6 +29,8 @@ pub struct Recipe<'a> {
     pub train: &'a TrainConfig,
     /// What the losses need beyond labels.
     pub needs: losses::Needs,
+    /// What teachers said of the cases, where a run looks at that.
+    pub opinions: Option<&'a Opinions>,
     /// Where all randomness comes from.
     pub seed: u64,
 }
@@ -44,7 +46,8 @@ pub struct Loader<'a> {
 #[derive(Debug)]
 enum Source {
     Ready(String, Box<Prepared>),
-    PerEpoch(Box<Case>),
+    /// With what teachers said of it, which stays.
+    PerEpoch(Box<Case>, Vec<Truth>),
 }
 
 impl<'a> Loader<'a> {
@@ -147,8 +150,12 @@ impl<'a> Loader<'a> {
     ) -> Result<(String, Patch)> {
         let (id, patch) = match &self.cases[index] {
             Source::Ready(id, prepared) => (id, guarded(id, || Ok(take(prepared)))?),
-            Source::PerEpoch(case) => {
-                let fresh = || Ok(take(&self.recipe.prepare(case, epoch)?));
+            Source::PerEpoch(case, further) => {
+                let fresh = || {
+                    let mut prepared = self.recipe.prepare(case, epoch)?;
+                    prepared.further.clone_from(further);
+                    Ok(take(&prepared))
+                };
                 (&case.id, guarded(&case.id, fresh)?)
             }
         };
@@ -159,10 +166,14 @@ impl<'a> Loader<'a> {
 impl Recipe<'_> {
     fn source(self, case: Case) -> Result<Source> {
         let several = matches!(case.label, Some(volume::Label::Raters(_)));
-        if several && matches!(self.labels.fusion, Fusion::RandomRater) {
-            return Ok(Source::PerEpoch(Box::new(case)));
+        let mut prepared = self.prepare(&case, 0)?;
+        if let Some(opinions) = self.opinions {
+            let further = opinions.read(&case.id, &prepared.restore);
+            prepared.further = further.map_err(|error| error.in_case(&case.id))?;
         }
-        let prepared = self.prepare(&case, 0)?;
+        if several && matches!(self.labels.fusion, Fusion::RandomRater) {
+            return Ok(Source::PerEpoch(Box::new(case), prepared.further));
+        }
         Ok(Source::Ready(case.id, Box::new(prepared)))
     }
 

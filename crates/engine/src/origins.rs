@@ -7,7 +7,7 @@ use preprocess::{Plan, PlanConfig};
 use serde::{Deserialize, Serialize};
 
 use crate::trained::{NetworkConfig, Trained};
-use crate::{Error, LabelSpace, Result, door};
+use crate::{Error, LabelSpace, Opinions, Result, door};
 
 /// Trained networks that a run begins with.
 #[derive(Clone, Copy, Debug, Default)]
@@ -16,6 +16,8 @@ pub struct Origins<'a> {
     pub init: Option<&'a Trained>,
     /// The networks that the run's `[supervision]` names: distillation.
     pub teachers: &'a [Trained],
+    /// What teachers said before, in whose place they are then not asked.
+    pub opinions: Option<&'a Opinions>,
 }
 
 /// What a run keeps of its origins, in `origins.json`.
@@ -48,10 +50,20 @@ impl Record {
 }
 
 impl Origins<'_> {
+    /// Whether there is any.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.init.is_none() && self.teachers.is_empty() && self.opinions.is_none()
+    }
+
     pub(crate) fn record(&self) -> Result<Record> {
         Ok(Record {
             init: self.init.map(Trained::weights_hash).transpose()?,
-            teachers: self.teachers.iter().map(Trained::weights_hash).collect::<Result<_>>()?,
+            teachers: match self.opinions {
+                None => self.teachers.iter().map(Trained::weights_hash).collect::<Result<_>>()?,
+                Some(opinions) => {
+                    opinions.record().teachers.iter().map(|it| it.weights.clone()).collect()
+                }
+            },
         })
     }
 

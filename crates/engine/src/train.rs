@@ -66,11 +66,16 @@ pub struct Outcome {
 /// a file cannot be written; where a run is to go on, and the data set has other cases than it
 /// began with. The last checkpoint stays.
 pub fn train(run: &Run<'_>, observers: &mut [&mut dyn Observer]) -> Result<Outcome> {
-    door::loss(run, &LabelSpace::of(run.dataset.description())?)?;
+    let space = LabelSpace::of(run.dataset.description())?;
+    door::loss(run, &space)?;
     let loss = run.config.loss.clone();
     match &run.config.supervision {
         Some(config) => {
-            let supervision = Distillation::new(config, loss, run.origins.teachers, run.device)?;
+            if let Some(opinions) = run.origins.opinions {
+                opinions.check(config, run.dataset, &space).map_err(Error::unsuitable)?;
+            }
+            let supervision =
+                Distillation::new(config, loss, &run.origins, space.activation(), run.device)?;
             train_with(run, &supervision, observers)
         }
         None => train_with(run, &LabelSupervision::new(loss), observers),
@@ -103,6 +108,7 @@ pub fn train_with(
         augment: &config.augment,
         train: &config.train,
         needs: supervision.needs(),
+        opinions: run.origins.opinions,
         seed: config.seed,
     };
     let mut saving = Checkpoint::new(run.folder.checkpoint(), config.train.checkpoint_every);
@@ -276,7 +282,7 @@ fn begin(
         }
     } else {
         let path = run.folder.origins();
-        if run.origins.init.is_some() || !run.origins.teachers.is_empty() {
+        if !run.origins.is_empty() {
             write_json(&path, &run.origins.record()?)?;
         } else if path.exists() {
             // Of a run that was given up here.

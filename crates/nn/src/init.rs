@@ -18,8 +18,9 @@ const SLOPE: f64 = 0.01;
 /// He, Zhang, Ren, Sun: *Delving Deep into Rectifiers*, ICCV 2015,
 /// [arXiv:1502.01852](https://arxiv.org/abs/1502.01852).
 pub(crate) fn he_normal(shape: &[usize]) -> Init {
-    let fan: usize = shape.iter().skip(1).product();
-    Init::Randn { mean: 0.0, stdev: (2.0 / (1.0 + SLOPE * SLOPE) / fan.max(1) as f64).sqrt() }
+    // As a real number: a shape may be one that no memory holds, which is found out later.
+    let fan: f64 = shape.iter().skip(1).map(|&extent| extent as f64).product();
+    Init::Randn { mean: 0.0, stdev: (2.0 / (1.0 + SLOPE * SLOPE) / fan.max(1.0)).sqrt() }
 }
 
 /// Draws a tensor from a stream of its own, which `seed` and `name` determine: neither the order

@@ -13,6 +13,8 @@ pub struct Patch {
     /// The truth, `(D, H, W)` or `(C, D, H, W)`; background beyond the case. A case without label
     /// is ignored everywhere.
     pub truth: Truth,
+    /// Further truths of the same voxels; see [`Prepared::further`].
+    pub further: Vec<Truth>,
     /// What is outside the patient, for channels normalised without it; beyond the case, all is.
     pub outside: Option<Outside>,
     /// Where the patch begins in the case, voxels, `(z, y, x)`; negative where it begins before.
@@ -29,10 +31,11 @@ impl Patch {
     /// The part of `size` voxels that begins at the voxel `start`, which may lie beyond the patch.
     #[must_use]
     pub fn part(&self, start: [isize; 3], size: [usize; 3]) -> Self {
-        let truth = part_of_truth(&self.truth, start, size);
+        let part = |truth: &Truth| part_of_truth(truth, start, size);
         Self {
             image: part_of_channels(&self.image, start, size, 0.0),
-            truth,
+            truth: part(&self.truth),
+            further: self.further.iter().map(part).collect(),
             outside: self.outside.as_ref().map(|outside| part_of_outside(outside, start, size)),
             corner: std::array::from_fn(|axis| self.corner[axis] + start[axis]),
         }
@@ -106,7 +109,9 @@ impl PatchSampler {
             None => Truth::Hard(Array3::from_elem(size, u16::MAX)),
         };
         let outside = case.outside.as_ref().map(|outside| part_of_outside(outside, corner, size));
-        Patch { image: part_of_channels(&case.image, corner, size, 0.0), truth, outside, corner }
+        let image = part_of_channels(&case.image, corner, size, 0.0);
+        let further = case.further.iter().map(|truth| part_of_truth(truth, corner, size)).collect();
+        Patch { image, truth, further, outside, corner }
     }
 
     /// Where patches may begin along each axis, both ends included.

@@ -1,6 +1,6 @@
 use ndarray::{Array3, Array4, Axis, Zip};
 use rand_chacha::ChaCha8Rng;
-use volume::{Image, Label};
+use volume::{Image, Label, SoftLabelMap};
 
 use crate::budget::voxels;
 use crate::crop::{Nonzero, Region, cut, cut_channels, nonzero};
@@ -22,6 +22,9 @@ pub struct Prepared {
     pub image: Array4<f32>,
     /// The truth on that grid, where there is a label.
     pub truth: Option<Truth>,
+    /// Further truths of the same voxels, such as what other networks say of them: whatever becomes of the
+    /// truth becomes of these. [`Plan::prepare`] leaves none; [`Restore::bring`] makes them.
+    pub further: Vec<Truth>,
     /// What is outside the patient on that grid, for channels normalised without it.
     pub outside: Option<Outside>,
     /// Where classes are found on that grid.
@@ -93,6 +96,7 @@ impl Plan {
         Ok(Prepared {
             image: self.resampled_image(data, resampling),
             truth,
+            further: Vec::new(),
             outside: outside.and_then(|outside| self.outside(&outside, resampling)),
             locations: locations.unwrap_or_default(),
             restore,
@@ -142,6 +146,22 @@ impl Plan {
         }
         let labels = resampling.labels(outside.mapv(u16::from).view());
         Some(Outside { voxels: labels.mapv(|label| label > 0), channels })
+    }
+}
+
+impl Restore {
+    /// Class probabilities on the image's grid, brought to the network's: turned, cut and resampled as the
+    /// truth is.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::GridMismatch`], where they lie elsewhere.
+    pub fn bring(&self, probabilities: &SoftLabelMap) -> Result<Truth> {
+        if let Some(difference) = self.grid.difference(&probabilities.grid) {
+            return Err(Error::GridMismatch(difference));
+        }
+        let truth = Truth::Soft(probabilities.data.clone());
+        Ok(resampled(cropped(&truth, self.orientation, self.region), None, self.resampling))
     }
 }
 

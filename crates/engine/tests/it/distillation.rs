@@ -57,7 +57,7 @@ fn terms_count_by_their_weights() -> anyhow::Result<()> {
     let (teacher, base) = (teacher(&balls)?, config(3, 1));
     let teachers = std::slice::from_ref(&teacher);
     let losses = |table: &str| -> anyhow::Result<Vec<f64>> {
-        let origins = Origins { init: None, teachers };
+        let origins = Origins { teachers, ..Origins::default() };
         Ok(train(&with_supervision(&base, table)?, &balls, origins)?.1.losses)
     };
 
@@ -93,7 +93,7 @@ fn a_run_goes_on_with_the_teachers_that_it_began_with() -> anyhow::Result<()> {
     let device = fixture::device();
     let train = |teacher: &Trained, resume: bool| -> engine::Result<Outcome> {
         let folder = RunFolder::create(folder.path(), resume)?;
-        let origins = Origins { init: None, teachers: std::slice::from_ref(teacher) };
+        let origins = Origins { teachers: std::slice::from_ref(teacher), ..Origins::default() };
         let (config, dataset, device) = (&config, &balls, &device);
         engine::train(&Run { config, dataset, folder: &folder, device, resume, origins }, &mut [])
     };
@@ -111,7 +111,7 @@ fn losses_that_do_not_suit_are_refused_before_anything_is_read() -> anyhow::Resu
     let teacher = teacher(&balls)?;
     let base = config(3, 1);
     let refused = |config: &RunConfig| {
-        let origins = Origins { init: None, teachers: std::slice::from_ref(&teacher) };
+        let origins = Origins { teachers: std::slice::from_ref(&teacher), ..Origins::default() };
         refusal(train(config, &balls, origins))
     };
 
@@ -185,7 +185,7 @@ fn two_equal_teachers_say_what_one_says() -> anyhow::Result<()> {
     let teacher = teacher(&balls)?;
     let config = with_supervision(&config(3, 1), "temperature = 2.0")?;
     let losses = |teachers: &[Trained]| -> anyhow::Result<Vec<f64>> {
-        Ok(train(&config, &balls, Origins { init: None, teachers })?.1.losses)
+        Ok(train(&config, &balls, Origins { teachers, ..Origins::default() })?.1.losses)
     };
 
     let one = losses(std::slice::from_ref(&teacher))?;
@@ -203,7 +203,8 @@ fn a_student_that_equals_its_teacher_pays_nothing() -> anyhow::Result<()> {
     let teacher = teacher(&balls)?;
     let table = "label = { weight = 0.0 }\nteacher = { weight = 1.0 }\ntemperature = 3.0";
     let config = with_supervision(&config(3, 1), table)?;
-    let origins = Origins { init: Some(&teacher), teachers: std::slice::from_ref(&teacher) };
+    let origins =
+        Origins { init: Some(&teacher), teachers: std::slice::from_ref(&teacher), opinions: None };
 
     let (_, Watch { losses, transfer }) = train(&config, &balls, origins)?;
 
@@ -225,7 +226,7 @@ fn what_does_not_fit_begins_anew_and_is_named() -> anyhow::Result<()> {
         init.parameters.insert(head.clone(), wider);
     }
 
-    let origins = Origins { init: Some(&init), teachers: &[] };
+    let origins = Origins { init: Some(&init), ..Origins::default() };
     let (_, watch) = train(&config(3, 1), &balls, origins)?;
 
     let transfer = watch.transfer.expect("it was told of");
@@ -234,7 +235,7 @@ fn what_does_not_fit_begins_anew_and_is_named() -> anyhow::Result<()> {
     assert_eq!(transfer.reused, init.parameters.len() - heads.len());
     init.parameters =
         init.parameters.into_iter().map(|(name, it)| (format!("x{name}"), it)).collect();
-    let origins = Origins { init: Some(&init), teachers: &[] };
+    let origins = Origins { init: Some(&init), ..Origins::default() };
     let error = refusal(train(&config(3, 1), &balls, origins));
     assert!(error.contains("has no parameter of the name and shape"), "{error}");
     Ok(())
@@ -247,7 +248,7 @@ fn teachers_of_something_else_are_refused() -> anyhow::Result<()> {
     let config = with_supervision(&config(3, 1), "")?;
     let refused = |config: &RunConfig, teacher: Trained| {
         let teachers = std::slice::from_ref(&teacher);
-        refusal(train(config, &balls, Origins { init: None, teachers }))
+        refusal(train(config, &balls, Origins { teachers, ..Origins::default() }))
     };
 
     let none = refusal(train(&config, &balls, Origins::default()));

@@ -7,6 +7,7 @@ mod distillation;
 mod door;
 mod fixture;
 mod golden;
+mod opinions;
 mod prediction;
 mod refusals;
 mod regions;

@@ -90,7 +90,7 @@ fn check(
         indices: (!has_shares).then_some(&indices),
         weight: has_weight.then_some(&weight),
     };
-    let (low, high) = (settings.clip as f32, 1.0 - settings.clip as f32);
+    let (low, high) = if settings.clip > 0.0 { (0.1f32, 0.9) } else { (0.0, 1.0) };
     let sums = launch::ClassSums {
         samples,
         classes,

@@ -35,9 +35,11 @@ impl Transform for Mirror {
             let drawn = happens(self.probability.get(), rng);
             if drawn && self.axes[axis] {
                 mirror(&mut patch.image, axis + 1);
-                match &mut patch.truth {
-                    Truth::Hard(labels) => mirror(labels, axis),
-                    Truth::Soft(soft) => mirror(soft, axis + 1),
+                for truth in [&mut patch.truth].into_iter().chain(&mut patch.further) {
+                    match truth {
+                        Truth::Hard(labels) => mirror(labels, axis),
+                        Truth::Soft(soft) => mirror(soft, axis + 1),
+                    }
                 }
                 if let Some(outside) = &mut patch.outside {
                     mirror(&mut outside.voxels, axis);

@@ -23,7 +23,7 @@ pub fn warp(patch: &Patch, affine: &Affine) -> Patch {
         let (before, after) = (patch.size()[axis] / 2, affine.out_size[axis] / 2);
         patch.corner[axis] + offset(before) - offset(after)
     };
-    let truth = match &patch.truth {
+    let warped = |truth: &Truth| match truth {
         Truth::Hard(labels) => Truth::Hard(warp_labels(labels.view(), affine)),
         Truth::Soft(soft) => {
             let beyond: Vec<f32> = background(soft.shape()[0]);
@@ -39,7 +39,8 @@ pub fn warp(patch: &Patch, affine: &Affine) -> Patch {
     let beyond = vec![0.0; patch.image.shape()[0]];
     Patch {
         image: warp_channels(&patch.image, affine, &beyond),
-        truth,
+        truth: warped(&patch.truth),
+        further: patch.further.iter().map(warped).collect(),
         outside,
         corner: std::array::from_fn(corner),
     }

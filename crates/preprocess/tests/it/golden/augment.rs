@@ -181,8 +181,13 @@ fn spatial(case: &Case) -> anyhow::Result<()> {
 
 fn warped(case: &Case, image: &Array4<f32>, affine: &Affine) -> anyhow::Result<()> {
     let truth = super::labels(&case.input("segmentation")?)?.swap_remove(0);
-    let patch =
-        Patch { image: image.clone(), truth: Truth::Hard(truth), outside: None, corner: [0; 3] };
+    let patch = Patch {
+        image: image.clone(),
+        truth: Truth::Hard(truth),
+        further: Vec::new(),
+        outside: None,
+        corner: [0; 3],
+    };
 
     let found = warp(&patch, affine);
 

@@ -12,7 +12,7 @@ fn patch(size: [usize; 3], seed: u64) -> Patch {
     let grid = Grid::new(size, [1.0; 3]).unwrap();
     let (image, mut random) = image(&grid, seed);
     let truth = Truth::Hard(label_map(&grid, 2, &mut random).data);
-    Patch { image: image.data, truth, outside: None, corner: [0; 3] }
+    Patch { image: image.data, truth, further: Vec::new(), outside: None, corner: [0; 3] }
 }
 
 proptest! {

@@ -95,11 +95,30 @@ proptest! {
         let Some(Truth::Soft(soft)) = &case.truth else { panic!("soft stays soft") };
         prop_assert!(all_sum_to_one(soft), "prepared");
 
+        let mut case = case;
+        case.further = case.truth.iter().cloned().collect();
         let patch = patch(&case, rank, seed);
         let Truth::Soft(soft) = &patch.truth else { panic!("soft stays soft") };
         prop_assert!(all_sum_to_one(soft), "augmented");
+        prop_assert!(patch.further[0] == patch.truth, "further truths go the same way");
         prop_assert!(patch.image.iter().all(|value| value.is_finite()));
         prop_assert!(patch.image.shape()[1..] == patch.truth.size());
+    }
+
+    #[test]
+    fn further_probabilities_are_brought_where_the_truth_is(grid in grid(), seed in any::<u64>()) {
+        let (image, mut random) = image(&grid, seed);
+        let soft = soft_label_map(&grid, 3, &mut random);
+        let label = Label::Soft(soft.clone());
+        let config = PlanConfig {
+            spacing: Some([0.8, 1.4, 1.0]), rank: Some(3), patch_size: Some([4; 3]),
+            ..PlanConfig::default()
+        };
+        let plan = plan(&image, &label, &config);
+
+        let case = plan.prepare(&image, Some((&label, 3, &Fusion::Mean, &mut random))).unwrap();
+
+        prop_assert_eq!(case.restore.bring(&soft).ok(), case.truth);
     }
 
     #[test]
@@ -201,7 +220,8 @@ fn spatial_transforms_of_every_angle_keep_a_ball_in_place() {
     let image = Array4::from_shape_fn((1, size, size, size), |(_, z, y, x)| {
         f32::from(u8::from(inside(z, y, x)))
     });
-    let patch = Patch { image, truth: truth.clone(), outside: None, corner: [0; 3] };
+    let patch =
+        Patch { image, truth: truth.clone(), further: Vec::new(), outside: None, corner: [0; 3] };
     let always = Fraction::try_from(1.0).unwrap();
     let turn = Spatial {
         rotation_probability: always,

@@ -31,8 +31,8 @@ fn sums_over_voxels_agree() -> anyhow::Result<()> {
         let mut noise = Noise(23);
         let weight = noise.tensor(&[samples, voxels], DType::F32)?.relu()?;
         let shares = noise.tensor(&dims, DType::F32)?.abs()?;
-        let indices: Vec<u32> =
-            (0..samples * voxels).map(|at| (at * 5 % 7 % (classes + 1)) as u32).collect();
+        let index = |at: usize| u32::try_from(at * 5 % 7 % (classes + 1));
+        let indices: Vec<u32> = (0..samples * voxels).map(index).collect::<Result<_, _>>()?;
         let indices = Tensor::from_vec(indices, (samples, voxels), &Device::Cpu)?;
         let masks = shares.gt(0.5)?;
         let labels = [
