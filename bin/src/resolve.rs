@@ -12,18 +12,34 @@ pub(crate) fn resolve(name: &str) -> anyhow::Result<PathBuf> {
     }
 }
 
+/// A file of weights: itself, or that of a repository of the hub.
+pub(crate) fn resolve_weights(name: &str) -> anyhow::Result<PathBuf> {
+    match name.parse()? {
+        Reference::Hub(reference) => fetch_weights(&reference),
+        Reference::Local(path) => Ok(path),
+    }
+}
+
 /// The client itself follows `HF_ENDPOINT`, `HF_TOKEN`, `HF_TOKEN_PATH`, `HF_HOME` and
 /// `HF_HUB_CACHE`, and finds the token that `hf auth login` left; it does not know
 /// `HF_HUB_OFFLINE`.
 #[cfg(feature = "hub")]
 fn fetch(reference: &HubReference) -> anyhow::Result<PathBuf> {
-    use sconce::zoo::hub::{self, FetchOptions};
+    Ok(sconce::zoo::hub::fetch(reference, &options(reference))?)
+}
 
+#[cfg(feature = "hub")]
+fn fetch_weights(reference: &HubReference) -> anyhow::Result<PathBuf> {
+    Ok(sconce::zoo::hub::fetch_weights(reference, &options(reference))?)
+}
+
+#[cfg(feature = "hub")]
+fn options(reference: &HubReference) -> sconce::zoo::hub::FetchOptions<'static> {
     let offline = std::env::var("HF_HUB_OFFLINE").is_ok_and(|value| is_true(&value));
     if !offline {
         crate::progress::note(&format!("getting {reference}"));
     }
-    Ok(hub::fetch(reference, &FetchOptions { offline, ..FetchOptions::default() })?)
+    sconce::zoo::hub::FetchOptions { offline, ..Default::default() }
 }
 
 #[cfg(not(feature = "hub"))]
@@ -31,6 +47,14 @@ fn fetch(reference: &HubReference) -> anyhow::Result<PathBuf> {
     anyhow::bail!(
         "cannot get {reference}: this program was built without the hub; build it with --features \
          hub, or download the model and give its folder"
+    )
+}
+
+#[cfg(not(feature = "hub"))]
+fn fetch_weights(reference: &HubReference) -> anyhow::Result<PathBuf> {
+    anyhow::bail!(
+        "cannot get {reference}: this program was built without the hub; build it with --features \
+         hub, or download its model.safetensors and give the file"
     )
 }
 

@@ -48,10 +48,7 @@ pub struct FetchOptions<'a> {
 /// offline, where it is not in the cache. [`Error::NotAModel`], where the repository is no model of
 /// ours.
 pub fn fetch(reference: &HubReference, options: &FetchOptions<'_>) -> Result<PathBuf> {
-    let folder = snapshot(reference, options).map_err(|error| Error::Hub {
-        reference: reference.to_string(),
-        reason: reason(&error, reference, options),
-    })?;
+    let folder = snapshot(reference, options, FILES)?;
     for name in manifest::read(&folder)?.keys() {
         if !folder.join(name).is_file() {
             let remedy = if options.offline { "fetch it online" } else { "tell its owner" };
@@ -64,7 +61,44 @@ pub fn fetch(reference: &HubReference, options: &FetchOptions<'_>) -> Result<Pat
     Ok(folder)
 }
 
-fn snapshot(reference: &HubReference, options: &FetchOptions<'_>) -> Result<PathBuf, HFError> {
+/// Brings the weights of any repository, its `model.safetensors`, into the hub's cache, and returns the
+/// file there: those of timm's encoders, for one.
+///
+/// # Errors
+///
+/// As [`fetch`]; [`Error::Hub`], where the repository has no such file.
+pub fn fetch_weights(reference: &HubReference, options: &FetchOptions<'_>) -> Result<PathBuf> {
+    let file = snapshot(reference, options, &[WEIGHTS])?.join(WEIGHTS);
+    if file.is_file() {
+        return Ok(file);
+    }
+    let reason = if options.offline {
+        format!("its {WEIGHTS} is not in the cache; go online once, or give a file")
+    } else {
+        format!("it has no {WEIGHTS}; give one that has, or a file")
+    };
+    Err(Error::Hub { reference: reference.to_string(), reason })
+}
+
+/// The weights of a repository.
+const WEIGHTS: &str = "model.safetensors";
+
+fn snapshot(
+    reference: &HubReference,
+    options: &FetchOptions<'_>,
+    files: &[&str],
+) -> Result<PathBuf> {
+    download(reference, options, files).map_err(|error| Error::Hub {
+        reference: reference.to_string(),
+        reason: reason(&error, reference, options),
+    })
+}
+
+fn download(
+    reference: &HubReference,
+    options: &FetchOptions<'_>,
+    files: &[&str],
+) -> Result<PathBuf, HFError> {
     let mut builder = HFClient::builder().user_agent(concat!("sconce/", env!("CARGO_PKG_VERSION")));
     if let Some(endpoint) = options.endpoint {
         builder = builder.endpoint(endpoint);
@@ -80,7 +114,7 @@ fn snapshot(reference: &HubReference, options: &FetchOptions<'_>) -> Result<Path
         .model(reference.owner(), reference.name())
         .snapshot_download()
         .maybe_revision(reference.revision())
-        .allow_patterns(FILES.iter().map(|name| (*name).to_owned()).collect())
+        .allow_patterns(files.iter().map(|name| (*name).to_owned()).collect())
         .local_files_only(options.offline)
         .send()
 }

@@ -8,15 +8,15 @@ use sconce::data::Layout as _;
 use sconce::engine::evaluate::{Calibration, Evaluation, decimals};
 use sconce::engine::observe::Log;
 use sconce::engine::{
-    self, DeviceChoice, Observer, Opinions, Origins, Run, RunConfig, RunFolder, Trained, device,
-    train, validate,
+    self, DeviceChoice, Observer, Opinions, Origins, PretrainedConfig, PretrainedEncoder, Run,
+    RunConfig, RunFolder, Trained, device, train, validate,
 };
 use sconce::nn;
 use serde::Serialize;
 
 use crate::output::{Output, Usage, one_line};
 use crate::progress::{Progress, note};
-use crate::resolve::resolve;
+use crate::resolve::{resolve, resolve_weights};
 
 /// Train a network as a run file says, and score it on the cases that it never saw
 #[derive(Debug, clap::Args)]
@@ -67,6 +67,12 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<Output> {
     let teachers = supervision.filter(|_| opinions.is_none()).map(|it| it.teachers.as_slice());
     let teachers = teachers.unwrap_or_default().iter().map(trained);
     let teachers = teachers.collect::<anyhow::Result<Vec<_>>>()?;
+    // Of a run that goes on, the checkpoint has what became of them.
+    let pretrained = config.pretrained.as_ref().filter(|_| !args.resume);
+    let encoder = |pretrained: &PretrainedConfig| -> anyhow::Result<PretrainedEncoder> {
+        Ok(PretrainedEncoder::load(&resolve_weights(&pretrained.encoder)?)?)
+    };
+    let encoder = pretrained.map(encoder).transpose()?;
     let folder = RunFolder::create(&args.output, args.resume)?;
     let device = open(args.device)?;
     let run = Run {
@@ -75,7 +81,12 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<Output> {
         folder: &folder,
         device: &device,
         resume: args.resume,
-        origins: Origins { init: init.as_ref(), teachers: &teachers, opinions: opinions.as_ref() },
+        origins: Origins {
+            init: init.as_ref(),
+            encoder: encoder.as_ref(),
+            teachers: &teachers,
+            opinions: opinions.as_ref(),
+        },
     };
 
     note(&format!(

@@ -1,6 +1,7 @@
 //! The program as users meet it: its commands, files, messages and exit codes.
 
 mod damage;
+mod distilling;
 mod hub;
 mod labels;
 #[cfg(feature = "hub")]

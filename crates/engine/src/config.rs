@@ -11,7 +11,7 @@ use preprocess::{Augmentation, Fusion, LabelSmoothing, PlanConfig};
 use registry::{OutOfRange, StepSize};
 use serde::{Deserialize, Deserializer, Serialize};
 
-use crate::{Error, Precision, Result, SupervisionConfig};
+use crate::{Error, Precision, PretrainedConfig, Result, SupervisionConfig};
 
 /// Steps that a run may have: at ten a second, those of 13 years.
 const MOST_STEPS: usize = u32::MAX as usize;
@@ -55,6 +55,9 @@ pub struct RunConfig {
     pub augment: Augmentation,
     /// The network.
     pub model: ModelConfig,
+    /// Weights that an encoder begins with; absent, all is drawn at random.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pretrained: Option<PretrainedConfig>,
     /// What is minimised, at every head of the network.
     pub loss: LossConfig,
     /// Whom the network learns from beside the labels; absent, from nobody.

@@ -7,7 +7,7 @@ use preprocess::{Plan, PlanConfig};
 use serde::{Deserialize, Serialize};
 
 use crate::trained::{NetworkConfig, Trained};
-use crate::{Error, LabelSpace, Opinions, Result, door};
+use crate::{Error, LabelSpace, Opinions, PretrainedEncoder, Result, door};
 
 /// Trained networks that a run begins with.
 #[derive(Clone, Copy, Debug, Default)]
@@ -16,9 +16,14 @@ pub struct Origins<'a> {
     pub init: Option<&'a Trained>,
     /// The networks that the run's `[supervision]` names: distillation.
     pub teachers: &'a [Trained],
+    /// The weights that the run's `[pretrained]` names.
+    pub encoder: Option<&'a PretrainedEncoder>,
     /// What teachers said before, in whose place they are then not asked.
     pub opinions: Option<&'a Opinions>,
 }
+
+/// Tensors by their names.
+type Parameters = BTreeMap<String, candle::Tensor>;
 
 /// What a run keeps of its origins, in `origins.json`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -27,6 +32,9 @@ pub(crate) struct Record {
     /// The SHA-256 hash of the weights that it started from.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     init: Option<String>,
+    /// That of the file with the weights of its encoder.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    encoder: Option<String>,
     /// Those of its teachers.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     teachers: Vec<String>,
@@ -52,12 +60,30 @@ impl Record {
 impl Origins<'_> {
     /// Whether there is any.
     pub(crate) fn is_empty(&self) -> bool {
-        self.init.is_none() && self.teachers.is_empty() && self.opinions.is_none()
+        self.init.is_none()
+            && self.encoder.is_none()
+            && self.teachers.is_empty()
+            && self.opinions.is_none()
+    }
+
+    /// The parameters that a fresh network takes over where they fit, the later ones last.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Settings`], where the network has no encoder for those of one.
+    pub(crate) fn given(&self, network: &NetworkConfig) -> Result<Vec<Parameters>> {
+        let mut all = Vec::new();
+        if let Some(encoder) = self.encoder {
+            all.push(encoder.of(network)?);
+        }
+        all.extend(self.init.map(|init| init.parameters.clone()));
+        Ok(all)
     }
 
     pub(crate) fn record(&self) -> Result<Record> {
         Ok(Record {
             init: self.init.map(Trained::weights_hash).transpose()?,
+            encoder: self.encoder.map(|encoder| encoder.hash().to_owned()),
             teachers: match self.opinions {
                 None => self.teachers.iter().map(Trained::weights_hash).collect::<Result<_>>()?,
                 Some(opinions) => {

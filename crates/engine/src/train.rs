@@ -1,10 +1,10 @@
 //! The training loop.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::time::Instant;
 
-use candle::Device;
+use candle::{Device, Tensor};
 use data::{Dataset, Fold};
 use preprocess::Plan;
 
@@ -101,6 +101,7 @@ pub fn train_with(
     door::planned(config, &plan, &network)?;
     run.origins.check(&plan, &network, &space).map_err(Error::unsuitable)?;
     door::maps(supervision.needs(), &plan)?;
+    let given = run.origins.given(&network).map_err(Error::unsuitable)?;
     let recipe = Recipe {
         plan: &plan,
         space: &space,
@@ -115,8 +116,8 @@ pub fn train_with(
     let observers: &mut [&mut dyn Observer] = &mut with(&mut saving, observers);
     let (training, validation) = loaders(run, &split, recipe, observers)?;
     let mut learner = Learner::new(config, &network, run.device)?;
-    if !run.resume {
-        take_over(run, &learner, observers)?;
+    for others in given.iter().filter(|_| !run.resume) {
+        take_over(others, &learner, observers)?;
     }
     let mut history = begin(run, &mut learner, &split, &plan, &network)?;
     let (epochs, iterations) = (config.train.epochs, config.train.iterations_per_epoch);
@@ -242,9 +243,12 @@ fn loaders<'a>(
 }
 
 /// Gives a fresh network the weights that it is to start from, where they fit.
-fn take_over(run: &Run<'_>, learner: &Learner, observers: &mut [&mut dyn Observer]) -> Result<()> {
-    let Some(init) = run.origins.init else { return Ok(()) };
-    let (parameters, transfer) = Transfer::of(learner.parameters.tensors()?, &init.parameters);
+fn take_over(
+    others: &BTreeMap<String, Tensor>,
+    learner: &Learner,
+    observers: &mut [&mut dyn Observer],
+) -> Result<()> {
+    let (parameters, transfer) = Transfer::of(learner.parameters.tensors()?, others);
     if transfer.reused == 0 {
         return Err(Error::unsuitable(Error::Settings(
             "the network to start from has no parameter of the name and shape of any of this one; give \

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 
 use candle::Device;
-use sconce_zoo::hub::{FetchOptions, fetch};
+use sconce_zoo::hub::{FetchOptions, fetch, fetch_weights};
 use sconce_zoo::{self as zoo, HubReference, Reference};
 use serde_json::json;
 
@@ -159,6 +159,32 @@ fn a_model_is_fetched_once_and_then_found_offline() -> anyhow::Result<()> {
     fetch(&reference, &options)?;
     let again = &hub.requests()[requests.len()..];
     assert!(again.iter().all(|(line, _)| line.starts_with("GET /api/")), "{again:?}");
+    Ok(())
+}
+
+#[test]
+fn weights_of_others_are_fetched_alone() -> anyhow::Result<()> {
+    let folder = tempfile::tempdir()?;
+    let repository = folder.path().join("repository");
+    fs::create_dir(&repository)?;
+    fs::write(repository.join("model.safetensors"), "weights")?;
+    fs::write(repository.join("pytorch_model.bin"), "of no use")?;
+    let hub = Hub::serving(repository.clone())?;
+    let (endpoint, cache) = (hub.endpoint(), folder.path().join("cache"));
+    let options =
+        FetchOptions { endpoint: Some(&endpoint), cache: Some(&cache), ..FetchOptions::default() };
+    let offline = FetchOptions { offline: true, ..options };
+    let reference = reference("hub:owner/model");
+
+    let file = fetch_weights(&reference, &options)?;
+
+    assert_eq!(fs::read_to_string(&file)?, "weights");
+    assert!(!hub.requests().iter().any(|(line, _)| line.contains("pytorch")));
+    assert_eq!(fetch_weights(&reference, &offline)?, file);
+    fs::remove_file(repository.join("model.safetensors"))?;
+    let other = FetchOptions { cache: Some(folder.path()), ..options };
+    let error = fetch_weights(&reference, &other).unwrap_err().to_string();
+    assert!(error.contains("it has no model.safetensors"), "{error}");
     Ok(())
 }
 

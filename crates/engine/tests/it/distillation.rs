@@ -203,8 +203,11 @@ fn a_student_that_equals_its_teacher_pays_nothing() -> anyhow::Result<()> {
     let teacher = teacher(&balls)?;
     let table = "label = { weight = 0.0 }\nteacher = { weight = 1.0 }\ntemperature = 3.0";
     let config = with_supervision(&config(3, 1), table)?;
-    let origins =
-        Origins { init: Some(&teacher), teachers: std::slice::from_ref(&teacher), opinions: None };
+    let origins = Origins {
+        init: Some(&teacher),
+        teachers: std::slice::from_ref(&teacher),
+        ..Origins::default()
+    };
 
     let (_, Watch { losses, transfer }) = train(&config, &balls, origins)?;
 

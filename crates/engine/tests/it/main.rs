@@ -9,6 +9,7 @@ mod fixture;
 mod golden;
 mod opinions;
 mod prediction;
+mod pretrained;
 mod refusals;
 mod regions;
 mod robustness;
