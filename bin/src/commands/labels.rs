@@ -31,6 +31,9 @@ pub(crate) struct Args {
     /// How raters become one label
     #[arg(long, value_enum, default_value_t, value_name = "HOW")]
     fusion: Way,
+    /// In a weighted mean, a rater without any overlap weighs 1, as in the published code, and not 0
+    #[arg(long)]
+    quirk: bool,
     /// Where the draw of a random rater comes from
     #[arg(long, default_value_t = 0, value_name = "N")]
     seed: u64,
@@ -54,10 +57,10 @@ enum Way {
 }
 
 impl Way {
-    fn fusion(self) -> Fusion {
+    fn fusion(self, quirk: bool) -> Fusion {
         match self {
             Self::Mean => Fusion::Mean,
-            Self::WeightedMean => Fusion::WeightedMean { quirk: false },
+            Self::WeightedMean => Fusion::WeightedMean { quirk },
             Self::Majority => Fusion::Majority,
             Self::RandomRater => Fusion::RandomRater,
             Self::Staple => Fusion::Staple,
@@ -100,6 +103,9 @@ pub(crate) fn run(command: &Command) -> anyhow::Result<Output> {
             bail!("{} is there already; remove it, or name another file", path.display());
         }
     }
+    if args.quirk && !matches!(args.fusion, Way::WeightedMean) {
+        return Err(Usage("--quirk is of --fusion weighted_mean alone".to_owned()).into());
+    }
     if args.map.as_ref() == Some(&args.output) {
         return Err(Usage("--map and --output name the same file".to_owned()).into());
     }
@@ -122,7 +128,7 @@ pub(crate) fn run(command: &Command) -> anyhow::Result<Output> {
     let label = Label::raters(indexed).with_context(|| {
         format!("{} and the masks after it do not lie on one grid", args.masks[0].display())
     })?;
-    let fusion = args.fusion.fusion();
+    let fusion = args.fusion.fusion(args.quirk);
     let truth = fuse(&label, classes.len(), &fusion, &mut rng(args.seed, 0, "fuse"))?;
     let Label::Raters(masks) = &label else { bail!("raters are raters") };
     let views: Vec<_> = masks.iter().map(|mask| mask.data.view()).collect();

@@ -306,6 +306,13 @@ impl RunConfig {
         if self.supervision.as_ref().is_some_and(is_idle) {
             return refuse("supervision.teachers names no network; name one at least".to_owned());
         }
+        if let Some(kde) = self.supervision.as_ref().and_then(|supervision| supervision.kde) {
+            kde.check()?;
+        }
+        if let Some(smoothing) = self.labels.smoothing {
+            let wrong = |error| Error::Settings(format!("labels.smoothing: {error}"));
+            smoothing.check().map_err(wrong)?;
+        }
         self.predict.check()?;
         Ok(self)
     }

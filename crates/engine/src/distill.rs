@@ -3,14 +3,15 @@
 use std::path::PathBuf;
 
 use candle::{Device, Tensor};
-use losses::{Activation, CrossEntropy, KlDivergence, LossConfig, Needs, Positive, Target};
+use losses::{Activation, CrossEntropy, KlDivergence, Labels, LossConfig, Needs, Positive, Target};
 use losses::{NonNegative, TermSchedule};
 use models::{Input, Logits, Model};
 use nn::PreparedWeights;
+use preprocess::rng;
 use serde::{Deserialize, Serialize};
 
 use crate::supervise::{LabelSupervision, Progress, Supervision, Term};
-use crate::{Batch, Error, Origins, Result};
+use crate::{Batch, Error, KdeConfig, Origins, Result};
 
 /// The table `[supervision]` of a run file: whom a network learns from beside the labels.
 ///
@@ -57,6 +58,9 @@ pub struct SupervisionConfig {
     /// How much the teachers count.
     #[serde(default)]
     pub teacher: TermWeight,
+    /// How what they say is calibrated by the labels of each batch; absent, not at all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kde: Option<KdeConfig>,
     /// What holds the student against its teachers; absent, `kl_divergence`, or of regions that may
     /// overlap `cross_entropy`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -125,6 +129,8 @@ pub(crate) struct Distillation {
     /// Empty where batches bring what teachers said.
     teachers: Vec<Box<dyn Model>>,
     weights: PreparedWeights,
+    /// Where randomness comes from.
+    seed: u64,
 }
 
 impl Distillation {
@@ -139,6 +145,7 @@ impl Distillation {
         loss: LossConfig,
         origins: &Origins<'_>,
         activation: Activation,
+        seed: u64,
         device: &Device,
     ) -> Result<Self> {
         if origins.teachers.is_empty() && origins.opinions.is_none() {
@@ -152,6 +159,7 @@ impl Distillation {
             activation,
             teachers: teachers.iter().map(|it| it.build(device)).collect::<Result<_>>()?,
             weights: PreparedWeights::default(),
+            seed,
         })
     }
 
@@ -191,7 +199,12 @@ impl Supervision for Distillation {
         }
         let teacher = self.config.teacher.at(progress);
         if teacher > 0.0 {
-            let mut target = Target::soft(self.opinion(batch)?);
+            let mut opinion = self.opinion(batch)?;
+            if let (Some(kde), Labels::Hard(labels)) = (self.config.kde, batch.target.labels()) {
+                let mut rng = rng(self.seed, progress.step as u64, "kde");
+                opinion = kde.apply(&opinion, labels, batch.target.weight(), &mut rng)?;
+            }
+            let mut target = Target::soft(opinion);
             if let Some(weight) = batch.target.weight() {
                 target = target.with_weight(weight.clone());
             }
@@ -232,7 +245,8 @@ mod tests {
         let opinions = LabelSupervision::new(config.loss(activation));
         let labels = LabelSupervision::new(KlDivergence::default().into());
         let (teachers, weights) = (Vec::new(), PreparedWeights::default());
-        let supervision = Distillation { config, labels, opinions, activation, teachers, weights };
+        let supervision =
+            Distillation { config, labels, opinions, activation, teachers, weights, seed: 0 };
         let progress = Progress { epoch: 0, step: 0, steps: 1 };
         let logits = Logits::new(logits);
         let terms = supervision.terms(&batch, &logits, progress)?;

@@ -106,6 +106,13 @@ pub(crate) fn loss(run: &Run<'_>, space: &LabelSpace) -> Result<()> {
                 .to_owned(),
         );
     }
+    if supervision.kde.is_some() && (soft || matches!(space, LabelSpace::Regions { .. })) {
+        return refuse(
+            "supervision.kde needs labels that are certain, and classes that exclude each other; remove it, \
+             or use a hard labels.fusion and no labels.smoothing"
+                .to_owned(),
+        );
+    }
     let opinion = Target::soft((logits.ones_like()? / space.channels() as f64)?);
     for moment in loss.moments() {
         computes("supervision.loss", &loss.at(moment), &logits, &opinion)?;

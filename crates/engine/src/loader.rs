@@ -189,7 +189,7 @@ impl Recipe<'_> {
             .prepare(&case.image, Some(annotation))
             .map_err(|error| Error::from(error).in_case(&case.id))?;
         if let (Some(smoothing), Some(truth)) = (self.labels.smoothing, &prepared.truth) {
-            let smoothed = smoothing.apply(truth, self.space.labels());
+            let smoothed = smoothing.apply(truth, self.space.labels(), self.plan.rank);
             prepared.truth = Some(smoothed.map_err(|error| Error::from(error).in_case(&case.id))?);
         }
         if let (LabelSpace::Regions { .. }, Some(truth)) = (self.space, &prepared.truth) {

@@ -74,8 +74,14 @@ pub fn train(run: &Run<'_>, observers: &mut [&mut dyn Observer]) -> Result<Outco
             if let Some(opinions) = run.origins.opinions {
                 opinions.check(config, run.dataset, &space).map_err(Error::unsuitable)?;
             }
-            let supervision =
-                Distillation::new(config, loss, &run.origins, space.activation(), run.device)?;
+            let supervision = Distillation::new(
+                config,
+                loss,
+                &run.origins,
+                space.activation(),
+                run.config.seed,
+                run.device,
+            )?;
             train_with(run, &supervision, observers)
         }
         None => train_with(run, &LabelSupervision::new(loss), observers),

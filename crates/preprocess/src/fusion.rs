@@ -21,7 +21,8 @@ use crate::{Error, Result, Truth};
 /// | [`Mean`](Self::Mean) | soft | the share of raters who chose the class |
 /// | [`WeightedMean`](Self::WeightedMean) | soft | that share, each rater weighted by the Dice with the majority |
 /// | [`Majority`](Self::Majority) | hard | foreground where more than half of the raters see any; of its classes, the most frequent |
-/// | [`RandomRater`](Self::RandomRater) | hard | what one rater, drawn for the whole case, says |
+/// | [`RandomRater`](Self::RandomRater) | hard | what one rater, drawn for the whole case, says; in training, another in each epoch |
+/// | [`FixedRater`](Self::FixedRater) | hard | the same, drawn once |
 /// | [`Staple`](Self::Staple) | soft | the probability of the class, given how reliable each rater turns out to be |
 /// | [`Any`](Self::Any) | hard | foreground where any rater sees some |
 /// | [`Intersection`](Self::Intersection) | hard | the class on which all raters agree, else background |
@@ -50,6 +51,8 @@ pub enum Fusion {
     Majority,
     /// One rater for the whole case, drawn anew each time.
     RandomRater,
+    /// One rater for the whole case; in training the same in every epoch.
+    FixedRater,
     /// STAPLE, with the settings of [`Staple::default`].
     Staple,
     /// Foreground where any rater sees some; of its classes, the most frequent.
@@ -69,7 +72,7 @@ impl Fusion {
 /// masks of several raters are fused. Array axes stay as they are.
 ///
 /// `classes` counts the background. One number is drawn from `rng`, for
-/// [`Fusion::RandomRater`] alone.
+/// [`Fusion::RandomRater`] and [`Fusion::FixedRater`] alone.
 ///
 /// # Errors
 ///
@@ -105,7 +108,7 @@ fn fuse_raters(
     fusion: &Fusion,
     rng: &mut ChaCha8Rng,
 ) -> Result<Truth> {
-    if *fusion == Fusion::RandomRater {
+    if matches!(fusion, Fusion::RandomRater | Fusion::FixedRater) {
         let drawn = masks.get(position(masks.len().max(1), rng)).ok_or(volume::Error::NoRaters)?;
         return Ok(Truth::Hard(drawn.data.clone()));
     }
@@ -128,7 +131,9 @@ fn fuse_raters(
             Truth::Soft(shares(&patterns, classes, Some(&weights)))
         }
         Fusion::Staple => Truth::Soft(staple_probabilities(&patterns, classes)),
-        Fusion::Mean | Fusion::RandomRater => Truth::Soft(shares(&patterns, classes, None)),
+        Fusion::Mean | Fusion::RandomRater | Fusion::FixedRater => {
+            Truth::Soft(shares(&patterns, classes, None))
+        }
     })
 }
 

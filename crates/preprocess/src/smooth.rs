@@ -3,7 +3,7 @@
 use ndarray::{Array3, Array4, ArrayView3, Axis, Zip};
 use serde::{Deserialize, Serialize};
 
-use crate::real::{Real, label, single};
+use crate::real::{Real, label, offset, single};
 use crate::{Error, Fraction, Result, Truth};
 
 /// Moves some probability from the labelled class to all classes alike.
@@ -34,16 +34,50 @@ pub enum LabelSmoothing {
         /// Width of the neighborhood, voxels, an odd number.
         kernel: usize,
     },
+    /// Each voxel is half its own label, and half the mean of those around it, near ones counting more: a
+    /// Gaussian without its middle. Inside a class nothing changes; at an edge doubt depends on how much of
+    /// the neighborhood is of another class. The end of the image goes on as it is; ignored neighbors count
+    /// for nothing. Width and sigma are voxels, along the axes that an image of a rank has.
+    ///
+    /// # Source
+    ///
+    /// Islam, Glocker: *Spatially Varying Label Smoothing*, IPMI 2021,
+    /// [arXiv:2104.05788](https://arxiv.org/abs/2104.05788): sigma 1, a kernel of 3 voxels.
+    SpatiallyVarying {
+        /// Width of the Gaussian, voxels.
+        sigma: f64,
+        /// Width of the neighborhood, voxels, an odd number.
+        kernel: usize,
+    },
 }
 
 impl LabelSmoothing {
-    /// Smooths a truth of `classes` classes.
+    /// Whether its settings make sense.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Settings`], where the kernel is even, or sigma is no positive number.
+    pub fn check(self) -> Result<()> {
+        match self {
+            Self::Uniform { .. } => Ok(()),
+            Self::Boundary { kernel, .. } => expect_odd(kernel),
+            Self::SpatiallyVarying { sigma, kernel } if sigma > 0.0 && sigma.is_finite() => {
+                expect_odd(kernel)
+            }
+            Self::SpatiallyVarying { sigma, .. } => {
+                Err(Error::Settings(format!("a sigma of {sigma} voxels; use a positive number")))
+            }
+        }
+    }
+
+    /// Smooths a truth of `classes` classes; with `rank` 2, each slice by itself.
     ///
     /// # Errors
     ///
     /// [`Error::Settings`], where the kernel is even, or where the boundary of a soft truth is
     /// asked for, which has none.
-    pub fn apply(self, truth: &Truth, classes: usize) -> Result<Truth> {
+    pub fn apply(self, truth: &Truth, classes: usize, rank: usize) -> Result<Truth> {
+        self.check()?;
         let keep = |epsilon: Fraction| single(1.0 - epsilon.get());
         let spread = |epsilon: Fraction| single(epsilon.get() / classes as f64);
         let mut soft = truth.to_soft(classes);
@@ -67,6 +101,10 @@ impl LabelSmoothing {
                     });
                 }
             }
+            (Self::SpatiallyVarying { sigma, kernel }, _) => {
+                let kernel = around(sigma, kernel, rank);
+                soft = blended(&soft, &kernel);
+            }
             (Self::Boundary { .. }, Truth::Soft(_)) => {
                 let text = "label smoothing at the boundary needs hard labels; use a hard fusion \
                             such as majority, or uniform smoothing";
@@ -75,6 +113,65 @@ impl LabelSmoothing {
         }
         Ok(Truth::Soft(soft))
     }
+}
+
+/// A Gaussian of `kernel` voxels without its middle: steps `(z, y, x)` to neighbors, and their weights.
+fn around(sigma: f64, kernel: usize, rank: usize) -> Vec<([isize; 3], f64)> {
+    let radius = offset(kernel / 2);
+    let depth = if rank == 2 { 0 } else { radius };
+    let mut all = Vec::new();
+    for z in -depth..=depth {
+        for y in -radius..=radius {
+            for x in -radius..=radius {
+                let square = (z * z + y * y + x * x) as f64;
+                if square > 0.0 {
+                    all.push(([z, y, x], (-square / (2.0 * sigma * sigma)).exp()));
+                }
+            }
+        }
+    }
+    all
+}
+
+/// Probabilities `(C, D, H, W)`, each voxel half its own and half the weighted mean of its neighbors; one
+/// without neighbors that count stays.
+fn blended(soft: &Array4<f32>, kernel: &[([isize; 3], f64)]) -> Array4<f32> {
+    let counted = soft.sum_axis(Axis(0)).mapv(|sum| sum > 0.5);
+    let (_, d, h, w) = soft.dim();
+    let last = [d, h, w].map(|extent| offset(extent) - 1);
+    let mut all = soft.clone();
+    for ((z, y, x), _) in counted.indexed_iter().filter(|&(_, &counted)| counted) {
+        let near = |step: &[isize; 3]| {
+            let [z, y, x] = [z, y, x].map(offset);
+            let at = [z + step[0], y + step[1], x + step[2]];
+            let at: [usize; 3] =
+                std::array::from_fn(|axis| at[axis].clamp(0, last[axis]).unsigned_abs());
+            counted[at].then_some(at)
+        };
+        let neighbors: Vec<_> =
+            kernel.iter().filter_map(|(step, weight)| Some((near(step)?, *weight))).collect();
+        let total: f64 = neighbors.iter().map(|(_, weight)| weight).sum();
+        if total > 0.0 {
+            for (class, mut channel) in all.outer_iter_mut().enumerate() {
+                let mean = neighbors
+                    .iter()
+                    .map(|&([z, y, x], weight)| weight * f64::from(soft[[class, z, y, x]]))
+                    .sum::<f64>();
+                let own = f64::from(soft[[class, z, y, x]]);
+                channel[[z, y, x]] = single(f64::midpoint(own, mean / total));
+            }
+        }
+    }
+    all
+}
+
+fn expect_odd(kernel: usize) -> Result<()> {
+    if kernel.is_multiple_of(2) {
+        return Err(Error::Settings(format!(
+            "a neighborhood of {kernel} voxels has no middle; use an odd number"
+        )));
+    }
+    Ok(())
 }
 
 /// Where a cube of `kernel` voxels around a voxel holds more than one class, and no ignored voxel
@@ -88,11 +185,7 @@ pub fn label_boundary(
     classes: usize,
     kernel: usize,
 ) -> Result<Array3<bool>> {
-    if kernel.is_multiple_of(2) {
-        return Err(Error::Settings(format!(
-            "a neighborhood of {kernel} voxels has no middle; use an odd number"
-        )));
-    }
+    expect_odd(kernel)?;
     let radius = kernel / 2;
     let (mut smallest, mut largest) = (labels.to_owned(), labels.to_owned());
     for axis in 0..3 {
@@ -156,7 +249,7 @@ mod tests {
         let truth = Truth::Hard(array![[[0, 0, 1, 1]]]);
         let smoothing = LabelSmoothing::Boundary { epsilon: HALF, kernel: 3 };
 
-        let Truth::Soft(soft) = smoothing.apply(&truth, 2)? else { anyhow::bail!("hard") };
+        let Truth::Soft(soft) = smoothing.apply(&truth, 2, 3)? else { anyhow::bail!("hard") };
 
         assert_eq!(soft.index_axis(Axis(0), 1), array![[[0.0, 0.25, 0.75, 1.0]]]);
         assert_eq!(soft.sum_axis(Axis(0)), Array3::<f32>::ones((1, 1, 4)));
@@ -164,10 +257,52 @@ mod tests {
     }
 
     #[test]
+    fn doubt_grows_with_the_share_of_other_classes_around() -> anyhow::Result<()> {
+        let smoothing = |kernel| LabelSmoothing::SpatiallyVarying { sigma: 1.0, kernel };
+        let labels = Array3::from_shape_fn((3, 5, 6), |(_, _, x)| u16::from(x >= 3));
+        let truth = Truth::Hard(labels.clone());
+        let share = |dimensions: usize| {
+            // Of the weights around: those of one face, against all but the middle.
+            let (edge, line) = ((-0.5f64).exp(), 1.0 + 2.0 * (-0.5f64).exp());
+            let face = edge * line.powi(i32::try_from(dimensions - 1).unwrap_or_default());
+            face / (line.powi(i32::try_from(dimensions).unwrap_or_default()) - 1.0)
+        };
+        for rank in [2, 3] {
+            let smoothed = smoothing(3).apply(&truth, 2, rank)?.to_soft(2);
+
+            let row = smoothed.slice(ndarray::s![1, 1, 2, ..]);
+            let doubt = single(share(rank) / 2.0);
+            for (found, expected) in row.iter().zip([0.0, 0.0, doubt, 1.0 - doubt, 1.0, 1.0]) {
+                assert!((found - expected).abs() < 1e-6, "{row} of rank {rank}, {doubt}");
+            }
+            let sums = smoothed.sum_axis(Axis(0));
+            assert!(sums.iter().all(|sum| (sum - 1.0).abs() < 1e-6));
+        }
+        assert!(smoothing(4).apply(&truth, 2, 3).is_err());
+        Ok(())
+    }
+
+    #[test]
+    fn neighbors_without_opinion_count_for_nothing() -> anyhow::Result<()> {
+        let truth = Truth::Hard(array![[[0, 1, 2, 1]]]);
+        let smoothing = LabelSmoothing::SpatiallyVarying { sigma: 1.0, kernel: 3 };
+
+        let Truth::Soft(soft) = smoothing.apply(&truth, 2, 2)? else { anyhow::bail!("hard") };
+
+        // The slice goes on as it is, so that the second sees itself twice and the first three times.
+        let (near, far) = ((-0.5f64).exp(), (-1.0f64).exp());
+        let other = (near + 2.0 * far) / (3.0 * near + 2.0 * far);
+        assert!((soft[[0, 0, 0, 1]] - single(other / 2.0)).abs() < 1e-6, "{soft}");
+        let certain = |at: usize| [soft[[0, 0, 0, at]], soft[[1, 0, 0, at]]];
+        assert_eq!((certain(2), certain(3)), ([0.0, 0.0], [0.0, 1.0]));
+        Ok(())
+    }
+
+    #[test]
     fn uniform_smoothing_leaves_ignored_voxels_ignored() -> anyhow::Result<()> {
         let truth = Truth::Hard(array![[[0, 1, 2]]]);
 
-        let smoothed = LabelSmoothing::Uniform { epsilon: HALF }.apply(&truth, 2)?;
+        let smoothed = LabelSmoothing::Uniform { epsilon: HALF }.apply(&truth, 2, 3)?;
 
         assert_eq!(smoothed.to_soft(2).index_axis(Axis(0), 1), array![[[0.25, 0.75, 0.0]]]);
         assert_eq!(smoothed.weight(2), truth.weight(2));
@@ -179,9 +314,9 @@ mod tests {
         let smoothing = |kernel| LabelSmoothing::Boundary { epsilon: HALF, kernel };
         let soft = Truth::Soft(Array4::ones((1, 1, 1, 1)));
 
-        let error = smoothing(3).apply(&soft, 1).unwrap_err().to_string();
+        let error = smoothing(3).apply(&soft, 1, 3).unwrap_err().to_string();
         assert!(error.starts_with("label smoothing at the boundary needs hard labels"), "{error}");
-        let error = smoothing(4).apply(&Truth::Hard(array![[[0]]]), 1).unwrap_err().to_string();
+        let error = smoothing(4).apply(&Truth::Hard(array![[[0]]]), 1, 3).unwrap_err().to_string();
         assert_eq!(error, "a neighborhood of 4 voxels has no middle; use an odd number");
     }
 }

@@ -180,6 +180,28 @@ fn losses_of_maps_and_components_train() -> anyhow::Result<()> {
 }
 
 #[test]
+fn labels_calibrate_what_teachers_say() -> anyhow::Result<()> {
+    let balls = Balls::new(6, [8, 18, 20]);
+    let teacher = teacher(&balls)?;
+    let origins = || Origins { teachers: std::slice::from_ref(&teacher), ..Origins::default() };
+    let alone = "label = { weight = 0.0 }\nteacher = { weight = 1.0 }\n";
+    let losses = |table: &str| -> anyhow::Result<Vec<f64>> {
+        let config = with_supervision(&config(3, 1), &format!("{alone}{table}"))?;
+        Ok(train(&config, &balls, origins())?.1.losses)
+    };
+
+    let calibrated = losses("kde = { keys = 16 }")?;
+
+    assert_eq!(calibrated, losses("kde = { keys = 16 }")?, "the same keys each time");
+    assert!((calibrated[0] - losses("")?[0]).abs() > 1e-6, "{calibrated:?}");
+    let mut smooth = with_supervision(&config(3, 1), "kde = {}")?;
+    smooth.labels = toml::from_str("smoothing.uniform = { epsilon = 0.1 }")?;
+    let error = refusal(train(&smooth, &balls, origins()));
+    assert!(error.contains("supervision.kde needs labels that are certain"), "{error}");
+    Ok(())
+}
+
+#[test]
 fn two_equal_teachers_say_what_one_says() -> anyhow::Result<()> {
     let balls = Balls::new(6, [8, 18, 20]);
     let teacher = teacher(&balls)?;

@@ -15,6 +15,7 @@ mod regions;
 mod robustness;
 mod run_file;
 mod scores;
+mod soft_path;
 mod supervision;
 mod training;
 mod truth;

@@ -109,7 +109,7 @@ fn smoothing(case: &Case) -> anyhow::Result<()> {
         let boundary = label_boundary(label.view(), classes, kernel)?;
         boundaries.extend(boundary.iter().map(|&b| f64::from(u8::from(b))));
         let smoothing = LabelSmoothing::Boundary { epsilon, kernel };
-        soft.extend(wide(&smoothing.apply(&Truth::Hard(label), classes)?.to_soft(classes)));
+        soft.extend(wide(&smoothing.apply(&Truth::Hard(label), classes, 3)?.to_soft(classes)));
     }
     case.expect("boundary", &case.output("boundary")?.shape, &boundaries, EXACT)?;
     case.expect("soft", &case.output("soft")?.shape, &soft, Tolerance::new(0.0, 1e-6))
