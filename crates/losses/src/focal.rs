@@ -1,6 +1,7 @@
 //! The focal loss.
 
 use candle::Tensor;
+use nn::Summand;
 use serde::{Deserialize, Serialize};
 
 use crate::cost::class_weights;
@@ -60,15 +61,14 @@ impl Default for Focal {
 }
 
 impl Focal {
-    /// `(1 − p)^γ · (−t ln p)` for each class, given `p` and `ln p`.
-    fn one_sided(&self, labels: &Tensor, log_p: &Tensor) -> Result<Tensor> {
-        let margin = self.clip.get();
-        let p = clip(log_p.exp()?, margin)?;
-        let log_p = if margin > 0.0 { p.log()? } else { log_p.clone() };
-        let cross_entropy = (labels * log_p)?.neg()?;
-        Ok((power(&(1.0 - p)?, self.gamma.get())? * cross_entropy)?)
+    /// The mean of `(1 − p)^γ · (−t ln p)` for each class.
+    fn one_sided(&self, logits: &Tensor, target: &Target) -> Result<Tensor> {
+        let of = Summand::Focal { exponent: 1.0, gamma: self.gamma.get() };
+        let [.., costs] = target.class_sums::<5>(logits, self.activation, self.clip.get(), of)?;
+        target.mean_of(&costs, logits)
     }
 
+    /// `(1 − p)^γ · (−t ln p)` and the same of the class's absence, voxel by voxel.
     fn two_sided(&self, labels: &Tensor, logits: &Tensor) -> Result<Tensor> {
         let margin = self.clip.get();
         let absent = (1.0 - labels)?;
@@ -91,19 +91,19 @@ impl Loss for Focal {
     fn forward(&self, logits: &Tensor, target: &Target) -> Result<Tensor> {
         target.refuse_soft(self.soft_label_ready() || self.allow_soft, "focal", "kl_divergence")?;
         let logits = &widen(logits)?;
-        let labels = target.probabilities(logits)?;
-        let costs = match self.activation {
+        let mut by_class = match self.activation {
             Activation::Softmax => {
                 if self.alpha.is_some() {
                     return Err(Error::Settings(
                         "alpha needs activation = \"sigmoid\"; use class_weights".into(),
                     ));
                 }
-                self.one_sided(&labels, &self.activation.log_probabilities(logits)?)?
+                self.one_sided(logits, target)?
             }
-            Activation::Sigmoid => self.two_sided(&labels, logits)?,
+            Activation::Sigmoid => {
+                target.mean(&self.two_sided(&target.probabilities(logits)?, logits)?)?
+            }
         };
-        let mut by_class = target.mean(&costs)?;
         if let Some(weights) = class_weights(&self.class_weights, true, logits)? {
             by_class = (by_class * weights)?;
         }

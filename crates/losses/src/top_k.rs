@@ -1,6 +1,6 @@
 //! Cross entropy over the hardest voxels.
 
-use candle::{DType, Tensor};
+use candle::{DType, Tensor, WithDType};
 use serde::{Deserialize, Serialize};
 
 use crate::math::quotient;
@@ -16,7 +16,8 @@ use crate::{Activation, CrossEntropy, Loss, Percent, Result, Target};
 ///
 /// The class weights of the inner loss scale the costs, and make no mean as they do there.
 ///
-/// The threshold is found by bisection on the device: no value is read back.
+/// The threshold is found by selection on the CPU, and elsewhere by bisection on the device, from which no
+/// value is read back.
 ///
 /// | | |
 /// |---|---|
@@ -52,14 +53,69 @@ impl Default for TopK {
 /// How much of each cost, `(V)`, is kept, 0 to 1: all of the `percent` largest among those whose
 /// `counts` is 1, a part of those that tie. The shares sum to the number that is kept.
 fn shares(costs: &Tensor, counts: &Tensor, percent: f64) -> Result<Tensor> {
-    let number = |mask: &Tensor| -> candle::Result<Tensor> { (mask * counts)?.sum_keepdim(0) };
-    let above = |bound: &Tensor| costs.broadcast_gt(bound)?.to_dtype(costs.dtype());
-
     // A little more, because products such as 100 · 0.29 may fall short of a whole number.
     let available = counts.sum_keepdim(0)?;
     let kept = available.affine(percent / 100.0, 1e-4)?.floor()?.maximum(1f64)?;
     let kept = kept.minimum(&available)?;
 
+    if costs.device().is_cpu() {
+        let least = least_kept(costs, counts, &kept)?;
+        let masks = [costs.broadcast_gt(&least)?, costs.broadcast_ge(&least)?];
+        shared(masks, costs, counts, &kept)
+    } else {
+        let [low, high] = bracket(costs, counts, &kept)?;
+        shared([costs.broadcast_gt(&high)?, costs.broadcast_gt(&low)?], costs, counts, &kept)
+    }
+}
+
+/// The shares, where some costs are `surely` kept, and those that are `reached` beyond them tie.
+fn shared(
+    [surely, reached]: [Tensor; 2],
+    costs: &Tensor,
+    counts: &Tensor,
+    kept: &Tensor,
+) -> Result<Tensor> {
+    let surely = (surely.to_dtype(costs.dtype())? * counts)?;
+    let tied = ((reached.to_dtype(costs.dtype())? * counts)? - &surely)?;
+    let left = (kept - surely.sum_keepdim(0)?)?;
+    let share = quotient(&left, &tied.sum_keepdim(0)?)?;
+    Ok((surely + tied.broadcast_mul(&share)?)?)
+}
+
+/// The smallest of the `kept` largest costs, `(1)`, by selection; above all where none is kept.
+fn least_kept(costs: &Tensor, counts: &Tensor, kept: &Tensor) -> Result<Tensor> {
+    fn select<T: WithDType + PartialOrd>(
+        costs: &Tensor,
+        counts: &Tensor,
+        kept: usize,
+    ) -> Result<T> {
+        let (costs, counts) = (costs.to_vec1::<T>()?, counts.to_vec1::<T>()?);
+        let counted = costs.into_iter().zip(counts).filter(|(_, count)| count.to_f64() > 0.0);
+        let mut counted: Vec<T> = counted.map(|(cost, _)| cost).collect();
+        if kept == 0 || counted.is_empty() {
+            return Ok(T::from_f64(f64::INFINITY));
+        }
+        let last = counted.len() - kept.min(counted.len());
+        // What is no number costs most.
+        let order = |a: &T, b: &T| a.to_f64().total_cmp(&b.to_f64());
+        Ok(*counted.select_nth_unstable_by(last, order).1)
+    }
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a whole number")]
+    let kept = kept.to_dtype(DType::F64)?.to_vec1::<f64>()?[0] as usize;
+    Ok(if costs.dtype() == DType::F64 {
+        Tensor::new(&[select::<f64>(costs, counts, kept)?], costs.device())?
+    } else {
+        Tensor::new(&[select::<f32>(costs, counts, kept)?], costs.device())?
+    })
+}
+
+/// What the smallest of the `kept` largest costs lies between, above the first and at most the second, `(1)`
+/// each: by bisection, for which no value has to be read back from a device.
+fn bracket(costs: &Tensor, counts: &Tensor, kept: &Tensor) -> Result<[Tensor; 2]> {
+    let number = |bound: &Tensor| -> candle::Result<Tensor> {
+        let above = costs.broadcast_gt(bound)?.to_dtype(costs.dtype())?;
+        (above * counts)?.sum_keepdim(0)
+    };
     // No cost is negative: `low` is below all. From then on, more than `kept` costs lie above
     // `low`, or it is still below all, and at most `kept` above `high`.
     let mut high = (costs * counts)?.max_keepdim(0)?;
@@ -67,15 +123,11 @@ fn shares(costs: &Tensor, counts: &Tensor, percent: f64) -> Result<Tensor> {
     let bits = if costs.dtype() == DType::F64 { 64 } else { 32 };
     for _ in 0..bits {
         let middle = ((&low + &high)? * 0.5)?;
-        let few = number(&above(&middle)?)?.le(&kept)?;
+        let few = number(&middle)?.le(kept)?;
         high = few.where_cond(&middle, &high)?;
         low = few.where_cond(&low, &middle)?;
     }
-    let surely = (above(&high)? * counts)?;
-    let tied = ((above(&low)? * counts)? - &surely)?;
-    let left = (kept - surely.sum_keepdim(0)?)?;
-    let share = quotient(&left, &tied.sum_keepdim(0)?)?;
-    Ok((surely + tied.broadcast_mul(&share)?)?)
+    Ok([low, high])
 }
 
 impl Loss for TopK {
@@ -115,6 +167,28 @@ mod tests {
         let costs = Tensor::new(costs, &Device::Cpu)?;
         let counts = Tensor::new(counts, &Device::Cpu)?;
         Ok(shares(&costs, &counts, percent)?.to_vec1()?)
+    }
+
+    #[test]
+    fn bisection_finds_what_selection_finds() -> anyhow::Result<()> {
+        let values: Vec<f64> = (0..97).map(|at| f64::from(at * 37 % 50) / 3.0).collect();
+        let costs = Tensor::new(values.as_slice(), &Device::Cpu)?;
+        let counts: Vec<f64> = (0..97).map(|at| f64::from(u8::from(at % 5 != 0))).collect();
+        let counts = Tensor::new(counts, &Device::Cpu)?;
+        for kept in [1.0, 2.0, 7.0, 30.0, 77.0] {
+            let kept = Tensor::new(&[kept], &Device::Cpu)?;
+
+            let least = least_kept(&costs, &counts, &kept)?;
+            let [low, high] = bracket(&costs, &counts, &kept)?;
+
+            let masks = [costs.broadcast_gt(&least)?, costs.broadcast_ge(&least)?];
+            let selected = shared(masks, &costs, &counts, &kept)?.to_vec1::<f64>()?;
+            let masks = [costs.broadcast_gt(&high)?, costs.broadcast_gt(&low)?];
+            let bisected = shared(masks, &costs, &counts, &kept)?.to_vec1::<f64>()?;
+            assert_eq!(selected, bisected, "{kept}");
+            assert!((selected.iter().sum::<f64>() - kept.to_vec1::<f64>()?[0]).abs() < 1e-9);
+        }
+        Ok(())
     }
 
     #[test]
