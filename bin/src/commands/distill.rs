@@ -43,6 +43,8 @@ struct Report {
     run: PathBuf,
     data: PathBuf,
     output: PathBuf,
+    /// What was changed of the run file.
+    settings: Vec<String>,
     teachers: Vec<String>,
     temperature: f64,
     written: usize,
@@ -84,12 +86,14 @@ pub(crate) fn run(command: &Command) -> anyhow::Result<Output> {
             .with_context(|| format!("cannot use the teacher {name}"))
     };
     let predictors = trained.iter().map(predictor).collect::<anyhow::Result<Vec<_>>>()?;
-    let opinions = Opinions::create(&args.output, dataset.description(), &trained, temperature)?;
+    let mut opinions =
+        Opinions::create(&args.output, dataset.description(), &trained, temperature)?;
 
     let mut report = Report {
         run: args.run.clone(),
         data: args.data.clone(),
         output: args.output.clone(),
+        settings: args.settings.clone(),
         teachers: teachers.clone(),
         temperature,
         written: 0,
@@ -101,8 +105,7 @@ pub(crate) fn run(command: &Command) -> anyhow::Result<Output> {
     let total = dataset.ids().len();
     for (done, id) in dataset.ids().iter().enumerate() {
         progress.count("cases", done, total);
-        let path = opinions.file(id);
-        if path.exists() {
+        if opinions.has(id) {
             report.kept += 1;
         } else {
             // One bad case must not cost the others.
@@ -117,7 +120,7 @@ pub(crate) fn run(command: &Command) -> anyhow::Result<Output> {
                 }
             }
         }
-        report.bytes += path.metadata().map_or(0, |found| found.len());
+        report.bytes += opinions.file(id).metadata().map_or(0, |found| found.len());
     }
     progress.finish();
     let failed = !report.failed.is_empty();
@@ -136,8 +139,9 @@ impl fmt::Display for Report {
             write!(f, "\nkept     {kept} that were there already")?;
         }
         if self.failed.is_empty() {
-            write!(f, "\ntrain    sconce train {run} --data {data} --output RUN --set ")?;
-            write!(f, "'supervision.cache=\"{output}\"'")
+            write!(f, "\ntrain    sconce train {run} --data {data} --output RUN")?;
+            self.settings.iter().try_for_each(|setting| write!(f, " --set '{setting}'"))?;
+            write!(f, " --set 'supervision.cache=\"{output}\"'")
         } else {
             write!(f, "\nfailed   {}; the same command goes on with them", self.failed.len())
         }

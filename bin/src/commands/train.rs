@@ -3,7 +3,7 @@
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-use anyhow::Context as _;
+use anyhow::{Context as _, bail};
 use sconce::data::Layout as _;
 use sconce::engine::evaluate::{Calibration, Evaluation, decimals};
 use sconce::engine::observe::Log;
@@ -67,6 +67,9 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<Output> {
     let teachers = supervision.filter(|_| opinions.is_none()).map(|it| it.teachers.as_slice());
     let teachers = teachers.unwrap_or_default().iter().map(trained);
     let teachers = teachers.collect::<anyhow::Result<Vec<_>>>()?;
+    if let Some(opinions) = &opinions {
+        same_teachers(opinions, supervision.map_or(&[], |it| it.teachers.as_slice()))?;
+    }
     // Of a run that goes on, the checkpoint has what became of them.
     let pretrained = config.pretrained.as_ref().filter(|_| !args.resume);
     let encoder = |pretrained: &PretrainedConfig| -> anyhow::Result<PretrainedEncoder> {
@@ -115,6 +118,23 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<Output> {
         held_out: outcome.held_out.len(),
         evaluation,
     }))
+}
+
+/// That teachers which are at hand are still those who gave the opinions.
+fn same_teachers(opinions: &Opinions, teachers: &[String]) -> anyhow::Result<()> {
+    for (name, before) in teachers.iter().zip(&opinions.record().teachers) {
+        if !Path::new(name).is_dir() {
+            continue;
+        }
+        let now = Trained::load(Path::new(name)).with_context(|| name.clone())?;
+        if now.weights_hash()? != before.weights {
+            bail!(
+                "{name} has other weights than those who gave the opinions of supervision.cache; run \
+                 `sconce distill cache` again, into another folder"
+            );
+        }
+    }
+    Ok(())
 }
 
 /// An error of training: where the settings are to blame, with the file that they are from, and what

@@ -6,7 +6,7 @@ use ndarray::Axis;
 use preprocess::{Patch, Truth};
 
 use crate::maps::{MapSettings, Maps};
-use crate::{LabelSpace, Result};
+use crate::{Error, LabelSpace, Result};
 
 /// Patches of several cases, on the device.
 #[derive(Clone, Debug)]
@@ -71,7 +71,10 @@ impl Batch {
                     }
                     // Those of a region are of outside and inside.
                     (Truth::Soft(region), _) => opinions.extend(region.index_axis(Axis(0), 1)),
-                    (Truth::Hard(_), _) => {}
+                    (Truth::Hard(_), _) => {
+                        let text = format!("what teachers say of case {id} is no probability");
+                        return Err(Error::Settings(text));
+                    }
                 }
             }
             ids.push(id);

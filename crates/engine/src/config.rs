@@ -308,6 +308,13 @@ impl RunConfig {
         }
         if let Some(kde) = self.supervision.as_ref().and_then(|supervision| supervision.kde) {
             kde.check()?;
+            if self.supervision.as_ref().is_some_and(|it| (it.temperature.get() - 1.0).abs() > 1e-9)
+            {
+                return refuse(
+                    "supervision.kde needs supervision.temperature = 1: shares of labels have no other"
+                        .to_owned(),
+                );
+            }
         }
         if let Some(smoothing) = self.labels.smoothing {
             let wrong = |error| Error::Settings(format!("labels.smoothing: {error}"));

@@ -149,7 +149,10 @@ impl Distillation {
         device: &Device,
     ) -> Result<Self> {
         if origins.teachers.is_empty() && origins.opinions.is_none() {
-            return Err(Error::Settings("supervision.teachers names no network".to_owned()));
+            return Err(Error::Settings(
+                "supervision.teachers names no network, and there is no supervision.cache"
+                    .to_owned(),
+            ));
         }
         let teachers = if origins.opinions.is_some() { &[] } else { origins.teachers };
         Ok(Self {
@@ -200,7 +203,14 @@ impl Supervision for Distillation {
         let teacher = self.config.teacher.at(progress);
         if teacher > 0.0 {
             let mut opinion = self.opinion(batch)?;
-            if let (Some(kde), Labels::Hard(labels)) = (self.config.kde, batch.target.labels()) {
+            if let Some(kde) = self.config.kde {
+                let Labels::Hard(labels) = batch.target.labels() else {
+                    return Err(Error::Settings(format!(
+                        "supervision.kde needs labels that are certain, but those of case {} are \
+                         probabilities; remove it",
+                        batch.ids.join(" or ")
+                    )));
+                };
                 let mut rng = rng(self.seed, progress.step as u64, "kde");
                 opinion = kde.apply(&opinion, labels, batch.target.weight(), &mut rng)?;
             }

@@ -125,6 +125,26 @@ pub(crate) fn loss(run: &Run<'_>, space: &LabelSpace) -> Result<()> {
     }
 }
 
+/// That a run has what its settings say it begins with.
+pub(crate) fn origins(run: &Run<'_>) -> Result<()> {
+    let (config, origins) = (run.config, run.origins);
+    if config.supervision.as_ref().is_some_and(|it| it.cache.is_some())
+        && origins.opinions.is_none()
+    {
+        return refuse("supervision.cache was not opened: give its opinions".to_owned());
+    }
+    if config.pretrained.is_some() && origins.encoder.is_none() && !run.resume {
+        return refuse("pretrained.encoder was not read: give its weights".to_owned());
+    }
+    if origins.encoder.is_some() && origins.init.is_some() {
+        return refuse(
+            "pretrained.encoder and a network to start from would both set the encoder; remove one"
+                .to_owned(),
+        );
+    }
+    Ok(())
+}
+
 /// That a loss, the setting `key`, can be computed.
 fn computes(key: &str, loss: &LossConfig, logits: &Tensor, target: &Target) -> Result<()> {
     match loss.forward(logits, target) {

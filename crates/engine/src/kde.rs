@@ -18,7 +18,8 @@ use crate::{Error, Result};
 /// batch, the keys, whose probabilities `pⱼ` are like it. `K` is the density of the Dirichlet distribution
 /// with concentrations `pⱼ / bandwidth + 1`. A batch without labelled voxels stays as it is.
 ///
-/// It needs classes that exclude each other, and labels that are certain.
+/// It needs classes that exclude each other, labels that are certain, and temperature 1, at which the shares
+/// of labels are. Every such voxel is compared with every key, on the CPU.
 ///
 /// # Source
 ///
@@ -46,6 +47,9 @@ impl Default for KdeConfig {
     }
 }
 
+/// Keys of a class, at most.
+const MOST_KEYS: usize = 4096;
+
 /// A voxel whose label is known.
 struct Key {
     class: usize,
@@ -70,8 +74,14 @@ impl KdeConfig {
         if self.keys == 0 {
             return refuse("keys is 0; draw one for each class at least");
         }
-        if self.kernel.is_multiple_of(2) {
-            return refuse("kernel is even; use an odd number");
+        if self.keys > MOST_KEYS {
+            return refuse("keys is above 4096; each voxel is compared with all keys");
+        }
+        if self.kernel.is_multiple_of(2) || !(3..=31).contains(&self.kernel) {
+            return refuse("kernel is no odd number from 3 to 31");
+        }
+        if self.bandwidth.get() < 1e-3 {
+            return refuse("bandwidth is below 0.001; no key would reach any other voxel");
         }
         Ok(())
     }
@@ -173,7 +183,7 @@ impl KdeConfig {
             let narrow = own.iter().map(|&label| u16::try_from(label).unwrap_or(u16::MAX));
             let labels = ndarray::Array3::from_shape_vec(size, narrow.collect())
                 .map_err(candle::Error::wrap)?;
-            let edge = label_boundary(labels.view(), classes, self.kernel)?;
+            let edge = label_boundary(labels.view(), classes, self.kernel, space.len())?;
             let shares = &p[sample * classes * voxels..][..classes * voxels];
             let shares = ArrayView3::from_shape((1, classes, voxels), shares)
                 .map_err(candle::Error::wrap)?;
@@ -236,9 +246,9 @@ mod tests {
 
     #[test]
     fn keys_that_are_certain_weigh_by_powers_of_what_is_asked() -> anyhow::Result<()> {
-        // Keys at 0 and 1 have densities p^(1/h) and (1 − p)^(1/h), up to what they share. The third and
-        // the fourth of a class lie beside an edge, the others are right and far from it.
-        let (p, t) = ([0.0, 0.0, 0.0, 1.0, 1.0, 1.0], [0, 0, 0, 1, 1, 1]);
+        // Keys at 0 and 1 have densities p^(1/h) and (1 − p)^(1/h), up to what they share; beside a voxel
+        // that nobody knows is no edge.
+        let (p, t) = ([0.0, 0.0, 0.25, 1.0, 1.0, 1.0], [0, 0, 2, 1, 1, 1]);
         assert_eq!(found(bandwidth(0.5), &p, &t)?, p);
         let keys = [Key::new(&[1.0, 0.0], 0, 0.5), Key::new(&[0.0, 1.0], 1, 0.5)];
         let found = mean(&[0.25, 0.75], &keys);

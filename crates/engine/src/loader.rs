@@ -1,5 +1,7 @@
 //! From cases to batches: the one place where `data` meets `preprocess`.
 
+use std::sync::Arc;
+
 use candle::Device;
 use data::{Case, Dataset};
 use ndarray::Axis;
@@ -47,7 +49,7 @@ pub struct Loader<'a> {
 enum Source {
     Ready(String, Box<Prepared>),
     /// With what teachers said of it, which stays.
-    PerEpoch(Box<Case>, Vec<Truth>),
+    PerEpoch(Box<Case>, Arc<[Truth]>),
 }
 
 impl<'a> Loader<'a> {
@@ -153,7 +155,7 @@ impl<'a> Loader<'a> {
             Source::PerEpoch(case, further) => {
                 let fresh = || {
                     let mut prepared = self.recipe.prepare(case, epoch)?;
-                    prepared.further.clone_from(further);
+                    prepared.further = Arc::clone(further);
                     Ok(take(&prepared))
                 };
                 (&case.id, guarded(&case.id, fresh)?)
@@ -168,8 +170,8 @@ impl Recipe<'_> {
         let several = matches!(case.label, Some(volume::Label::Raters(_)));
         let mut prepared = self.prepare(&case, 0)?;
         if let Some(opinions) = self.opinions {
-            let further = opinions.read(&case.id, &prepared.restore);
-            prepared.further = further.map_err(|error| error.in_case(&case.id))?;
+            let further = opinions.read(&case, &prepared.restore);
+            prepared.further = further.map_err(|error| error.in_case(&case.id))?.into();
         }
         if several && matches!(self.labels.fusion, Fusion::RandomRater) {
             return Ok(Source::PerEpoch(Box::new(case), prepared.further));

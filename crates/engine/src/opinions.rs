@@ -1,5 +1,6 @@
 //! What teachers say of each case of a data set, stored once, so that they need not be run each step.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use data::{Case, Dataset, Description};
@@ -9,7 +10,8 @@ use preprocess::{Restore, Truth};
 use serde::{Deserialize, Serialize};
 use volume::{Image, SoftLabelMap};
 
-use crate::file::{Versioned, create_folder, read_versioned, write_json};
+use crate::config::PredictConfig;
+use crate::file::{Versioned, create_folder, read_json, read_versioned, sha256, write_json};
 use crate::{Error, LabelSpace, Predictor, Result, SupervisionConfig, Trained};
 
 /// A folder with what teachers say of each case: `opinions.json`, which says who they are, and for each
@@ -20,10 +22,16 @@ use crate::{Error, LabelSpace, Predictor, Result, SupervisionConfig, Trained};
 /// predicts, but without the temperature that it was calibrated by. So a student meets the same opinion
 /// wherever its patch lies, and however the intensities of the patch are varied; where patches are turned
 /// and scaled, opinions are, too.
+///
+/// `images.json` keeps the SHA-256 hash of the voxels that the teachers saw of each case, so that opinions of
+/// other images are noticed. A run holds the opinions of all its cases in memory, four bytes for each class
+/// and voxel of the network's grid, of regions twice that.
 #[derive(Clone, Debug)]
 pub struct Opinions {
     root: PathBuf,
     record: OpinionRecord,
+    /// The hash of the image of each case that was asked about.
+    images: BTreeMap<String, String>,
 }
 
 /// `opinions.json`: whose opinions they are, of what.
@@ -47,13 +55,15 @@ pub struct OpinionRecord {
 }
 
 /// A teacher.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TeacherRecord {
     /// A folder, or `hub:owner/name`, as `supervision.teachers` names it.
     pub name: String,
     /// The SHA-256 hash of its weights.
     pub weights: String,
+    /// How it predicted.
+    pub predict: PredictConfig,
 }
 
 impl Versioned for OpinionRecord {
@@ -69,7 +79,8 @@ impl Opinions {
     ///
     /// # Errors
     ///
-    /// [`Error::Settings`], where the teachers do not tell the classes of the data set apart;
+    /// [`Error::Settings`], where the teachers do not see such images, or do not tell the classes of the data
+    /// set apart;
     /// [`Error::File`], where the folder holds other opinions; and where it cannot be written.
     pub fn create(
         root: &Path,
@@ -81,6 +92,14 @@ impl Opinions {
         let classes: Vec<String> =
             description.classes.iter().map(|class| class.name.clone()).collect();
         for (name, teacher) in teachers {
+            if teacher.config.channels != description.channels {
+                return Err(Error::Settings(format!(
+                    "the teacher {name} is of images of {}, but those of {} are of {}",
+                    teacher.config.channels.join(", "),
+                    description.name,
+                    description.channels.join(", ")
+                )));
+            }
             let own: Vec<&str> =
                 teacher.config.classes.iter().map(|class| class.name.as_str()).collect();
             if own != classes || teacher.config.activation != space.activation() {
@@ -93,7 +112,8 @@ impl Opinions {
             }
         }
         let teacher = |(name, teacher): &(String, Trained)| -> Result<TeacherRecord> {
-            Ok(TeacherRecord { name: name.clone(), weights: teacher.weights_hash()? })
+            let (weights, predict) = (teacher.weights_hash()?, teacher.config.predict.clone());
+            Ok(TeacherRecord { name: name.clone(), weights, predict })
         };
         let record = OpinionRecord {
             schema: OpinionRecord::SCHEMA,
@@ -108,19 +128,14 @@ impl Opinions {
         let path = record_path(root);
         if path.exists() {
             let found: OpinionRecord = read_versioned(&path)?;
-            if (OpinionRecord { program: record.program.clone(), ..found }) != record {
-                return Err(Error::File {
-                    path,
-                    reason:
-                        "the folder holds what others say, or of something else, or at another \
-                             temperature; name another folder"
-                            .to_owned(),
-                });
+            if let Some(difference) = difference(&found, &record) {
+                let reason = format!("it is of {difference}; name another folder");
+                return Err(Error::File { path, reason });
             }
         } else {
             write_json(&path, &record)?;
         }
-        Ok(Self { root: root.to_owned(), record })
+        Ok(Self { root: root.to_owned(), record, images: read_images(root)? })
     }
 
     /// Those that a folder holds.
@@ -137,7 +152,11 @@ impl Opinions {
                     .to_owned(),
             });
         }
-        Ok(Self { root: root.to_owned(), record: read_versioned(&path)? })
+        Ok(Self {
+            root: root.to_owned(),
+            record: read_versioned(&path)?,
+            images: read_images(root)?,
+        })
     }
 
     /// Whose they are.
@@ -145,9 +164,23 @@ impl Opinions {
         &self.record
     }
 
-    /// The file of a case.
+    /// The file of a case. Of its id, what may be no part of a file's name is written as `%2f`.
     pub fn file(&self, id: &str) -> PathBuf {
-        self.root.join(format!("{id}.nii.gz"))
+        let written = |(at, letter): (usize, char)| {
+            let is_plain = letter.is_alphanumeric() || "-_ +=,@".contains(letter);
+            if is_plain || letter == '.' && at > 0 {
+                letter.to_string()
+            } else {
+                format!("%{:02x}", u32::from(letter))
+            }
+        };
+        let name: String = id.char_indices().map(written).collect();
+        self.root.join(format!("{name}.nii.gz"))
+    }
+
+    /// Whether the teachers were asked about a case.
+    pub fn has(&self, id: &str) -> bool {
+        self.images.contains_key(id) && self.file(id).is_file()
     }
 
     /// Asks the teachers about a case, and writes down what they say.
@@ -155,7 +188,7 @@ impl Opinions {
     /// # Errors
     ///
     /// As [`Predictor::predict_case`], and where the file cannot be written.
-    pub fn write(&self, teachers: &[Predictor], case: &Case) -> Result<()> {
+    pub fn write(&mut self, teachers: &[Predictor], case: &Case) -> Result<()> {
         let mut total: Option<Array4<f32>> = None;
         for teacher in teachers {
             let prediction = teacher.predict_case(case)?;
@@ -181,7 +214,9 @@ impl Opinions {
             }
             Activation::Sigmoid => data::write_image(&path, &Image::new(grid, mean)?)?,
         }
-        Ok(())
+        // In this order: what is listed is there.
+        self.images.insert(case.id.clone(), hash(&case.image)?);
+        write_json(&images_path(&self.root), &self.images)
     }
 
     /// What is said of a case, on the grid that its image was brought to: the probabilities of classes, or
@@ -189,20 +224,17 @@ impl Opinions {
     ///
     /// # Errors
     ///
-    /// Where the file of the case is missing, damaged, or of another image.
-    pub(crate) fn read(&self, id: &str, restore: &Restore) -> Result<Vec<Truth>> {
-        let path = self.file(id);
-        let maps = match self.record.activation {
-            Activation::Softmax => vec![data::read_soft_labels(&path)?],
-            Activation::Sigmoid => {
-                let Image { grid, data } = data::read_image(&path)?;
-                let region = |inside: ndarray::ArrayView3<'_, f32>| {
-                    let outside = inside.mapv(|p| 1.0 - p);
-                    SoftLabelMap::new(grid.clone(), stack![Axis(0), outside, inside])
-                };
-                data.outer_iter().map(region).collect::<Result<_, _>>()?
-            }
+    /// [`Error::File`], where the file of the case is missing, damaged, or of another image.
+    pub(crate) fn read(&self, case: &Case, restore: &Restore) -> Result<Vec<Truth>> {
+        let path = self.file(&case.id);
+        let wrong = |reason: String| Error::File {
+            path: path.clone(),
+            reason: format!("{reason}; remove it, and run `sconce distill cache` again"),
         };
+        if self.images.get(&case.id) != Some(&hash(&case.image)?) {
+            return Err(wrong("it is of another image than that of the case".to_owned()));
+        }
+        let maps = self.maps(&path).map_err(|error| wrong(error.to_string()))?;
         let channels =
             self.record.classes.len() - usize::from(self.record.activation == Activation::Sigmoid);
         let found = match self.record.activation {
@@ -210,15 +242,23 @@ impl Opinions {
             Activation::Sigmoid => maps.len(),
         };
         if found != channels {
-            let reason =
-                format!("it has {found} channels, not {channels}; remove it, and ask again");
-            return Err(Error::File { path, reason });
+            return Err(wrong(format!("it has {found} channels, not {channels}")));
         }
-        let brought = maps.iter().map(|map| restore.bring(map));
-        brought.collect::<Result<_, _>>().map_err(|error| Error::File {
-            path,
-            reason: format!("it is not of the image of the case: {error}"),
-        })
+        let brought = maps.into_iter().map(|map| restore.bring(map));
+        brought.collect::<Result<_, _>>().map_err(|error| wrong(error.to_string()))
+    }
+
+    /// What a file holds: the probabilities of classes, or for each region those of outside and inside.
+    fn maps(&self, path: &Path) -> Result<Vec<SoftLabelMap>> {
+        if self.record.activation == Activation::Softmax {
+            return Ok(vec![data::read_soft_labels(path)?]);
+        }
+        let Image { grid, data } = data::read_image(path)?;
+        let region = |inside: ndarray::ArrayView3<'_, f32>| {
+            let outside = inside.mapv(|p| 1.0 - p);
+            SoftLabelMap::new(grid.clone(), stack![Axis(0), outside, inside])
+        };
+        Ok(data.outer_iter().map(region).collect::<Result<_, _>>()?)
     }
 
     /// That they are of the cases that a run is to see, and say what its settings ask for.
@@ -252,16 +292,13 @@ impl Opinions {
                 "were given at temperature {temperature}, but supervision.temperature is {wanted}"
             ));
         }
-        let theirs = self.record.teachers.iter().map(|teacher| &teacher.name);
-        if !config.teachers.is_empty() && !theirs.clone().eq(&config.teachers) {
-            let theirs = theirs.cloned().collect::<Vec<_>>().join(", ");
+        let (named, asked) = (config.teachers.len(), self.record.teachers.len());
+        if named > 0 && named != asked {
             return refuse(format!(
-                "are those of {theirs}, but supervision.teachers names {}",
-                config.teachers.join(", ")
+                "have {asked} for a number of teachers, but supervision.teachers names {named}"
             ));
         }
-        let missing: Vec<&String> =
-            dataset.ids().iter().filter(|id| !self.file(id).is_file()).collect();
+        let missing: Vec<&String> = dataset.ids().iter().filter(|id| !self.has(id)).collect();
         match missing.first() {
             None => Ok(()),
             Some(first) => refuse(format!(
@@ -271,6 +308,38 @@ impl Opinions {
             )),
         }
     }
+}
+
+/// What one record is of and the other not.
+fn difference(found: &OpinionRecord, wanted: &OpinionRecord) -> Option<&'static str> {
+    let weights = |record: &OpinionRecord| -> Vec<(String, PredictConfig)> {
+        let teachers = record.teachers.iter();
+        teachers.map(|teacher| (teacher.weights.clone(), teacher.predict.clone())).collect()
+    };
+    if weights(found) != weights(wanted) {
+        Some("other teachers, or of these before they were trained or set anew")
+    } else if (found.temperature - wanted.temperature).abs() > 1e-9 {
+        Some("another temperature")
+    } else if found.classes != wanted.classes || found.activation != wanted.activation {
+        Some("other classes")
+    } else {
+        (found.dataset != wanted.dataset).then_some("another data set")
+    }
+}
+
+/// The hash of the voxels of an image.
+fn hash(image: &Image) -> Result<String> {
+    let bytes: Vec<u8> = image.data.iter().flat_map(|value| value.to_le_bytes()).collect();
+    sha256(bytes.as_slice()).map_err(Error::io(Path::new("an image in memory")))
+}
+
+fn images_path(root: &Path) -> PathBuf {
+    root.join("images.json")
+}
+
+fn read_images(root: &Path) -> Result<BTreeMap<String, String>> {
+    let path = images_path(root);
+    if path.exists() { read_json(&path) } else { Ok(BTreeMap::new()) }
 }
 
 fn record_path(root: &Path) -> PathBuf {

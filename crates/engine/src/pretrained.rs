@@ -45,6 +45,10 @@ impl PretrainedEncoder {
     ///
     /// [`Error::Io`] and [`Error::File`].
     pub fn load(path: &Path) -> Result<Self> {
+        if !path.is_file() {
+            let reason = "there is no such file; give a .safetensors file, or hub:OWNER/NAME";
+            return Err(Error::File { path: path.to_owned(), reason: reason.to_owned() });
+        }
         let hash = File::open(path).and_then(sha256).map_err(Error::io(path))?;
         Ok(Self { tensors: load_tensors(path)?, hash })
     }
@@ -78,7 +82,10 @@ impl PretrainedEncoder {
             }
             let weights = slot.weights(&self.tensors);
             all.extend(weights.map_err(|error| {
-                Error::Settings(format!("pretrained.encoder: {}", root(&error)))
+                let reason = root(&error);
+                Error::Settings(format!(
+                    "pretrained.encoder: {reason}; give weights of that encoder"
+                ))
             })?);
         }
         Ok(all)

@@ -68,6 +68,7 @@ pub struct Outcome {
 pub fn train(run: &Run<'_>, observers: &mut [&mut dyn Observer]) -> Result<Outcome> {
     let space = LabelSpace::of(run.dataset.description())?;
     door::loss(run, &space)?;
+    door::origins(run)?;
     let loss = run.config.loss.clone();
     match &run.config.supervision {
         Some(config) => {

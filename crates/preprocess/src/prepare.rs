@@ -1,3 +1,5 @@
+use std::sync::Arc;
+
 use ndarray::{Array3, Array4, Axis, Zip};
 use rand_chacha::ChaCha8Rng;
 use volume::{Image, Label, SoftLabelMap};
@@ -24,7 +26,7 @@ pub struct Prepared {
     pub truth: Option<Truth>,
     /// Further truths of the same voxels, such as what other networks say of them: whatever becomes of the
     /// truth becomes of these. [`Plan::prepare`] leaves none; [`Restore::bring`] makes them.
-    pub further: Vec<Truth>,
+    pub further: Arc<[Truth]>,
     /// What is outside the patient on that grid, for channels normalised without it.
     pub outside: Option<Outside>,
     /// Where classes are found on that grid.
@@ -96,7 +98,7 @@ impl Plan {
         Ok(Prepared {
             image: self.resampled_image(data, resampling),
             truth,
-            further: Vec::new(),
+            further: Arc::default(),
             outside: outside.and_then(|outside| self.outside(&outside, resampling)),
             locations: locations.unwrap_or_default(),
             restore,
@@ -156,11 +158,11 @@ impl Restore {
     /// # Errors
     ///
     /// [`Error::GridMismatch`], where they lie elsewhere.
-    pub fn bring(&self, probabilities: &SoftLabelMap) -> Result<Truth> {
+    pub fn bring(&self, probabilities: SoftLabelMap) -> Result<Truth> {
         if let Some(difference) = self.grid.difference(&probabilities.grid) {
             return Err(Error::GridMismatch(difference));
         }
-        let truth = Truth::Soft(probabilities.data.clone());
+        let truth = Truth::Soft(probabilities.data);
         Ok(resampled(cropped(&truth, self.orientation, self.region), None, self.resampling))
     }
 }

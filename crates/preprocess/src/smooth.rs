@@ -1,6 +1,7 @@
 //! Label smoothing: doubt where none was written down.
 
 use ndarray::{Array3, Array4, ArrayView3, Axis, Zip};
+use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use crate::real::{Real, label, offset, single};
@@ -27,7 +28,7 @@ pub enum LabelSmoothing {
     ///
     /// Wang et al., *Dice Semimetric Losses*, MICCAI 2023,
     /// [arXiv:2303.16296](https://arxiv.org/abs/2303.16296): epsilon 0.5, a square of 3 voxels.
-    /// For volumes, the square becomes a cube.
+    /// For networks of volumes, the square becomes a cube.
     Boundary {
         /// How much probability is moved.
         epsilon: Fraction,
@@ -56,16 +57,22 @@ impl LabelSmoothing {
     ///
     /// # Errors
     ///
-    /// [`Error::Settings`], where the kernel is even, or sigma is no positive number.
+    /// [`Error::Settings`], where the kernel is even or has no neighbors, or it or sigma is too large.
     pub fn check(self) -> Result<()> {
         match self {
             Self::Uniform { .. } => Ok(()),
-            Self::Boundary { kernel, .. } => expect_odd(kernel),
-            Self::SpatiallyVarying { sigma, kernel } if sigma > 0.0 && sigma.is_finite() => {
-                expect_odd(kernel)
+            Self::Boundary { kernel, .. } | Self::SpatiallyVarying { kernel, .. }
+                if !(3..=WIDEST).contains(&kernel) =>
+            {
+                Err(Error::Settings(format!(
+                    "a neighborhood of {kernel} voxels; use an odd number from 3 to {WIDEST}"
+                )))
             }
-            Self::SpatiallyVarying { sigma, .. } => {
-                Err(Error::Settings(format!("a sigma of {sigma} voxels; use a positive number")))
+            Self::SpatiallyVarying { sigma, .. } if !(0.2..=100.0).contains(&sigma) => {
+                Err(Error::Settings(format!("a sigma of {sigma} voxels; use one from 0.2 to 100")))
+            }
+            Self::Boundary { kernel, .. } | Self::SpatiallyVarying { kernel, .. } => {
+                expect_odd(kernel)
             }
         }
     }
@@ -92,7 +99,7 @@ impl LabelSmoothing {
                 }
             }
             (Self::Boundary { epsilon, kernel }, Truth::Hard(labels)) => {
-                let boundary = label_boundary(labels.view(), classes, kernel)?;
+                let boundary = label_boundary(labels.view(), classes, kernel, rank)?;
                 for mut channel in soft.axis_iter_mut(Axis(0)) {
                     Zip::from(&mut channel).and(&boundary).for_each(|p, &boundary| {
                         if boundary {
@@ -114,6 +121,9 @@ impl LabelSmoothing {
         Ok(Truth::Soft(soft))
     }
 }
+
+/// The widest neighborhood, voxels.
+const WIDEST: usize = 31;
 
 /// A Gaussian of `kernel` voxels without its middle: steps `(z, y, x)` to neighbors, and their weights.
 fn around(sigma: f64, kernel: usize, rank: usize) -> Vec<([isize; 3], f64)> {
@@ -139,8 +149,7 @@ fn blended(soft: &Array4<f32>, kernel: &[([isize; 3], f64)]) -> Array4<f32> {
     let counted = soft.sum_axis(Axis(0)).mapv(|sum| sum > 0.5);
     let (_, d, h, w) = soft.dim();
     let last = [d, h, w].map(|extent| offset(extent) - 1);
-    let mut all = soft.clone();
-    for ((z, y, x), _) in counted.indexed_iter().filter(|&(_, &counted)| counted) {
+    let at = |[z, y, x]: [usize; 3], mut voxel: ndarray::ArrayViewMut1<'_, f32>| {
         let near = |step: &[isize; 3]| {
             let [z, y, x] = [z, y, x].map(offset);
             let at = [z + step[0], y + step[1], x + step[2]];
@@ -152,16 +161,22 @@ fn blended(soft: &Array4<f32>, kernel: &[([isize; 3], f64)]) -> Array4<f32> {
             kernel.iter().filter_map(|(step, weight)| Some((near(step)?, *weight))).collect();
         let total: f64 = neighbors.iter().map(|(_, weight)| weight).sum();
         if total > 0.0 {
-            for (class, mut channel) in all.outer_iter_mut().enumerate() {
-                let mean = neighbors
+            for (class, value) in voxel.iter_mut().enumerate() {
+                let shares = neighbors
                     .iter()
-                    .map(|&([z, y, x], weight)| weight * f64::from(soft[[class, z, y, x]]))
-                    .sum::<f64>();
-                let own = f64::from(soft[[class, z, y, x]]);
-                channel[[z, y, x]] = single(f64::midpoint(own, mean / total));
+                    .map(|&([z, y, x], weight)| weight * f64::from(soft[[class, z, y, x]]));
+                *value = single(f64::midpoint(f64::from(*value), shares.sum::<f64>() / total));
             }
         }
-    }
+    };
+    let mut all = soft.clone();
+    all.axis_iter_mut(Axis(1)).into_par_iter().enumerate().for_each(|(z, mut slice)| {
+        for y in 0..h {
+            for x in (0..w).filter(|&x| counted[[z, y, x]]) {
+                at([z, y, x], slice.slice_mut(ndarray::s![.., y, x]));
+            }
+        }
+    });
     all
 }
 
@@ -174,8 +189,8 @@ fn expect_odd(kernel: usize) -> Result<()> {
     Ok(())
 }
 
-/// Where a cube of `kernel` voxels around a voxel holds more than one class, and no ignored voxel
-/// (index `classes` or more), `(D, H, W)`. Only voxels of the image are looked at.
+/// Where a cube of `kernel` voxels around a voxel, with `rank` 2 a square in its slice, holds more than one
+/// class, and no ignored voxel (index `classes` or more), `(D, H, W)`. Only voxels of the image are looked at.
 ///
 /// # Errors
 ///
@@ -184,11 +199,12 @@ pub fn label_boundary(
     labels: ArrayView3<'_, u16>,
     classes: usize,
     kernel: usize,
+    rank: usize,
 ) -> Result<Array3<bool>> {
     expect_odd(kernel)?;
     let radius = kernel / 2;
     let (mut smallest, mut largest) = (labels.to_owned(), labels.to_owned());
-    for axis in 0..3 {
+    for axis in 3 - rank.min(3)..3 {
         smallest = windowed(&smallest, axis, radius, u16::min);
         largest = windowed(&largest, axis, radius, u16::max);
     }

@@ -54,7 +54,7 @@ fn ask(
     temperature: f64,
 ) -> anyhow::Result<Opinions> {
     let named = [("teacher".to_owned(), teacher.clone())];
-    let opinions = Opinions::create(folder, balls.description(), &named, temperature)?;
+    let mut opinions = Opinions::create(folder, balls.description(), &named, temperature)?;
     let predictor = Predictor::new(teacher, teacher.config.predict.clone(), &device())?;
     for id in balls.ids() {
         opinions.write(std::slice::from_ref(&predictor), &balls.read(id)?)?;
@@ -81,13 +81,15 @@ fn what_was_said_before_teaches_as_who_said_it() -> anyhow::Result<()> {
         let folder = tempdir()?;
         ask(folder.path(), &teacher, &balls, 2.0)?;
         let opinions = Opinions::open(folder.path())?;
-        let config = supervised(&base, "teachers = [\"teacher\"]\ntemperature = 2.0")?;
+        let config = |cache: &str| {
+            supervised(&base, &format!("teachers = [\"teacher\"]\ntemperature = 2.0\n{cache}"))
+        };
 
-        let online = train(&config, &balls, Origins { teachers, ..Origins::default() })?.1;
+        let online = train(&config("")?, &balls, Origins { teachers, ..Origins::default() })?.1;
         let origins = Origins { opinions: Some(&opinions), ..Origins::default() };
-        let offline = train(&config, &balls, origins)?.1;
+        let offline = train(&config("cache = \"x\"")?, &balls, origins)?.1;
 
-        assert_eq!(online.len(), 8);
+        assert_eq!((online.len(), offline.len()), (8, 8));
         for (online, offline) in online.iter().zip(&offline) {
             assert!((online - offline).abs() < 1e-3, "{online} {offline}");
         }
@@ -111,9 +113,12 @@ fn they_are_gone_on_with_by_the_same_teachers_alone() -> anyhow::Result<()> {
 
     create(&teacher, 1.0)?;
     create(&teacher, 1.0)?;
-    for refused in [create(&other, 1.0), create(&teacher, 2.0)] {
+    for (refused, of) in [
+        (create(&other, 1.0), "it is of other teachers"),
+        (create(&teacher, 2.0), "it is of another temperature"),
+    ] {
         let error = refused.expect_err("other opinions").to_string();
-        assert!(error.contains("holds what others say"), "{error}");
+        assert!(error.contains(of), "{error}");
     }
     let mut spleen = Balls::new(4, SIZE);
     spleen.rename_class("spleen");
@@ -139,14 +144,17 @@ fn opinions_that_do_not_suit_are_refused() -> anyhow::Result<()> {
 
     let error = refused("cache = \"x\"\ntemperature = 3.0", &balls)?;
     assert!(error.contains("given at temperature 1, but supervision.temperature is 3"), "{error}");
-    let error = refused("cache = \"x\"\nteachers = [\"b\"]", &balls)?;
-    assert!(error.contains("those of teacher, but supervision.teachers names b"), "{error}");
+    let error = refused("cache = \"x\"\nteachers = [\"a\", \"b\"]", &balls)?;
+    assert!(error.contains("supervision.teachers names 2"), "{error}");
     let mut spleen = Balls::new(6, SIZE);
     spleen.rename_class("spleen");
     let error = refused("cache = \"x\"", &spleen)?;
     assert!(error.contains("are of background, ball"), "{error}");
     let error = refused("cache = \"x\"", &Balls::new(6, [9, 16, 16]))?;
-    assert!(error.contains("not of the image of the case"), "{error}");
+    assert!(error.contains("it is of another image") && error.contains("distill cache"), "{error}");
+    let names = ["a/b", "../a", ".a", "a\\b"].map(|id| opinions.file(id));
+    assert!(names.iter().all(|name| name.parent() == Some(folder.path())), "{names:?}");
+    assert_eq!(opinions.file("case_01.a").file_name(), Some("case_01.a.nii.gz".as_ref()));
     fs::remove_file(opinions.file("ball_3"))?;
     let error = refused("cache = \"x\"", &balls)?;
     assert!(error.contains("lack 1 of 6 cases, ball_3 for one"), "{error}");

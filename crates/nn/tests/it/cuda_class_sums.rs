@@ -11,12 +11,14 @@ use crate::cuda_machine::{Emulator, agree};
 use crate::random::noise;
 
 /// What is summed, with its number and its exponents.
-const SUMMANDS: [(Summand, i32, [f32; 2]); 10] = [
+const SUMMANDS: [(Summand, i32, [f32; 2]); 12] = [
     (Summand::Overlap { squared: false }, 0, [1.0, 0.0]),
     (Summand::Overlap { squared: true }, 0, [2.0, 0.0]),
     (Summand::Difference { exponent: 1.0 }, 1, [1.0, 0.0]),
     (Summand::Difference { exponent: 1.5 }, 1, [1.5, 0.0]),
     (Summand::Errors { exponent: 1.0 }, 2, [1.0, 0.0]),
+    (Summand::Errors { exponent: 2.0 }, 2, [2.0, 0.0]),
+    (Summand::Difference { exponent: 2.0 }, 1, [2.0, 0.0]),
     (Summand::Errors { exponent: 2.5 }, 2, [2.5, 0.0]),
     (Summand::CrossEntropy, 3, [0.0; 2]),
     (Summand::Divergence, 4, [0.0; 2]),

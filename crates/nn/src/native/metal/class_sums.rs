@@ -62,6 +62,8 @@ impl Sums {
         let ClassSums { activation, of, .. } = self.settings;
         let Shape { samples, classes, voxels } = self.shape;
         let (kind, [exponent, gamma]) = of.number();
+        // Kernels count all values in 32 bits.
+        Settings::of(&[samples * classes * voxels])?;
         let settings = Settings::of(&[samples, classes, voxels, self.slabs()])?
             .and(&[
                 matches!(self.labels, ClassLabels::Shares(_)).into(),

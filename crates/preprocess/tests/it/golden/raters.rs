@@ -106,7 +106,7 @@ fn smoothing(case: &Case) -> anyhow::Result<()> {
     for mut label in labels(&case.input("label")?)? {
         label.mapv_inplace(|l| if Some(l) == ignored { classes as u16 } else { l });
 
-        let boundary = label_boundary(label.view(), classes, kernel)?;
+        let boundary = label_boundary(label.view(), classes, kernel, 3)?;
         boundaries.extend(boundary.iter().map(|&b| f64::from(u8::from(b))));
         let smoothing = LabelSmoothing::Boundary { epsilon, kernel };
         soft.extend(wide(&smoothing.apply(&Truth::Hard(label), classes, 3)?.to_soft(classes)));

@@ -118,7 +118,7 @@ proptest! {
 
         let case = plan.prepare(&image, Some((&label, 3, &Fusion::Mean, &mut random))).unwrap();
 
-        prop_assert_eq!(case.restore.bring(&soft).ok(), case.truth);
+        prop_assert_eq!(case.restore.bring(soft).ok(), case.truth);
     }
 
     #[test]
