@@ -12,9 +12,14 @@ pub struct Recipe {
 /// Every recipe, by name.
 pub const RECIPES: &[Recipe] = &[
     Recipe { name: "hippocampus-3d", text: include_str!("../recipes/hippocampus-3d.toml") },
+    Recipe {
+        name: "hippocampus-3d-student",
+        text: include_str!("../recipes/hippocampus-3d-student.toml"),
+    },
     Recipe { name: "lidc-majority", text: include_str!("../recipes/lidc-majority.toml") },
     Recipe { name: "lidc-soft", text: include_str!("../recipes/lidc-soft.toml") },
     Recipe { name: "phantom-2d", text: include_str!("../recipes/phantom-2d.toml") },
+    Recipe { name: "phantom-2d-student", text: include_str!("../recipes/phantom-2d-student.toml") },
     Recipe { name: "phantom-3d", text: include_str!("../recipes/phantom-3d.toml") },
 ];
 
