@@ -134,7 +134,7 @@ impl fmt::Display for Report {
         #[expect(clippy::cast_precision_loss, reason = "a size for people")]
         let size = self.bytes as f64 / f64::from(1 << 20);
         write!(f, "asked    {} at temperature {}", self.teachers.join(", "), self.temperature)?;
-        write!(f, "\nwritten  {written} cases to {output}, {size:.1} MiB in all")?;
+        write!(f, "\nwritten  {written} to {output}, {size:.1} MiB in all")?;
         if *kept > 0 {
             write!(f, "\nkept     {kept} that were there already")?;
         }

@@ -98,6 +98,35 @@ fn what_was_said_before_teaches_as_who_said_it() -> anyhow::Result<()> {
 }
 
 #[test]
+fn a_run_of_slices_goes_on_with_the_opinions_that_it_began_with() -> anyhow::Result<()> {
+    let balls = Balls::new(6, [4, 24, 22]);
+    let (teacher, _) = train(&config(2, 1), &balls, Origins::default())?;
+    let mut other = teacher.clone();
+    for tensor in other.parameters.values_mut() {
+        *tensor = (&*tensor * 1.5)?;
+    }
+    let (said, elsewhere, folder) = (tempdir()?, tempdir()?, tempdir()?);
+    let opinions = ask(said.path(), &teacher, &balls, 1.0)?;
+    let others = ask(elsewhere.path(), &other, &balls, 1.0)?;
+    // Patches are smaller than slices, turned and varied.
+    let supervision = Some(toml::from_str("cache = \"x\"")?);
+    let train = |epochs: usize, opinions: &Opinions, resume: bool| -> engine::Result<usize> {
+        let config = &RunConfig { supervision: supervision.clone(), ..config(2, epochs) };
+        let (folder, device) = (RunFolder::create(folder.path(), resume)?, device());
+        let origins = Origins { opinions: Some(opinions), ..Origins::default() };
+        let run =
+            Run { config, dataset: &balls, folder: &folder, device: &device, resume, origins };
+        Ok(engine::train(&run, &mut [])?.history.len())
+    };
+
+    assert_eq!(train(1, &opinions, false)?, 1);
+    let error = train(2, &others, true).expect_err("other teachers").to_string();
+    assert!(error.contains("other teachers"), "{error}");
+    assert_eq!(train(2, &opinions, true)?, 2);
+    Ok(())
+}
+
+#[test]
 fn they_are_gone_on_with_by_the_same_teachers_alone() -> anyhow::Result<()> {
     let balls = Balls::new(4, SIZE);
     let (teacher, _) = train(&base(&balls)?, &balls, Origins::default())?;

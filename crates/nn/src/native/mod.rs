@@ -4,6 +4,7 @@
 //! that no gradient was asked for. What a device has no kernel for never comes here:
 //! [`exists`] says what does.
 
+mod compared;
 mod cpu;
 #[cfg(feature = "cuda")]
 mod cuda;
@@ -13,6 +14,7 @@ pub(crate) mod node;
 
 use candle::{DType, Device, Result, Tensor, bail};
 
+use self::compared::Compared;
 pub(crate) use self::cpu::{
     Convolution, Edge, Known, Normalization, apply, checkpoint_of, conv_of, norm_gradients,
 };
@@ -141,7 +143,10 @@ pub(crate) fn class_sums(
     settings: &ClassSums,
     shape: Shape,
 ) -> Result<Tensor> {
-    on_device!(logits, class_sums(logits, labels, weight, settings, shape))
+    let logits = logits.contiguous()?;
+    let takes_masks = logits.device().is_cpu();
+    let compared = Compared::new((&logits, shape), labels, weight, settings, takes_masks)?;
+    on_device!(logits, class_sums(&logits, compared))
 }
 
 /// `x` with the map applied along `axis`.

@@ -1,48 +1,26 @@
 use candle::{CpuStorage, DType, Result, Storage, Tensor, WithDType};
 
 use super::{contiguous, held};
-use crate::class_sums::Shape;
 use crate::kernels::channels::narrow;
 use crate::kernels::class_sums::{Labels, Real, Task, gradient, sums};
+use crate::native::compared::Compared;
 use crate::native::node::{Backward, record};
 use crate::{ClassLabels, ClassSums};
 
-/// See [`class_sums`](crate::class_sums()), of logits in f32 or f64.
-pub(crate) fn class_sums(
-    logits: &Tensor,
-    labels: &ClassLabels,
-    weight: Option<&Tensor>,
-    settings: &ClassSums,
-    shape: Shape,
-) -> Result<Tensor> {
-    let logits = logits.contiguous()?;
-    let plain = |x: &Tensor, dtype: DType| x.detach().to_dtype(dtype)?.contiguous();
-    let labels = match labels {
-        ClassLabels::Indices(labels) => ClassLabels::Indices(plain(labels, DType::U32)?),
-        ClassLabels::Shares(labels) if labels.dtype() == DType::U8 => {
-            ClassLabels::Shares(plain(labels, DType::U8)?)
-        }
-        ClassLabels::Shares(labels) => ClassLabels::Shares(plain(labels, logits.dtype())?),
-    };
-    let weight = weight.map(|weight| plain(weight, logits.dtype())).transpose()?;
-    let op = Sums { labels, weight, settings: *settings, shape };
-    let of = settings.of;
+/// See [`class_sums`](crate::class_sums()), of contiguous logits in f32 or f64.
+pub(crate) fn class_sums(logits: &Tensor, compared: Compared) -> Result<Tensor> {
+    let (of, shape, op) = (compared.settings.of, compared.shape, Sums(compared));
     let sums = if logits.dtype() == DType::F64 {
-        CpuStorage::F64(op.with_task::<f64, _>(&logits, |task| sums(task, of))?)
+        CpuStorage::F64(op.with_task::<f64, _>(logits, |task| sums(task, of))?)
     } else {
-        let sums = op.with_task::<f32, _>(&logits, |task| sums(task, of))?;
+        let sums = op.with_task::<f32, _>(logits, |task| sums(task, of))?;
         CpuStorage::F32(sums.into_iter().map(narrow).collect())
     };
     let result = (of.count(), shape.samples, shape.classes);
-    record(&[&logits], Storage::Cpu(sums), result, op)
+    record(&[logits], Storage::Cpu(sums), result, op)
 }
 
-struct Sums {
-    labels: ClassLabels,
-    weight: Option<Tensor>,
-    settings: ClassSums,
-    shape: Shape,
-}
+struct Sums(Compared);
 
 impl Sums {
     /// What `run` makes of what is summed over.
@@ -52,14 +30,14 @@ impl Sums {
         run: impl FnOnce(&Task<'_, T>) -> R,
     ) -> Result<R> {
         let with = |x: &[T], labels: Labels<'_, T>, weight: Option<&[T]>| {
-            let ClassSums { activation, clip, .. } = self.settings;
-            run(&Task { x, labels, weight, shape: self.shape, activation, clip })
+            let ClassSums { activation, clip, .. } = self.0.settings;
+            run(&Task { x, labels, weight, shape: self.0.shape, activation, clip })
         };
-        let with = |x: &[T], labels: Labels<'_, T>| match &self.weight {
+        let with = |x: &[T], labels: Labels<'_, T>| match &self.0.weight {
             Some(weight) => with_values(weight, |weight| with(x, labels, Some(weight))),
             None => Ok(with(x, labels, None)),
         };
-        with_values(logits, |x| match &self.labels {
+        with_values(logits, |x| match &self.0.labels {
             ClassLabels::Indices(labels) => {
                 with_values(labels, |labels| with(x, Labels::Indices(labels)))
             }
@@ -73,7 +51,7 @@ impl Sums {
     }
 
     fn gradient<T: Real + WithDType>(&self, logits: &Tensor, dy: &Tensor) -> Result<Vec<T>> {
-        let of = self.settings.of;
+        let of = self.0.settings.of;
         with_values(dy, |factors: &[T]| self.with_task(logits, |task| gradient(task, of, factors)))?
     }
 }

@@ -3,6 +3,7 @@ use candle::{DType, Device, Tensor};
 
 use super::{Noise, compare_within, is_available};
 use crate::class_sums::Shape;
+use crate::native::compared::Compared;
 use crate::native::metal::class_sums;
 use crate::{ClassActivation, ClassLabels, ClassSums, Summand, reference};
 
@@ -54,7 +55,12 @@ fn sums_over_voxels_agree() -> anyhow::Result<()> {
                     let settings = ClassSums { activation, clip, of };
                     compare_within(
                         3e-5,
-                        &|t| class_sums(&(&t[0] * 4.0)?, labels, weight, &settings, shape),
+                        &|t| {
+                            let logits = (&t[0] * 4.0)?;
+                            let compared =
+                                Compared::new((&logits, shape), labels, weight, &settings, false)?;
+                            class_sums(&logits, compared)
+                        },
                         &|t| reference::class_sums(&(&t[0] * 4.0)?, labels, weight, &settings),
                         &[&dims],
                         1,
