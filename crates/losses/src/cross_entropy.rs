@@ -105,18 +105,25 @@ impl CrossEntropy {
     /// voxel weights nor the class weights' mean are in it yet.
     pub(crate) fn voxels(&self, logits: &Tensor, target: &Target) -> Result<Tensor> {
         self.check(target)?;
-        let labels = target.probabilities(logits)?;
         let margin = self.clip.get();
         let smoothing = self.label_smoothing.get();
-        let labels = labels.affine(1.0 - smoothing, smoothing / self.choices(logits)? as f64)?;
         let log_p = clip_log(self.activation.log_probabilities(logits)?, margin)?;
+        let weights = class_weights(&self.class_weights, true, logits)?;
+        if self.activation == Activation::Softmax
+            && smoothing == 0.0
+            && let Some(costs) = target.of_labelled(&log_p, weights.as_ref())?
+        {
+            return Ok(costs.neg()?);
+        }
+        let labels = target.probabilities(logits)?;
+        let labels = labels.affine(1.0 - smoothing, smoothing / self.choices(logits)? as f64)?;
         let mut costs = (&labels * log_p)?.neg()?;
         if self.activation == Activation::Sigmoid {
             let log_not = clip_log(self.activation.log_probabilities(&logits.neg()?)?, margin)?;
             let absent = ((1.0 - labels)? * log_not)?;
             costs = ((costs * self.positive_weight.get())? - absent)?;
         }
-        if let Some(weights) = class_weights(&self.class_weights, true, logits)? {
+        if let Some(weights) = weights {
             let mut shape = vec![1; logits.rank()];
             shape[1] = weights.elem_count();
             costs = costs.broadcast_mul(&weights.reshape(shape)?)?;
@@ -126,12 +133,9 @@ impl CrossEntropy {
             Activation::Sigmoid => Ok(costs),
         }
     }
-}
 
-impl Loss for CrossEntropy {
-    fn forward(&self, logits: &Tensor, target: &Target) -> Result<Tensor> {
-        self.check(target)?;
-        let logits = &widen(logits)?;
+    /// The costs of all voxels of each class, each times its weight, added up: `(N, C)`.
+    fn sums(&self, logits: &Tensor, target: &Target) -> Result<Tensor> {
         let clip = self.clip.get();
         let [yes, always, no, never] =
             target.class_sums(logits, self.activation, clip, Summand::CrossEntropy)?;
@@ -140,11 +144,30 @@ impl Loss for CrossEntropy {
             let share = smoothing / self.choices(logits)? as f64;
             Ok(((cost * (1.0 - smoothing))? + (even * share)?)?)
         };
-        let mut costs = smooth(yes, always)?;
-        if self.activation == Activation::Sigmoid {
-            costs = ((costs * self.positive_weight.get())? + smooth(no, never)?)?;
+        let costs = smooth(yes, always)?;
+        match self.activation {
+            Activation::Softmax => Ok(costs),
+            Activation::Sigmoid => {
+                Ok(((costs * self.positive_weight.get())? + smooth(no, never)?)?)
+            }
         }
-        let costs = target.mean_of(&costs, logits)?;
+    }
+
+    /// What all voxels cost together, each times its weight, under softmax.
+    pub(crate) fn total(&self, logits: &Tensor, target: &Target) -> Result<Tensor> {
+        let costs = self.sums(logits, target)?.sum(0)?;
+        match class_weights(&self.class_weights, true, logits)? {
+            Some(weights) => Ok((costs * weights)?.sum_all()?),
+            None => Ok(costs.sum_all()?),
+        }
+    }
+}
+
+impl Loss for CrossEntropy {
+    fn forward(&self, logits: &Tensor, target: &Target) -> Result<Tensor> {
+        self.check(target)?;
+        let logits = &widen(logits)?;
+        let costs = target.mean_of(&self.sums(logits, target)?, logits)?;
 
         let weights = class_weights(&self.class_weights, true, logits)?;
         match (self.activation, weights) {

@@ -1,3 +1,4 @@
+mod labelled;
 mod resolution;
 
 use candle::{DType, Device, Shape, Tensor};

@@ -134,18 +134,25 @@ impl Loss for TopK {
     fn forward(&self, logits: &Tensor, target: &Target) -> Result<Tensor> {
         target.refuse_soft(self.allow_soft, "top_k", "cross_entropy")?;
         let logits = &widen(logits)?;
-        let costs = self.cross_entropy.voxels(logits, target)?;
+        // What is kept has no gradient; under softmax, what costs has none before it is summed.
+        let fused = self.cross_entropy.activation == Activation::Softmax;
+        let of = if fused { &logits.detach() } else { logits };
+        let costs = self.cross_entropy.voxels(of, target)?;
         let weight = match target.weight_like(&costs)? {
             Some(weight) => weight.broadcast_as(costs.shape())?.flatten_all()?,
             None => costs.ones_like()?.flatten_all()?,
         };
-        let costs = costs.flatten_all()?;
+        let flat = costs.flatten_all()?;
 
         let counts = weight.gt(0f64)?.to_dtype(weight.dtype())?;
-        let shares = shares(&costs.detach(), &counts, self.percent.get())?;
-        let shares = (shares * weight)?;
-
-        quotient(&(costs * &shares)?.sum_all()?, &shares.sum_all()?)
+        let shares = (shares(&flat.detach(), &counts, self.percent.get())? * weight)?;
+        let total = if fused {
+            let kept = shares.reshape(costs.dims())?.squeeze(1)?;
+            self.cross_entropy.total(logits, &target.clone().with_weight(kept))?
+        } else {
+            (flat * &shares)?.sum_all()?
+        };
+        quotient(&total, &shares.sum_all()?)
     }
 
     fn soft_label_ready(&self) -> bool {
