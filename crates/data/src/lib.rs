@@ -13,10 +13,13 @@
 //! | … of nnU-Net or the decathlon | [`NnunetRaw`] |
 //! | … with an image and a label for each case | [`Pairs`] |
 //! | … with the masks of several raters | [`Raters`] |
+//! | … with a list of files | [`Csv`] |
+//! | … of BIDS | [`Bids`] |
+//! | … as a published set is downloaded | [`Qubiq`], [`Lits`], [`Kits19`], [`Kits23`], [`KitsRaters`], [`Brats`], [`Brats2023`], [`Brats2024`], [`LidcSlices`], [`Drive`], [`CvcClinicdb`], [`KvasirSeg`], [`Endotect`], [`Isic2018`] with its [`Part`]s, [`Dsb2018`], [`Busi`], [`Bus2017`], [`Fuseg`], [`Dfuc2022`]; [`Source`] says where to get it |
 //! | … that does not exist: make one | [`PhantomConfig`], [`Phantom`], [`PhantomClasses`] |
 //! | … of Parquet files (feature `parquet`) | `Parquet` |
 //! | stream equal-sized cases as candle tensors (feature `parquet`) | `batches` |
-//! | say where files are | [`Pattern`], [`Patterns`], [`LabelGeometry`] |
+//! | say where files are | [`Pattern`], [`Patterns`], [`LabelGeometry`], [`Unlabelled`] |
 //! | read cases | [`Dataset`], [`Case`], [`Description`], [`Class`] |
 //! | find what is wrong | [`check()`], giving [`Report`], [`Problem`], [`ProblemKind`], [`Severity`] |
 //! | see what is there | [`summary()`], giving [`Summary`], [`Spread`], [`ChannelSummary`], [`ClassSummary`], [`RaterCount`] |
@@ -27,6 +30,7 @@
 //! | `nifti`: 1 and 2, single files and pairs, compressed or not | yes | yes, as NIfTI-1 | yes | yes | kept |
 //! | `tiff`: pages are slices | yes | yes | yes | yes | none |
 //! | `png`: a single slice | yes | yes | 8 bits | no | none |
+//! | `gif`: a single slice in up to 256 colours | yes | no | no | no | none |
 //! | `jpeg`: a single slice, not exact | yes | no: it loses them | 8 bits, grey | no | none |
 //!
 //! Arrays come as `(C, D, H, W)`, slowest axis first; a picture has one slice. Axes are turned in
@@ -77,7 +81,8 @@ pub use crate::format::{
     write_soft_labels,
 };
 pub use crate::inputs::{FoundImages, ImageFiles, LabelFiles, find_images, pair_label_files};
-pub use crate::layout::{LabelGeometry, Pattern, Patterns};
+pub use crate::layout::published::isic2018::Part;
+pub use crate::layout::{LabelGeometry, Pattern, Patterns, Source, Unlabelled};
 pub use crate::phantom::{Phantom, PhantomClasses};
 pub use crate::problem::{Problem, ProblemKind, Severity};
 pub use crate::recognize::recognize;
@@ -85,7 +90,11 @@ pub use crate::split::{Fold, NNUNET_SEED, k_fold, read_splits, write_splits};
 
 #[cfg(feature = "parquet")]
 use crate::layout::parquet as parquet_rows;
-use crate::layout::{nnunet_raw, pairs, raters};
+use crate::layout::published::{
+    bids, brats, brats2023, brats2024, bus2017, busi, cvc_clinicdb, dfuc2022, drive, dsb2018,
+    endotect, fuseg, isic2018, kits_raters, kits19, kits23, kvasir_seg, lidc_slices, lits, qubiq,
+};
+use crate::layout::{csv, nnunet_raw, pairs, raters};
 
 /// How a folder becomes a data set: the settings of a folder convention, without the folder.
 pub trait Layout: fmt::Debug + Send + Sync {
@@ -101,6 +110,21 @@ pub trait Layout: fmt::Debug + Send + Sync {
     fn is_label_name(&self, _name: &str) -> bool {
         false
     }
+
+    /// Where the data set comes from, where this is the layout of a single one.
+    fn source(&self) -> Option<&'static Source> {
+        None
+    }
+
+    /// Whether the names of a folder's files are of this layout, and not merely such as it could be told to read.
+    ///
+    /// # Errors
+    ///
+    /// Where the folder cannot be listed.
+    fn knows(&self, root: &Path) -> Result<bool> {
+        let _ = root;
+        Ok(false)
+    }
 }
 
 impl Layout for LayoutConfig {
@@ -111,20 +135,16 @@ impl Layout for LayoutConfig {
     fn is_label_name(&self, name: &str) -> bool {
         self.as_dyn().is_label_name(name)
     }
-}
 
-#[cfg(not(feature = "parquet"))]
-registry::registry! {
-    /// Every layout of this crate, as a config file names it.
-    pub enum LayoutConfig: Layout {
-        "nnunet_raw" => nnunet_raw::NnunetRaw,
-        "pairs" => pairs::Pairs,
-        "raters" => raters::Raters,
-        "phantom" => phantom::PhantomConfig,
+    fn source(&self) -> Option<&'static Source> {
+        self.as_dyn().source()
+    }
+
+    fn knows(&self, root: &Path) -> Result<bool> {
+        self.as_dyn().knows(root)
     }
 }
 
-#[cfg(feature = "parquet")]
 registry::registry! {
     /// Every layout of this crate, as a config file names it.
     pub enum LayoutConfig: Layout {
@@ -132,6 +152,28 @@ registry::registry! {
         "pairs" => pairs::Pairs,
         "raters" => raters::Raters,
         "phantom" => phantom::PhantomConfig,
+        #[cfg(feature = "parquet")]
         "parquet" => parquet_rows::Parquet,
+        "csv" => csv::Csv,
+        "bids" => bids::Bids,
+        "qubiq" => qubiq::Qubiq,
+        "lits" => lits::Lits,
+        "kits23" => kits23::Kits23,
+        "kits19" => kits19::Kits19,
+        "kits_raters" => kits_raters::KitsRaters,
+        "brats" => brats::Brats,
+        "brats2023" => brats2023::Brats2023,
+        "brats2024" => brats2024::Brats2024,
+        "lidc_slices" => lidc_slices::LidcSlices,
+        "drive" => drive::Drive,
+        "cvc_clinicdb" => cvc_clinicdb::CvcClinicdb,
+        "kvasir_seg" => kvasir_seg::KvasirSeg,
+        "endotect" => endotect::Endotect,
+        "isic2018" => isic2018::Isic2018,
+        "dsb2018" => dsb2018::Dsb2018,
+        "busi" => busi::Busi,
+        "bus2017" => bus2017::Bus2017,
+        "fuseg" => fuseg::Fuseg,
+        "dfuc2022" => dfuc2022::Dfuc2022,
     }
 }

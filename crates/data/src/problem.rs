@@ -47,6 +47,8 @@ pub enum ProblemKind {
     NonFinite,
     /// A case has no label.
     NoLabel,
+    /// Cases without a label are left out.
+    LeftOut,
     /// A label has no image.
     NoImage,
     /// An image that the description of the data set does not list.

@@ -4,10 +4,11 @@ use std::fs;
 use std::path::Path;
 
 use crate::layout::expect_data_folder;
-use crate::{Error, LayoutConfig, Result};
+use crate::{Error, Layout as _, LayoutConfig, Result};
 
 /// The layout of a folder that says so itself: by a `layout.json`, as generated sets have it, by
-/// nnU-Net's `dataset.json`, or by Parquet files where the hub has them (feature `parquet`).
+/// nnU-Net's `dataset.json`, by Parquet files where the hub has them (feature `parquet`), or by names that no
+/// other data set has ([`Layout::knows`]).
 ///
 /// # Errors
 ///
@@ -33,6 +34,11 @@ pub fn recognize(root: &Path) -> Result<LayoutConfig> {
     #[cfg(feature = "parquet")]
     if let Some(layout) = parquet(root)? {
         return Ok(layout);
+    }
+    for layout in LayoutConfig::defaults() {
+        if layout.source().is_some() && layout.knows(root)? {
+            return Ok(layout);
+        }
     }
     Err(Error::Description {
         path: root.to_owned(),

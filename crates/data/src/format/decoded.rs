@@ -63,7 +63,7 @@ pub(crate) struct Meta {
 impl Meta {
     /// A picture of one or more pages, of which only the extents in pixels are known.
     #[cfg_attr(
-        not(any(feature = "jpeg", feature = "png", feature = "tiff")),
+        not(any(feature = "gif", feature = "jpeg", feature = "png", feature = "tiff")),
         expect(dead_code, reason = "this build reads no pictures")
     )]
     pub(crate) fn picture(
@@ -133,7 +133,7 @@ impl Decoded<u16> {
 
 /// Turns pixels whose channels lie side by side into channels that follow one another.
 #[cfg_attr(
-    not(any(feature = "jpeg", feature = "png", feature = "tiff")),
+    not(any(feature = "gif", feature = "jpeg", feature = "png", feature = "tiff")),
     expect(dead_code, reason = "this build reads no pictures")
 )]
 pub(crate) fn planar<V: Voxel>(

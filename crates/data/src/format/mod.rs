@@ -6,13 +6,21 @@ mod read;
 pub(crate) mod replace;
 mod write;
 
-#[cfg(not(all(feature = "jpeg", feature = "nifti", feature = "png", feature = "tiff")))]
+#[cfg(not(all(
+    feature = "gif",
+    feature = "jpeg",
+    feature = "nifti",
+    feature = "png",
+    feature = "tiff"
+)))]
 mod absent;
+#[cfg(feature = "gif")]
+mod gif;
 #[cfg(feature = "jpeg")]
 mod jpeg;
 #[cfg(feature = "nifti")]
 mod nifti;
-#[cfg(any(feature = "jpeg", feature = "png"))]
+#[cfg(any(feature = "gif", feature = "jpeg", feature = "png"))]
 mod picture;
 #[cfg(feature = "png")]
 mod png;
@@ -27,6 +35,8 @@ pub use self::write::{write_image, write_label_map, write_soft_labels};
 pub(crate) use self::read::decode_bytes;
 pub(crate) use self::read::{decode, meta, notes, single, soft};
 
+#[cfg(not(feature = "gif"))]
+use self::absent as gif;
 #[cfg(not(feature = "jpeg"))]
 use self::absent as jpeg;
 #[cfg(not(feature = "nifti"))]

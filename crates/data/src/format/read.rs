@@ -12,6 +12,7 @@ use crate::{Error, Result};
 /// A format that is read, whether or not this build has its feature.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Format {
+    Gif,
     Jpeg,
     Nifti,
     Png,
@@ -21,6 +22,7 @@ pub(super) enum Format {
 impl Format {
     pub(super) fn name(self) -> &'static str {
         match self {
+            Self::Gif => "GIF",
             Self::Jpeg => "JPEG",
             Self::Nifti => "NIfTI",
             Self::Png => "PNG",
@@ -33,6 +35,7 @@ impl Format {
         match start {
             [0x89, b'P', b'N', b'G', ..] => Some(Self::Png),
             [0xff, 0xd8, 0xff, ..] => Some(Self::Jpeg),
+            [b'G', b'I', b'F', b'8', ..] => Some(Self::Gif),
             [b'I', b'I', 42 | 43, 0, ..] | [b'M', b'M', 0, 42 | 43, ..] => Some(Self::Tiff),
             _ => None,
         }
@@ -46,6 +49,9 @@ impl Format {
         }
         if ends(&[".png"]) {
             return Some(Self::Png);
+        }
+        if ends(&[".gif"]) {
+            return Some(Self::Gif);
         }
         if ends(&[".jpg", ".jpeg"]) {
             return Some(Self::Jpeg);
@@ -126,6 +132,7 @@ fn bytes(path: &Path) -> Result<Vec<u8>, Trouble> {
 /// What a file says of its voxels, without reading them (or, for a picture, decoding them).
 pub(crate) fn meta(path: &Path) -> Result<Meta> {
     let meta = || match Format::of(path)? {
+        Format::Gif => super::gif::meta(&bytes(path)?[..]),
         Format::Jpeg => super::jpeg::meta(&bytes(path)?[..]),
         Format::Nifti => super::nifti::meta(path),
         Format::Png => super::png::meta(&bytes(path)?[..]),
@@ -146,6 +153,7 @@ pub(crate) fn notes(path: &Path) -> Vec<String> {
 /// The voxels of a file, as intensities or labels.
 pub(crate) fn decode<V: Voxel>(path: &Path) -> Result<Decoded<V>> {
     let decode = || match Format::of(path)? {
+        Format::Gif => super::gif::decode(&bytes(path)?[..]),
         Format::Jpeg => super::jpeg::decode(&bytes(path)?[..]),
         Format::Nifti => super::nifti::decode(path),
         Format::Png => super::png::decode(&bytes(path)?[..]),
@@ -158,6 +166,7 @@ pub(crate) fn decode<V: Voxel>(path: &Path) -> Result<Decoded<V>> {
 #[cfg(feature = "parquet")]
 pub(crate) fn decode_bytes<V: Voxel>(path: &Path, bytes: &[u8]) -> Result<Decoded<V>> {
     let decoded = match Format::of_content(bytes) {
+        Some(Format::Gif) => super::gif::decode(bytes),
         Some(Format::Jpeg) => super::jpeg::decode(bytes),
         Some(Format::Png) => super::png::decode(bytes),
         Some(Format::Tiff) => super::tiff::decode(bytes),
@@ -166,7 +175,7 @@ pub(crate) fn decode_bytes<V: Voxel>(path: &Path, bytes: &[u8]) -> Result<Decode
     decoded.map_err(|trouble| trouble.at(path))
 }
 
-/// Reads an image: NIfTI, PNG, TIFF or JPEG, told by content before name.
+/// Reads an image: NIfTI, PNG, TIFF, JPEG or GIF, told by content before name.
 ///
 /// The image is `(C, D, H, W)`. In NIfTI files, axes after the third are channels; in TIFF files,
 /// pages are slices; a picture has one slice, voxels of 1 mm, and as many channels as the file has

@@ -80,7 +80,7 @@ impl ImageFiles {
     /// What label files of it end in: `.png` for a picture, `.tif` for a TIFF file, else `.nii.gz`.
     pub fn extension(&self) -> &'static str {
         match split(&self.files[0]).unwrap_or_default().1 {
-            ".png" | ".jpg" | ".jpeg" => ".png",
+            ".gif" | ".png" | ".jpg" | ".jpeg" => ".png",
             ".tif" | ".tiff" => ".tif",
             _ => ".nii.gz",
         }

@@ -39,6 +39,23 @@ impl Index {
         self.cases.get(id).ok_or_else(unknown)
     }
 
+    /// Leaves out the cases without a label, and remarks how many they are.
+    pub(crate) fn leave_out_unlabelled(&mut self) {
+        let without = |entry: &Entry| entry.labels.is_empty();
+        let first = self.cases.iter().find(|(_, entry)| without(entry)).map(|(id, _)| id.clone());
+        let Some(first) = first else { return };
+        let all = self.cases.len();
+        self.cases.retain(|_, entry| !without(entry));
+        self.ids = self.cases.keys().cloned().collect();
+        let count = all - self.cases.len();
+        let others =
+            if count > 1 { format!(" and {} others have", count - 1) } else { " has".into() };
+        let message = format!(
+            "case {first}{others} no label, and are left out; complete the folder if they should have"
+        );
+        self.problems.push(Problem::new(Severity::Warning, ProblemKind::LeftOut, message));
+    }
+
     pub(crate) fn group<'a>(&'a self, id: &'a str) -> &'a str {
         self.cases.get(id).map_or(id, |entry| &entry.group)
     }

@@ -6,21 +6,25 @@ mod pattern;
 mod reading;
 mod values;
 
+pub(crate) mod csv;
 pub(crate) mod nnunet_raw;
 pub(crate) mod pairs;
 #[cfg(feature = "parquet")]
 pub(crate) mod parquet;
+pub(crate) mod published;
 pub(crate) mod raters;
 
 use std::path::Path;
 use std::{fmt, fs, io};
 
-use serde::de::{self, Deserialize, Deserializer, SeqAccess, Visitor};
-use serde::ser::{Serialize, Serializer};
+use serde::de::{self, Deserializer, SeqAccess, Visitor};
+use serde::ser::Serializer;
+use serde::{Deserialize, Serialize};
 
 use crate::{Class, Error, Result};
 
 pub use self::pattern::Pattern;
+pub use self::published::Source;
 pub use self::reading::LabelGeometry;
 
 /// One pattern, or several: written as a string, or as a list of strings.
@@ -41,6 +45,16 @@ impl Patterns {
     /// The patterns, in their order.
     pub fn as_slice(&self) -> &[Pattern] {
         &self.0
+    }
+
+    /// Whether one of them finds a file.
+    fn find_any(&self, root: &Path) -> Result<bool> {
+        for pattern in self.as_slice() {
+            if !pattern.find(root)?.is_empty() {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     /// Whether a file that one of them finds may have this name.
@@ -86,9 +100,25 @@ impl<'de> Deserialize<'de> for Patterns {
     }
 }
 
+/// What becomes of images that nobody labelled.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Unlabelled {
+    /// They are cases without a label: training refuses them, a check reports them.
+    #[default]
+    Keep,
+    /// They are no cases, as where a challenge keeps the labels of its test images.
+    LeaveOut,
+}
+
 /// Background and foreground, as most masks hold them.
 fn binary() -> Vec<Class> {
     vec![Class::new("background", [0]), Class::new("foreground", [1])]
+}
+
+/// Whether an image and a label have such names.
+fn finds(root: &Path, images: &Patterns, labels: &Patterns) -> Result<bool> {
+    Ok(images.find_any(root)? && labels.find_any(root)?)
 }
 
 /// That a data set's folder can be looked into.

@@ -7,7 +7,7 @@ use super::index::{Index, Search};
 use super::pattern::Pattern;
 use super::reading::{ImageRules, LabelGeometry, LabelRules, channel_names, merge};
 use super::values::{Values, Wording};
-use super::{Patterns, binary, name_of};
+use super::{Patterns, Unlabelled, binary, finds, name_of};
 use crate::{Case, Class, Dataset, Description, Error, Layout, Problem, Result};
 
 /// A folder with an image and a label for each case.
@@ -48,6 +48,9 @@ pub struct Pairs {
     pub channels: Vec<String>,
     /// The classes, background first, and the values that stand for them in label files.
     pub classes: Vec<Class>,
+    /// Where classes overlap, as nnU-Net's regions do: the value that each but the background is painted with,
+    /// in the order of painting.
+    pub regions_class_order: Vec<u16>,
     /// The value that stands for "do not look here" in label files.
     pub ignore: Option<u16>,
     /// For masks that are pictures: what is brighter is 1, all else 0, before `classes` apply.
@@ -60,6 +63,8 @@ pub struct Pairs {
     pub slices_are_channels: bool,
     /// What label files must say of where their voxels lie.
     pub label_geometry: LabelGeometry,
+    /// What becomes of images without a label.
+    pub unlabelled: Unlabelled,
 }
 
 impl Default for Pairs {
@@ -71,12 +76,14 @@ impl Default for Pairs {
             group: None,
             channels: Vec::new(),
             classes: binary(),
+            regions_class_order: Vec::new(),
             ignore: None,
             threshold: None,
             soft: false,
             spacing: None,
             slices_are_channels: false,
             label_geometry: LabelGeometry::default(),
+            unlabelled: Unlabelled::default(),
         }
     }
 }
@@ -90,7 +97,19 @@ impl Layout for Pairs {
             group: self.group.as_ref(),
             channels: &self.channels,
         };
-        let index = search.run(root)?;
+        let mut index = search.run(root)?;
+        if self.unlabelled == Unlabelled::LeaveOut {
+            index.leave_out_unlabelled();
+        }
+        if index.ids.is_empty() {
+            let patterns: Vec<String> =
+                self.label.as_slice().iter().map(Pattern::to_string).collect();
+            return Err(Error::NoCases {
+                path: root.to_owned(),
+                pattern: patterns.join("` or `"),
+                remedy: "check the folder and the setting `label`".to_owned(),
+            });
+        }
         let first = &index.cases[&index.ids[0]];
         let channels = if self.channels.is_empty() {
             channel_names(&first.images[0], self.slices_are_channels)?
@@ -108,6 +127,7 @@ impl Layout for Pairs {
         };
         if description.has_regions() {
             description.ignore = self.ignore;
+            description.regions_class_order.clone_from(&self.regions_class_order);
         }
         let images = ImageRules {
             channels: description.channels.len(),
@@ -124,6 +144,10 @@ impl Layout for Pairs {
 
     fn is_label_name(&self, name: &str) -> bool {
         self.label.is_name(name) && !self.image.is_name(name)
+    }
+
+    fn knows(&self, root: &Path) -> Result<bool> {
+        finds(root, &self.image, &self.label)
     }
 }
 

@@ -8,7 +8,7 @@ use super::index::{Index, Search};
 use super::pattern::Pattern;
 use super::reading::{ImageRules, LabelGeometry, LabelRules, channel_names, merge};
 use super::values::{Values, Wording};
-use super::{Patterns, binary, name_of};
+use super::{Patterns, binary, finds, name_of};
 use crate::{Case, Class, Dataset, Description, Error, Layout, Problem, Result};
 
 /// A folder with an image and the masks of several raters for each case.
@@ -129,6 +129,10 @@ impl Layout for Raters {
 
     fn is_label_name(&self, name: &str) -> bool {
         self.label.is_name(name) && !self.image.is_name(name)
+    }
+
+    fn knows(&self, root: &Path) -> Result<bool> {
+        finds(root, &self.image, &self.label)
     }
 }
 

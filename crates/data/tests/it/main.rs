@@ -13,6 +13,7 @@ mod pairs;
 #[cfg(feature = "parquet")]
 mod parquet;
 mod phantom;
+mod published;
 mod raters;
 mod round_trip;
 mod samples;

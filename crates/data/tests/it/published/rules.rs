@@ -1,0 +1,30 @@
+use sconce_data::Layout as _;
+
+use super::published;
+use crate::folder::{Folder, one_line};
+
+#[test]
+fn each_says_where_to_get_it_and_how_its_folder_looks() {
+    for layout in published() {
+        let (name, source) = (layout.name(), layout.source().unwrap());
+        assert!(source.page.starts_with("http"), "{name}");
+        assert!(!source.title.is_empty() && !source.steps.is_empty(), "{name}");
+        let documentation = source.documentation();
+        assert!(documentation.text.contains("\nroot"), "{name}: {documentation:?}");
+        assert!(!documentation.source.is_empty(), "{name}");
+        assert!(documentation.settings.iter().all(|(_, meaning)| !meaning.is_empty()), "{name}");
+    }
+    assert_eq!(published().count(), 20);
+}
+
+#[test]
+fn a_folder_of_something_else_is_refused_with_what_was_looked_for() {
+    let folder = Folder::new();
+    folder.text("readme.txt", "nothing to see here");
+    for layout in published() {
+        let message = one_line(&layout.open(folder.root()).unwrap_err());
+        assert!(message.contains("nothing matches `"), "{message}");
+        assert!(message.contains(layout.source().unwrap().title), "{message}");
+        assert!(!layout.knows(folder.root()).unwrap());
+    }
+}
