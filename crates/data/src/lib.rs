@@ -23,7 +23,7 @@
 //! | read cases | [`Dataset`], [`Case`], [`Description`], [`Class`] |
 //! | find what is wrong | [`check()`], giving [`Report`], [`Problem`], [`ProblemKind`], [`Severity`] |
 //! | see what is there | [`summary()`], giving [`Summary`], [`Spread`], [`ChannelSummary`], [`ClassSummary`], [`RaterCount`] |
-//! | hold cases out | [`Fold`], [`k_fold`], [`read_splits`], [`write_splits`], [`NNUNET_SEED`] |
+//! | hold cases out | [`Fold`], [`SplitRule`], [`k_fold`], [`read_splits`], [`write_splits`], [`NNUNET_SEED`] |
 //!
 //! | format, each a feature | read | labels written | images written | probabilities written | geometry |
 //! |---|---|---|---|---|---|
@@ -86,7 +86,9 @@ pub use crate::layout::{LabelGeometry, Pattern, Patterns, Source, Unlabelled};
 pub use crate::phantom::{Phantom, PhantomClasses};
 pub use crate::problem::{Problem, ProblemKind, Severity};
 pub use crate::recognize::recognize;
-pub use crate::split::{Fold, NNUNET_SEED, k_fold, read_splits, write_splits};
+pub use registry::Documentation;
+
+pub use crate::split::{Fold, NNUNET_SEED, SplitRule, k_fold, read_splits, write_splits};
 
 #[cfg(feature = "parquet")]
 use crate::layout::parquet as parquet_rows;

@@ -8,7 +8,7 @@ use crate::{Error, Layout as _, LayoutConfig, Result};
 
 /// The layout of a folder that says so itself: by a `layout.json`, as generated sets have it, by
 /// nnU-Net's `dataset.json`, by Parquet files where the hub has them (feature `parquet`), or by names that no
-/// other data set has ([`Layout::knows`]).
+/// other data set has ([`Layout::knows`](crate::Layout::knows)).
 ///
 /// # Errors
 ///

@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-use data::LayoutConfig;
+use data::{LayoutConfig, SplitRule};
 use losses::LossConfig;
 use models::ModelConfig;
 use nn::{OptimizerConfig, ScheduleConfig};
@@ -81,6 +81,8 @@ pub struct RunConfig {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct SplitConfig {
+    /// By which rule: nnU-Net's, or that of a paper.
+    pub rule: SplitRule,
     /// The number of folds.
     pub folds: usize,
     /// The fold that is held out, from 0.
@@ -91,7 +93,7 @@ pub struct SplitConfig {
 
 impl Default for SplitConfig {
     fn default() -> Self {
-        Self { folds: 5, fold: 0, seed: 12345 }
+        Self { rule: SplitRule::Nnunet, folds: 5, fold: 0, seed: 12345 }
     }
 }
 

@@ -9,6 +9,7 @@ use data::{Dataset, Fold};
 use preprocess::Plan;
 
 use crate::checkpoint::Snapshot;
+use crate::config::SplitConfig;
 use crate::distill::Distillation;
 use crate::event::{EpochSummary, Event, Observer};
 use crate::file::{read_json, write_atomic, write_json};
@@ -206,9 +207,10 @@ pub fn train_with(
 
 /// Which cases are trained on and which held out; of a run that goes on, those that it began with.
 fn divided(run: &Run<'_>) -> Result<Fold> {
+    let SplitConfig { rule, folds, fold, seed } = run.config.split;
+    let fresh = Fold::by(rule, run.dataset, folds, fold, seed);
     if !run.resume {
-        let division = &run.config.split;
-        return Ok(Fold::new(run.dataset, division.folds, division.fold, division.seed)?);
+        return Ok(fresh?);
     }
     let path = run.folder.split();
     let split = run.folder.read_split()?.ok_or_else(|| Error::File {
@@ -219,7 +221,11 @@ fn divided(run: &Run<'_>) -> Result<Fold> {
                 .to_owned(),
     })?;
     let before: BTreeSet<&String> = split.train.iter().chain(&split.val).collect();
-    let now: BTreeSet<&String> = run.dataset.ids().iter().collect();
+    // A rule may leave cases out; where it no longer applies, cases have come or gone.
+    let now: BTreeSet<&String> = match &fresh {
+        Ok(fresh) => fresh.train.iter().chain(&fresh.val).collect(),
+        Err(_) => run.dataset.ids().iter().collect(),
+    };
     if let Some(id) = before.symmetric_difference(&now).next() {
         return Err(Error::Settings(format!(
             "the data set {} has other cases than {} says (case {id} is {}); give the data folder \

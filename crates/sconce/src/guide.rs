@@ -3,11 +3,15 @@
 //! | page | |
 //! |---|---|
 //! | [`getting_started`] | from a run file to a prediction |
+//! | [`datasets`] | which folders are read, where published sets are to be had, how papers divided them |
 //! | [`threads`] | one number of threads for every pool |
 //! | [`candle`] | what candle gets wrong, and what to use instead |
 
 #[doc = include_str!("../guide/getting-started.md")]
 pub mod getting_started {}
+
+#[doc = include_str!("../guide/datasets.md")]
+pub mod datasets {}
 
 #[doc = include_str!("../guide/threads.md")]
 pub mod threads {}

@@ -1,6 +1,7 @@
 //! Which cases are trained on, and which are held out.
 
 mod mersenne;
+mod rule;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -9,6 +10,7 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 
 use self::mersenne::Mersenne;
+pub use self::rule::SplitRule;
 use crate::format::replace::replace_json;
 use crate::{Dataset, Error, Result};
 
@@ -42,16 +44,9 @@ impl Fold {
     /// `do_split` of [MIC-DKFZ/nnUNet](https://github.com/MIC-DKFZ/nnUNet), version 2;
     /// `sklearn.model_selection.KFold`.
     pub fn new(dataset: &dyn Dataset, folds: usize, fold: usize, seed: u32) -> Result<Self> {
-        let mut groups: BTreeMap<&str, Vec<&String>> = BTreeMap::new();
-        for id in dataset.ids() {
-            groups.entry(dataset.group(id)).or_default().push(id);
-        }
-        let cases: Vec<Vec<&String>> = groups.into_values().collect();
+        let cases: Vec<Vec<&String>> = grouped(dataset).into_values().collect();
         if folds < 2 || folds > cases.len() {
-            return Err(Error::settings(
-                format!("{} groups of cases cannot be divided into {folds} folds", cases.len()),
-                format!("set `folds` between 2 and {}", cases.len()),
-            ));
+            return Err(too_few(cases.len(), folds));
         }
         let held_out: BTreeSet<usize> = if fold < folds {
             let order = Mersenne::new(seed).permutation(cases.len());
@@ -103,6 +98,23 @@ impl Fold {
     }
 }
 
+/// The cases that must stay together.
+fn grouped(dataset: &dyn Dataset) -> BTreeMap<&str, Vec<&String>> {
+    let mut groups: BTreeMap<&str, Vec<&String>> = BTreeMap::new();
+    for id in dataset.ids() {
+        groups.entry(dataset.group(id)).or_default().push(id);
+    }
+    groups
+}
+
+/// That so many groups do not make so many folds.
+fn too_few(groups: usize, folds: usize) -> Error {
+    Error::settings(
+        format!("{groups} groups of cases cannot be divided into {folds} folds"),
+        format!("set `folds` between 2 and {groups}"),
+    )
+}
+
 /// All divisions of a data set in `folds`; see [`Fold::new`].
 ///
 /// # Errors
@@ -148,10 +160,10 @@ mod tests {
 
     /// Cases `00`, `01`, …, of which `together` each are one group.
     #[derive(Debug)]
-    struct Names(Description, Vec<String>, usize);
+    pub(super) struct Names(Description, Vec<String>, usize);
 
     impl Names {
-        fn new(count: usize, together: usize) -> Self {
+        pub(super) fn new(count: usize, together: usize) -> Self {
             let description = Description {
                 name: "names".to_owned(),
                 channels: Vec::new(),
@@ -163,7 +175,7 @@ mod tests {
             Self(description, (0..count).map(|case| format!("{case:02}")).collect(), together)
         }
 
-        fn numbers(ids: &[String]) -> Vec<usize> {
+        pub(super) fn numbers(ids: &[String]) -> Vec<usize> {
             ids.iter().map(|id| id.parse().unwrap()).collect()
         }
     }

@@ -1,4 +1,5 @@
 //! The house itself, held against its plan.
 
+mod datasets;
 mod floor_plan;
 mod tidy;

@@ -28,7 +28,10 @@ use registry::Documentation;
 use serde::Serialize;
 
 use super::{Patterns, Unlabelled, expect_data_folder};
-use crate::{Dataset, Error, Layout, LayoutConfig, Pairs, Pattern, Raters, Result};
+use crate::{
+    Dataset, Error, Layout, LayoutConfig, Pairs, Pattern, Problem, ProblemKind, Raters, Result,
+    Severity,
+};
 
 /// Where a published data set comes from, and how to tell that it is whole.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -58,6 +61,19 @@ impl Source {
             pattern: wanted.join("` or `"),
             remedy: format!("give the folder of {} as it was unpacked", self.title),
         }
+    }
+
+    /// What is to be remarked of a folder that holds less of it, or more, than there is.
+    pub fn remark(&self, dataset: &dyn Dataset) -> Option<Problem> {
+        let (found, whole) = (dataset.ids().len(), self.cases);
+        (whole > 0 && found != whole).then(|| {
+            let message = format!(
+                "{} has {whole} labelled cases when it is whole, this folder {found}; complete it, or go on with \
+                 what there is",
+                self.title
+            );
+            Problem::new(Severity::Warning, ProblemKind::Description, message)
+        })
     }
 
     /// How its folder looks, what to know of it, who made it, and the settings of its layout.

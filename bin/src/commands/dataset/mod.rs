@@ -1,11 +1,15 @@
 //! `sconce dataset`: look at data before training on them.
 
+mod get;
+
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use anyhow::bail;
-use sconce::data::{self, Dataset, ImageInfo, Layout as _, LayoutConfig, Phantom, PhantomConfig};
+use sconce::data::{
+    self, Dataset, ImageInfo, Layout as _, LayoutConfig, Phantom, PhantomConfig, Problem,
+};
 use sconce::engine::RunConfig;
 use serde::Serialize;
 
@@ -24,6 +28,11 @@ pub(crate) enum Command {
     Summary {
         #[command(flatten)]
         source: Source,
+    },
+    /// Say where published data sets are to be had, and how their folders must look
+    Get {
+        /// One of them, as run files name it
+        name: Option<String>,
     },
     /// Write a generated data set of several raters, as QUBIQ lays out its folders
     Phantom {
@@ -57,7 +66,8 @@ pub(crate) struct Source {
 }
 
 impl Source {
-    fn open(&self) -> anyhow::Result<Box<dyn Dataset>> {
+    /// The data set, and what is to be remarked of a published one.
+    fn open(&self) -> anyhow::Result<(Box<dyn Dataset>, Option<Problem>)> {
         if self.path.is_file() {
             bail!("{} is a file; give a data folder", self.path.display());
         }
@@ -72,19 +82,22 @@ impl Source {
                 })?,
             (None, None) => data::recognize(&self.path)?,
         };
-        Ok(layout.open(&self.path)?)
+        let dataset = layout.open(&self.path)?;
+        let remark = layout.source().and_then(|source| source.remark(dataset.as_ref()));
+        Ok((dataset, remark))
     }
 }
 
 pub(crate) fn run(command: &Command) -> anyhow::Result<Output> {
     match command {
         Command::Check { source } => {
-            let dataset = source.open()?;
+            let (dataset, remark) = source.open()?;
             let progress = Mutex::new(Progress::new("check"));
-            let report = data::check(dataset.as_ref(), &|done, total| {
+            let mut report = data::check(dataset.as_ref(), &|done, total| {
                 shared(&progress).count("cases", done, total);
             });
             shared(&progress).finish();
+            report.problems.extend(remark);
             let failed = report.errors() > 0;
             Ok(Output::of(&report).failing_if(failed))
         }
@@ -92,7 +105,7 @@ pub(crate) fn run(command: &Command) -> anyhow::Result<Output> {
             Ok(Output::of(&ImageInfo::read(&source.path)?))
         }
         Command::Summary { source } => {
-            let dataset = source.open()?;
+            let (dataset, _) = source.open()?;
             let progress = Mutex::new(Progress::new("summary"));
             let summary = data::summary(dataset.as_ref(), &|done, total| {
                 shared(&progress).count("cases", done, total);
@@ -100,6 +113,7 @@ pub(crate) fn run(command: &Command) -> anyhow::Result<Output> {
             shared(&progress).finish();
             Ok(Output::of(&summary))
         }
+        Command::Get { name } => get::run(name.as_deref()),
         Command::Phantom { output, cases, raters, rank, seed } => {
             let planar = |size: [usize; 3]| if *rank == 2 { [1, size[1], size[2]] } else { size };
             let default = PhantomConfig::default();

@@ -1,0 +1,82 @@
+//! `sconce dataset get`: where published data sets come from, and how their folders look.
+
+use std::fmt;
+
+use sconce::data::{Documentation, Layout as _, LayoutConfig, Source};
+use serde::Serialize;
+
+use crate::output::{Output, Usage};
+
+#[derive(Debug, Serialize)]
+struct Row {
+    layout: &'static str,
+    #[serde(flatten)]
+    source: &'static Source,
+    #[serde(skip)]
+    snippet: String,
+}
+
+/// The part of a run file that names the layout.
+#[derive(Serialize)]
+struct RunFile<'a> {
+    data: &'a LayoutConfig,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(transparent)]
+struct Report {
+    rows: Vec<Row>,
+    #[serde(skip)]
+    detail: bool,
+}
+
+pub(super) fn run(name: Option<&str>) -> anyhow::Result<Output> {
+    let mut rows = Vec::new();
+    for layout in LayoutConfig::defaults() {
+        if let Some(source) = layout.source()
+            && name.is_none_or(|name| name == layout.name())
+        {
+            let snippet = toml::to_string(&RunFile { data: &layout })?;
+            rows.push(Row { layout: layout.name(), source, snippet });
+        }
+    }
+    if rows.is_empty() {
+        let name = name.unwrap_or_default();
+        let known = LayoutConfig::defaults();
+        let known = known.iter().filter(|layout| layout.source().is_some());
+        let names = known.map(LayoutConfig::name).collect::<Vec<_>>().join(", ");
+        return Err(Usage(format!("{name} is not a published data set; there are {names}")).into());
+    }
+    Ok(Output::of(&Report { rows, detail: name.is_some() }))
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.detail {
+            return self.rows.iter().try_for_each(|row| fmt::Display::fmt(row, f));
+        }
+        writeln!(f, "{:<14} {:>6} data set", "layout", "cases")?;
+        for Row { layout, source, .. } in &self.rows {
+            let cases = if source.cases > 0 { source.cases.to_string() } else { "-".to_owned() };
+            writeln!(f, "{layout:<14} {cases:>6} {}", source.title)?;
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Display for Row {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Source { title, page, steps, licence, cases, .. } = self.source;
+        writeln!(f, "{title}\n\npage     {page}\nsteps    {steps}\nlicence  {licence}")?;
+        if *cases > 0 {
+            writeln!(f, "whole    {cases} labelled cases")?;
+        }
+        let Documentation { text, source, settings } = self.source.documentation();
+        writeln!(f, "\n{text}\n\nsource: {}\n", source.replace('\n', " "))?;
+        let width = settings.iter().map(|(name, _)| name.len()).max().unwrap_or_default();
+        for (name, meaning) in settings {
+            writeln!(f, "  {name:<width$}  {meaning}")?;
+        }
+        writeln!(f, "\nin a run file, with its defaults:\n\n{}", self.snippet)
+    }
+}
