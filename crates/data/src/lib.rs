@@ -28,6 +28,8 @@
 //! | format, each a feature | read | labels written | images written | probabilities written | geometry |
 //! |---|---|---|---|---|---|
 //! | `nifti`: 1 and 2, single files and pairs, compressed or not | yes | yes, as NIfTI-1 | yes | yes | kept |
+//! | `nrrd`: `.nrrd` and `.nhdr`; raw, gzip, text | yes | yes, `.nrrd` | yes | yes | kept |
+//! | `metaimage`: `.mha` and `.mhd`; raw, zlib, text | yes | yes, `.mha` | yes | yes | kept |
 //! | `tiff`: pages are slices | yes | yes | yes | yes | none |
 //! | `png`: a single slice | yes | yes | 8 bits | no | none |
 //! | `gif`: a single slice in up to 256 colours | yes | no | no | no | none |

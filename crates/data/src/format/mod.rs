@@ -1,15 +1,21 @@
 //! Image files: one module for each format, one cargo feature for each module.
 
+#[cfg(any(feature = "metaimage", feature = "nifti", feature = "nrrd"))]
+mod axes;
 pub(crate) mod decoded;
 mod info;
 mod read;
 pub(crate) mod replace;
+#[cfg(any(feature = "metaimage", feature = "nifti", feature = "nrrd"))]
+mod stored;
 mod write;
 
 #[cfg(not(all(
     feature = "gif",
     feature = "jpeg",
+    feature = "metaimage",
     feature = "nifti",
+    feature = "nrrd",
     feature = "png",
     feature = "tiff"
 )))]
@@ -18,12 +24,18 @@ mod absent;
 mod gif;
 #[cfg(feature = "jpeg")]
 mod jpeg;
+#[cfg(feature = "metaimage")]
+mod metaimage;
 #[cfg(feature = "nifti")]
 mod nifti;
+#[cfg(feature = "nrrd")]
+mod nrrd;
 #[cfg(any(feature = "gif", feature = "jpeg", feature = "png"))]
 mod picture;
 #[cfg(feature = "png")]
 mod png;
+#[cfg(any(feature = "metaimage", feature = "nrrd"))]
+mod raw;
 #[cfg(feature = "tiff")]
 mod tiff;
 
@@ -39,8 +51,12 @@ pub(crate) use self::read::{decode, meta, notes, single, soft};
 use self::absent as gif;
 #[cfg(not(feature = "jpeg"))]
 use self::absent as jpeg;
+#[cfg(not(feature = "metaimage"))]
+use self::absent as metaimage;
 #[cfg(not(feature = "nifti"))]
 use self::absent as nifti;
+#[cfg(not(feature = "nrrd"))]
+use self::absent as nrrd;
 #[cfg(not(feature = "png"))]
 use self::absent as png;
 #[cfg(not(feature = "tiff"))]

@@ -14,7 +14,9 @@ use crate::{Error, Result};
 pub(super) enum Format {
     Gif,
     Jpeg,
+    MetaImage,
     Nifti,
+    Nrrd,
     Png,
     Tiff,
 }
@@ -24,7 +26,9 @@ impl Format {
         match self {
             Self::Gif => "GIF",
             Self::Jpeg => "JPEG",
+            Self::MetaImage => "MetaImage",
             Self::Nifti => "NIfTI",
+            Self::Nrrd => "NRRD",
             Self::Png => "PNG",
             Self::Tiff => "TIFF",
         }
@@ -35,6 +39,7 @@ impl Format {
         match start {
             [0x89, b'P', b'N', b'G', ..] => Some(Self::Png),
             [0xff, 0xd8, 0xff, ..] => Some(Self::Jpeg),
+            [b'N', b'R', b'R', b'D', b'0', b'0', b'0', ..] => Some(Self::Nrrd),
             [b'G', b'I', b'F', b'8', ..] => Some(Self::Gif),
             [b'I', b'I', 42 | 43, 0, ..] | [b'M', b'M', 0, 42 | 43, ..] => Some(Self::Tiff),
             _ => None,
@@ -46,6 +51,12 @@ impl Format {
         let ends = |endings: &[&str]| endings.iter().any(|ending| name.ends_with(ending));
         if ends(&[".nii", ".nii.gz", ".hdr", ".hdr.gz", ".img", ".img.gz"]) {
             return Some(Self::Nifti);
+        }
+        if ends(&[".nrrd", ".nhdr"]) {
+            return Some(Self::Nrrd);
+        }
+        if ends(&[".mha", ".mhd"]) {
+            return Some(Self::MetaImage);
         }
         if ends(&[".png"]) {
             return Some(Self::Png);
@@ -96,10 +107,8 @@ fn elsewhere(path: &Path) -> Option<&'static str> {
     Some(match ending {
         "dcm" => "DICOM",
         "mgh" | "mgz" => "FreeSurfer (MGH)",
-        "mha" | "mhd" => "MetaImage",
         "mif" | "mih" => "MRtrix",
         "mnc" => "MINC",
-        "nhdr" | "nrrd" => "NRRD",
         _ => return None,
     })
 }
@@ -134,17 +143,20 @@ pub(crate) fn meta(path: &Path) -> Result<Meta> {
     let meta = || match Format::of(path)? {
         Format::Gif => super::gif::meta(&bytes(path)?[..]),
         Format::Jpeg => super::jpeg::meta(&bytes(path)?[..]),
+        Format::MetaImage => super::metaimage::meta(path),
         Format::Nifti => super::nifti::meta(path),
+        Format::Nrrd => super::nrrd::meta(path),
         Format::Png => super::png::meta(&bytes(path)?[..]),
         Format::Tiff => super::tiff::meta(&bytes(path)?[..]),
     };
     meta().map_err(|trouble: Trouble| trouble.at(path))
 }
 
-/// What there is to remark of how a file is understood: only the headers of NIfTI files leave
+/// What there is to remark of how a file is understood: only the headers of volumes leave
 /// room for that.
 pub(crate) fn notes(path: &Path) -> Vec<String> {
-    if Format::of_name(path) != Some(Format::Nifti) {
+    let volumes = [Some(Format::MetaImage), Some(Format::Nifti), Some(Format::Nrrd)];
+    if !volumes.contains(&Format::of_name(path)) {
         return Vec::new();
     }
     meta(path).map(|meta| meta.notes).unwrap_or_default()
@@ -155,7 +167,9 @@ pub(crate) fn decode<V: Voxel>(path: &Path) -> Result<Decoded<V>> {
     let decode = || match Format::of(path)? {
         Format::Gif => super::gif::decode(&bytes(path)?[..]),
         Format::Jpeg => super::jpeg::decode(&bytes(path)?[..]),
+        Format::MetaImage => super::metaimage::decode(path),
         Format::Nifti => super::nifti::decode(path),
+        Format::Nrrd => super::nrrd::decode(path),
         Format::Png => super::png::decode(&bytes(path)?[..]),
         Format::Tiff => super::tiff::decode(&bytes(path)?[..]),
     };
@@ -170,12 +184,14 @@ pub(crate) fn decode_bytes<V: Voxel>(path: &Path, bytes: &[u8]) -> Result<Decode
         Some(Format::Jpeg) => super::jpeg::decode(bytes),
         Some(Format::Png) => super::png::decode(bytes),
         Some(Format::Tiff) => super::tiff::decode(bytes),
-        Some(Format::Nifti) | None => Err(unknown(&bytes[..bytes.len().min(8)])),
+        Some(Format::MetaImage | Format::Nifti | Format::Nrrd) | None => {
+            Err(unknown(&bytes[..bytes.len().min(8)]))
+        }
     };
     decoded.map_err(|trouble| trouble.at(path))
 }
 
-/// Reads an image: NIfTI, PNG, TIFF, JPEG or GIF, told by content before name.
+/// Reads an image: NIfTI, NRRD, MetaImage, PNG, TIFF, JPEG or GIF, told by content before name.
 ///
 /// The image is `(C, D, H, W)`. In NIfTI files, axes after the third are channels; in TIFF files,
 /// pages are slices; a picture has one slice, voxels of 1 mm, and as many channels as the file has

@@ -12,6 +12,8 @@ use crate::{Error, Result};
 /// |---|---|---|
 /// | `.nii`, `.nii.gz` | volumes | yes |
 /// | `.hdr` or `.img`, `.hdr.gz` or `.img.gz` | volumes, as a pair of files | yes |
+/// | `.nrrd` | volumes | yes |
+/// | `.mha` | volumes | yes |
 /// | `.tif`, `.tiff` | volumes: pages are slices | no |
 /// | `.png` | a single slice | no |
 ///
@@ -26,8 +28,12 @@ use crate::{Error, Result};
 pub fn write_label_map(path: impl AsRef<Path>, labels: &LabelMap) -> Result<()> {
     let path = path.as_ref();
     match Format::of_name(path) {
+        #[cfg(feature = "metaimage")]
+        Some(Format::MetaImage) => super::metaimage::write_labels(path, labels),
         #[cfg(feature = "nifti")]
         Some(Format::Nifti) => super::nifti::write_labels(path, labels),
+        #[cfg(feature = "nrrd")]
+        Some(Format::Nrrd) => super::nrrd::write_labels(path, labels),
         #[cfg(feature = "png")]
         Some(Format::Png) => super::png::write_labels(path, labels),
         #[cfg(feature = "tiff")]
@@ -47,6 +53,7 @@ pub fn write_label_map(path: impl AsRef<Path>, labels: &LabelMap) -> Result<()> 
 /// | names | hold |
 /// |---|---|
 /// | those of NIfTI | any image: 16-bit integers where nothing is lost by that, else `f32`; channels are the fourth axis |
+/// | `.nrrd`, `.mha` | any image: 16-bit integers where nothing is lost by that, else `f32` |
 /// | those of TIFF | any image without its geometry: 8 or 16 bits where nothing is lost by that, else `f32`; channels lie side by side, pages are slices |
 /// | `.png` | a single slice of whole numbers from 0 to 255 in 1, 3 or 4 channels |
 /// | `.jpg`, `.jpeg` | a single slice of whole numbers from 0 to 255 in 1 channel, and not exactly: never for measuring |
@@ -59,8 +66,12 @@ pub fn write_label_map(path: impl AsRef<Path>, labels: &LabelMap) -> Result<()> 
 pub fn write_image(path: impl AsRef<Path>, image: &Image) -> Result<()> {
     let path = path.as_ref();
     match Format::of_name(path) {
+        #[cfg(feature = "metaimage")]
+        Some(Format::MetaImage) => super::metaimage::write_image(path, image),
         #[cfg(feature = "nifti")]
         Some(Format::Nifti) => super::nifti::write_image(path, image),
+        #[cfg(feature = "nrrd")]
+        Some(Format::Nrrd) => super::nrrd::write_image(path, image),
         #[cfg(feature = "png")]
         Some(Format::Png) => super::png::write_image(path, image),
         #[cfg(feature = "tiff")]
@@ -71,7 +82,7 @@ pub fn write_image(path: impl AsRef<Path>, image: &Image) -> Result<()> {
     }
 }
 
-/// Writes class probabilities as NIfTI, the classes along the fourth axis, or, without the geometry,
+/// Writes class probabilities as NIfTI or NRRD, the classes along the fourth axis, as MetaImage, or, without the geometry,
 /// as TIFF, the classes side by side: `f32`. The names are those of [`write_label_map`].
 ///
 /// # Errors
@@ -80,8 +91,12 @@ pub fn write_image(path: impl AsRef<Path>, image: &Image) -> Result<()> {
 pub fn write_soft_labels(path: impl AsRef<Path>, labels: &SoftLabelMap) -> Result<()> {
     let path = path.as_ref();
     match Format::of_name(path) {
+        #[cfg(feature = "metaimage")]
+        Some(Format::MetaImage) => super::metaimage::write_soft_labels(path, labels),
         #[cfg(feature = "nifti")]
         Some(Format::Nifti) => super::nifti::write_soft_labels(path, labels),
+        #[cfg(feature = "nrrd")]
+        Some(Format::Nrrd) => super::nrrd::write_soft_labels(path, labels),
         #[cfg(feature = "tiff")]
         Some(Format::Tiff) => super::tiff::write_soft_labels(path, labels),
         _ => Err(no_writer(path, "class probabilities", labels.grid.size)),
@@ -103,7 +118,13 @@ pub(super) fn refuse(path: &Path, cause: String) -> Error {
 }
 
 /// The values in 8 bits, where all of them are whole numbers from 0 to `most`.
-#[cfg(any(feature = "jpeg", feature = "nifti", feature = "png"))]
+#[cfg(any(
+    feature = "jpeg",
+    feature = "metaimage",
+    feature = "nifti",
+    feature = "nrrd",
+    feature = "png"
+))]
 pub(super) fn narrow(values: impl Iterator<Item = f32>, most: f32) -> Option<Vec<u8>> {
     let byte = |value: f32| {
         #[expect(

@@ -1,8 +1,22 @@
 use std::path::Path;
 
 /// Endings of files that may be images, longest first.
-const ENDINGS: &[&str] =
-    &[".nii.gz", ".nii", ".hdr", ".png", ".jpeg", ".jpg", ".tiff", ".tif", ".gif"];
+const ENDINGS: &[&str] = &[
+    ".nii.gz",
+    ".nii",
+    ".hdr",
+    ".seg.nrrd",
+    ".nrrd",
+    ".nhdr",
+    ".mha",
+    ".mhd",
+    ".png",
+    ".jpeg",
+    ".jpg",
+    ".tiff",
+    ".tif",
+    ".gif",
+];
 
 /// Words that label maps have in their names, be they followed by a number.
 const LABELS: &[&str] = &[

@@ -17,6 +17,7 @@ mod published;
 mod raters;
 mod round_trip;
 mod samples;
+mod text_headers;
 mod writers;
 
 use peak_alloc::PeakAlloc;

@@ -66,9 +66,9 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(96))]
 
     #[test]
-    fn images_come_back_from_nifti(image in images(), compressed: bool) {
+    fn images_come_back_from_volumes(image in images(), format in 0..4_usize) {
         let folder = tempfile::tempdir().unwrap();
-        let name = if compressed { "image.v1.nii.gz" } else { "image.v1.nii" };
+        let name = ["image.v1.nii.gz", "image.v1.nii", "image.v1.nrrd", "image.v1.mha"][format];
         let path = folder.path().join(name);
 
         write_image(&path, &image).unwrap();
@@ -85,9 +85,9 @@ proptest! {
     }
 
     #[test]
-    fn labels_come_back_from_nifti(labels in label_maps()) {
+    fn labels_come_back_from_volumes(labels in label_maps(), format in 0..3_usize) {
         let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("labels.nii.gz");
+        let path = folder.path().join(["labels.nii.gz", "labels.seg.nrrd", "labels.mha"][format]);
 
         write_label_map(&path, &labels).unwrap();
         let back = read_label_map(&path).unwrap();
@@ -118,7 +118,7 @@ proptest! {
     }
 
     #[test]
-    fn probabilities_come_back_from_nifti(grid in grids(), p in 0.0..1.0_f32) {
+    fn probabilities_come_back_from_volumes(grid in grids(), p in 0.0..1.0_f32, format in 0..3_usize) {
         let [d, h, w] = grid.size;
         let data = Array4::from_shape_fn((3, d, h, w), |(class, _, _, x)| match (class, x % 2) {
             (0, 0) | (2, 1) => p,
@@ -127,7 +127,7 @@ proptest! {
         });
         let soft = SoftLabelMap::new(grid, data).unwrap();
         let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("soft.nii.gz");
+        let path = folder.path().join(["soft.nii.gz", "soft.nrrd", "soft.mha"][format]);
 
         write_soft_labels(&path, &soft).unwrap();
         let back = read_soft_labels(&path).unwrap();
@@ -191,7 +191,7 @@ fn a_value_that_is_no_label_is_named_with_its_voxel() {
 fn names_that_no_writer_knows_are_refused() {
     let grid = Grid::new([1, 2, 2], [1.0; 3]).unwrap();
     let labels = LabelMap::new(grid, Array3::zeros((1, 2, 2))).unwrap();
-    for name in ["a.mha", "a.HDR", "a"] {
+    for name in ["a.mgz", "a.HDR", "a.mhd", "a.nhdr", "a"] {
         let error = write_label_map(name, &labels).unwrap_err().to_string();
 
         assert!(error.contains("name it .nii.gz"), "{error}");

@@ -5,7 +5,7 @@ use std::io::{Cursor, Write as _};
 use std::path::{Path, PathBuf};
 
 use flate2::Compression;
-use flate2::write::GzEncoder;
+use flate2::write::{GzEncoder, ZlibEncoder};
 use tiff::encoder::{Compression as Packed, DeflateLevel, TiffEncoder, colortype};
 
 /// A file's name and content; what is written beside it first comes first.
@@ -78,6 +78,32 @@ pub(crate) fn gzip(bytes: &[u8]) -> Vec<u8> {
     let mut encoder = GzEncoder::new(Vec::new(), Compression::default());
     encoder.write_all(bytes).unwrap();
     encoder.finish().unwrap()
+}
+
+fn zlib(bytes: &[u8]) -> Vec<u8> {
+    let mut encoder = ZlibEncoder::new(Vec::new(), Compression::default());
+    encoder.write_all(bytes).unwrap();
+    encoder.finish().unwrap()
+}
+
+/// An NRRD file of 5 × 4 × 3 voxels, x first, of 2, 1.5 and 1 mm, with axes along L, P and S.
+pub(crate) fn nrrd(kind: &str, encoding: &str, more: &str, voxels: &[u8]) -> Vec<u8> {
+    let header = format!(
+        "NRRD0004\n# made for a test\ntype: {kind}\ndimension: 3\nspace: left-posterior-superior\n\
+         sizes: 5 4 3\nspace directions: (2,0,0) (0,1.5,0) (0,0,1)\nkinds: domain domain domain\n\
+         endian: little\nencoding: {encoding}\nspace origin: (-10,5.5,3)\n{more}\n"
+    );
+    [header.as_bytes(), voxels].concat()
+}
+
+/// A MetaImage of the same voxels.
+pub(crate) fn meta_image(compressed: &str, place: &str, voxels: &[u8]) -> Vec<u8> {
+    let header = format!(
+        "ObjectType = Image\nNDims = 3\nBinaryData = True\nBinaryDataByteOrderMSB = False\n\
+         CompressedData = {compressed}\nTransformMatrix = 1 0 0 0 1 0 0 0 1\nOffset = -10 5.5 3\n\
+         ElementSpacing = 2 1.5 1\nDimSize = 5 4 3\nElementType = MET_SHORT\nElementDataFile = {place}\n"
+    );
+    [header.as_bytes(), voxels].concat()
 }
 
 /// A PNG file with a palette of four colours, two bits a pixel, 5 × 3 pixels of indices 0 to 3.
@@ -157,6 +183,18 @@ pub(crate) fn all() -> Vec<Sample> {
         Sample::new("soft.nii.gz", gzip(&soft)),
         Sample::new("second.nii", nifti_2()),
         Sample { beside: Some(("pair.img.gz", gzip(&shorts))), ..Sample::new("pair.hdr", header) },
+        Sample::new("plain.nrrd", nrrd("short", "gzip", "", &gzip(&shorts))),
+        Sample::new("raw.nrrd", nrrd("short", "raw", "", &shorts)),
+        Sample {
+            beside: Some(("apart.raw", shorts.clone())),
+            ..Sample::new("apart.nhdr", nrrd("int16", "raw", "data file: apart.raw\n", &[]))
+        },
+        Sample::new("plain.mha", meta_image("False", "LOCAL", &shorts)),
+        Sample::new("packed.mha", meta_image("True", "LOCAL", &zlib(&shorts))),
+        Sample {
+            beside: Some(("apart.zraw", zlib(&shorts))),
+            ..Sample::new("apart.mhd", meta_image("True", "apart.zraw", &[]))
+        },
         Sample::new("palette.png", palette_png()),
         Sample::new("colour.png", picture(image::ImageFormat::Png, false)),
         Sample::new("wide.png", picture(image::ImageFormat::Png, true)),

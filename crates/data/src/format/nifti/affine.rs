@@ -3,10 +3,8 @@
 use volume::Grid;
 
 use super::header::{Header, Qform};
+use crate::format::axes::{Affine, cross, norm, on_grid};
 use crate::format::decoded::Trouble;
-
-/// Columns for the array's x, y and z, then the position of the first voxel; rows R, A, S; mm.
-type Affine = [[f64; 4]; 3];
 
 /// The grid of a file, by nibabel's rules; the voxel size in the header, mm, `(z, y, x)`; and
 /// what there is to remark.
@@ -151,25 +149,6 @@ fn differ(a: &Affine, b: &Affine, [d, h, w]: [usize; 3]) -> bool {
             std::array::from_fn(|axis| if corner >> axis & 1 == 1 { last[axis] } else { 0.0 });
         (0..3).any(|row| (place(a, row, voxel) - place(b, row, voxel)).abs() > 0.1 * step)
     })
-}
-
-/// The grid that an affine describes: array axes reversed, since ours come slowest first.
-fn on_grid(affine: &Affine, size: [usize; 3]) -> Result<Grid, Trouble> {
-    let column = |axis: usize| [affine[0][axis], affine[1][axis], affine[2][axis]];
-    let spacing = [norm(column(2)), norm(column(1)), norm(column(0))];
-    let direction = std::array::from_fn(|row| {
-        std::array::from_fn(|axis| affine[row][2 - axis] / spacing[axis])
-    });
-    let origin = [affine[0][3], affine[1][3], affine[2][3]];
-    Grid { size, spacing, origin, direction }.checked().map_err(Trouble::damaged)
-}
-
-fn norm(v: [f64; 3]) -> f64 {
-    (v[0] * v[0] + v[1] * v[1] + v[2] * v[2]).sqrt()
-}
-
-fn cross(a: [f64; 3], b: [f64; 3]) -> [f64; 3] {
-    [a[1] * b[2] - a[2] * b[1], a[2] * b[0] - a[0] * b[2], a[0] * b[1] - a[1] * b[0]]
 }
 
 /// The unit quaternion `b`, `c`, `d` and handedness of a grid's axes, for writing a qform; `None`

@@ -9,6 +9,7 @@ use volume::{Grid, Image, LabelMap, SoftLabelMap};
 use super::affine;
 use crate::error::Action;
 use crate::format::replace::{replace, replace_pair};
+use crate::format::stored::{LEVEL, short};
 use crate::format::write::narrow;
 use crate::{Error, Result};
 
@@ -40,13 +41,6 @@ pub(crate) fn write_soft_labels(path: &Path, labels: &SoftLabelMap) -> Result<()
     write(path, &labels.grid, &Stored::F32(labels.data.view().into_dyn()))
 }
 
-/// The value in 16 bits, where that loses nothing; `-0.0` would lose its sign, so it stays.
-fn short(value: f32) -> Option<i16> {
-    #[expect(clippy::cast_possible_truncation, reason = "checked to lose nothing")]
-    let short = value as i16;
-    (f32::from(short).to_bits() == value.to_bits()).then_some(short)
-}
-
 fn shaped<T>(values: Vec<T>, shape: &[usize]) -> ArrayD<T> {
     ArrayD::from_shape_vec(shape, values).expect("as many values as voxels")
 }
@@ -58,10 +52,6 @@ enum Stored<'a> {
     U16(ArrayViewD<'a, u16>),
     F32(ArrayViewD<'a, f32>),
 }
-
-/// Level of compression: on label maps and noisy images alike, higher ones take several times as
-/// long for a few percent.
-const LEVEL: u32 = 4;
 
 /// The header in bytes, with the four that say that no extension follows.
 const HEADER: u64 = 352;
