@@ -23,6 +23,7 @@
 //! | read cases | [`Dataset`], [`Case`], [`Description`], [`Class`] |
 //! | find what is wrong | [`check()`], giving [`Report`], [`Problem`], [`ProblemKind`], [`Severity`] |
 //! | see what is there | [`summary()`], giving [`Summary`], [`Spread`], [`ChannelSummary`], [`ClassSummary`], [`RaterCount`] |
+//! | write a data set in another layout | [`convert()`], [`ConvertTo`] |
 //! | hold cases out | [`Fold`], [`SplitRule`], [`k_fold`], [`read_splits`], [`write_splits`], [`NNUNET_SEED`] |
 //!
 //! | format, each a feature | read | labels written | images written | probabilities written | geometry |
@@ -32,6 +33,7 @@
 //! | `metaimage`: `.mha` and `.mhd`; raw, zlib, text | yes | yes, `.mha` | yes | yes | kept |
 //! | `tiff`: pages are slices | yes | yes | yes | yes | none |
 //! | `png`: a single slice | yes | yes | 8 bits | no | none |
+//! | `dicom`: a folder with a series, files of one slice or many, segmentations; raw, JPEG, JPEG 2000, RLE | yes | no | no | no: fractional segmentations are read | kept |
 //! | `gif`: a single slice in up to 256 colours | yes | no | no | no | none |
 //! | `jpeg`: a single slice, not exact | yes | no: it loses them | 8 bits, grey | no | none |
 //!
@@ -59,6 +61,7 @@
 mod batches;
 mod case;
 mod check;
+mod convert;
 mod error;
 mod format;
 mod inputs;
@@ -77,6 +80,7 @@ pub use crate::case::{Case, Class, Dataset, Description};
 pub use crate::check::{
     ChannelSummary, ClassSummary, RaterCount, Report, Spread, Summary, check, summary,
 };
+pub use crate::convert::{ConvertTo, convert};
 pub use crate::error::{Action, Error, Result};
 pub use crate::format::{
     ImageInfo, read_image, read_label_map, read_soft_labels, write_image, write_label_map,

@@ -1,5 +1,6 @@
 //! `sconce dataset`: look at data before training on them.
 
+mod convert;
 mod get;
 
 use std::fmt;
@@ -28,6 +29,19 @@ pub(crate) enum Command {
     Summary {
         #[command(flatten)]
         source: Source,
+    },
+    /// Write a data set in another layout, or a single image in another format; geometry is kept
+    Convert {
+        #[command(flatten)]
+        source: Source,
+        /// The folder to make, or, of a single image, the file
+        output: PathBuf,
+        /// The layout that is wanted of a data set
+        #[arg(long, value_enum, value_name = "LAYOUT")]
+        to: Option<convert::Layout>,
+        /// What the values of a single image are
+        #[arg(long, value_enum, value_name = "KIND", default_value_t, conflicts_with = "to")]
+        kind: convert::Kind,
     },
     /// Say where published data sets are to be had, and how their folders must look
     Get {
@@ -113,6 +127,7 @@ pub(crate) fn run(command: &Command) -> anyhow::Result<Output> {
             shared(&progress).finish();
             Ok(Output::of(&summary))
         }
+        Command::Convert { source, output, to, kind } => convert::run(source, output, *to, *kind),
         Command::Get { name } => get::run(name.as_deref()),
         Command::Phantom { output, cases, raters, rank, seed } => {
             let planar = |size: [usize; 3]| if *rank == 2 { [1, size[1], size[2]] } else { size };

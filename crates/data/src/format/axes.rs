@@ -28,7 +28,7 @@ pub(super) fn cross(a: [f64; 3], b: [f64; 3]) -> [f64; 3] {
 
 /// An affine of axes that are given as vectors of mm in the space of ITK, whose first two axes run towards left
 /// and posterior; of two axes, the third stands across them.
-#[cfg(any(feature = "metaimage", feature = "nrrd"))]
+#[cfg(any(feature = "dicom", feature = "metaimage", feature = "nrrd"))]
 pub(super) fn of_vectors(vectors: &[Vec<f64>], origin: &[f64], towards: [f64; 3]) -> Affine {
     let padded = |vector: &[f64]| -> [f64; 3] {
         std::array::from_fn(|row| vector.get(row).copied().unwrap_or(0.0) * towards[row])

@@ -58,6 +58,9 @@ pub(crate) struct Meta {
     pub(crate) header_spacing: Option<[f64; 3]>,
     /// What a user should know of how the file was understood.
     pub(crate) notes: Vec<String>,
+    /// Whether slices that hold nothing are left out, as in DICOM segmentations: it may be a part of a
+    /// larger grid.
+    pub(crate) sparse: bool,
 }
 
 impl Meta {
@@ -74,7 +77,15 @@ impl Meta {
         let grid = Grid::new(size, [1.0; 3]).map_err(Trouble::damaged)?;
         let voxel_type = voxel_type.into();
         let header_spacing = None;
-        Ok(Self { grid, channels, voxel_type, geometry: false, header_spacing, notes: Vec::new() })
+        Ok(Self {
+            grid,
+            channels,
+            voxel_type,
+            geometry: false,
+            header_spacing,
+            notes: Vec::new(),
+            sparse: false,
+        })
     }
 }
 

@@ -1,6 +1,6 @@
 //! Image files: one module for each format, one cargo feature for each module.
 
-#[cfg(any(feature = "metaimage", feature = "nifti", feature = "nrrd"))]
+#[cfg(any(feature = "dicom", feature = "metaimage", feature = "nifti", feature = "nrrd"))]
 mod axes;
 pub(crate) mod decoded;
 mod info;
@@ -11,6 +11,7 @@ mod stored;
 mod write;
 
 #[cfg(not(all(
+    feature = "dicom",
     feature = "gif",
     feature = "jpeg",
     feature = "metaimage",
@@ -20,6 +21,8 @@ mod write;
     feature = "tiff"
 )))]
 mod absent;
+#[cfg(feature = "dicom")]
+mod dicom;
 #[cfg(feature = "gif")]
 mod gif;
 #[cfg(feature = "jpeg")]
@@ -43,10 +46,14 @@ pub use self::info::ImageInfo;
 pub use self::read::{read_image, read_label_map, read_soft_labels};
 pub use self::write::{write_image, write_label_map, write_soft_labels};
 
+#[cfg(feature = "dicom")]
+pub(crate) use self::dicom::is_series;
 #[cfg(feature = "parquet")]
 pub(crate) use self::read::decode_bytes;
 pub(crate) use self::read::{decode, meta, notes, single, soft};
 
+#[cfg(not(feature = "dicom"))]
+use self::absent as dicom;
 #[cfg(not(feature = "gif"))]
 use self::absent as gif;
 #[cfg(not(feature = "jpeg"))]
@@ -61,3 +68,9 @@ use self::absent as nrrd;
 use self::absent as png;
 #[cfg(not(feature = "tiff"))]
 use self::absent as tiff;
+
+/// Whether a folder holds the slices of an image.
+#[cfg(not(feature = "dicom"))]
+pub(crate) fn is_series(_: &std::path::Path) -> bool {
+    false
+}

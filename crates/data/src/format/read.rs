@@ -12,6 +12,7 @@ use crate::{Error, Result};
 /// A format that is read, whether or not this build has its feature.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Format {
+    Dicom,
     Gif,
     Jpeg,
     MetaImage,
@@ -24,6 +25,7 @@ pub(super) enum Format {
 impl Format {
     pub(super) fn name(self) -> &'static str {
         match self {
+            Self::Dicom => "DICOM",
             Self::Gif => "GIF",
             Self::Jpeg => "JPEG",
             Self::MetaImage => "MetaImage",
@@ -52,6 +54,9 @@ impl Format {
         if ends(&[".nii", ".nii.gz", ".hdr", ".hdr.gz", ".img", ".img.gz"]) {
             return Some(Self::Nifti);
         }
+        if ends(&[".dcm"]) {
+            return Some(Self::Dicom);
+        }
         if ends(&[".nrrd", ".nhdr"]) {
             return Some(Self::Nrrd);
         }
@@ -72,6 +77,13 @@ impl Format {
 
     /// The format of a file: by its content, or, where that does not tell, by its name.
     pub(super) fn of(path: &Path) -> Result<Self, Trouble> {
+        if path.is_dir() {
+            return Ok(Self::Dicom);
+        }
+        // Some DICOM files begin as TIFF files do.
+        if is_dicom(path) {
+            return Ok(Self::Dicom);
+        }
         let mut start = Vec::new();
         open(path)?.take(8).read_to_end(&mut start).map_err(Trouble::Io)?;
         if let Some(format) = Self::of_content(&start).or_else(|| Self::of_name(path)) {
@@ -95,6 +107,16 @@ fn is_nifti(path: &Path) -> bool {
     super::nifti::has_content(path)
 }
 
+#[cfg(feature = "dicom")]
+fn is_dicom(path: &Path) -> bool {
+    super::dicom::has_content(path)
+}
+
+#[cfg(not(feature = "dicom"))]
+fn is_dicom(_: &Path) -> bool {
+    false
+}
+
 #[cfg(not(feature = "nifti"))]
 fn is_nifti(_: &Path) -> bool {
     false
@@ -105,7 +127,6 @@ fn elsewhere(path: &Path) -> Option<&'static str> {
     let name = path.file_name()?.to_string_lossy().to_ascii_lowercase();
     let ending = name.strip_suffix(".gz").unwrap_or(&name).rsplit_once('.')?.1;
     Some(match ending {
-        "dcm" => "DICOM",
         "mgh" | "mgz" => "FreeSurfer (MGH)",
         "mif" | "mih" => "MRtrix",
         "mnc" => "MINC",
@@ -141,6 +162,7 @@ fn bytes(path: &Path) -> Result<Vec<u8>, Trouble> {
 /// What a file says of its voxels, without reading them (or, for a picture, decoding them).
 pub(crate) fn meta(path: &Path) -> Result<Meta> {
     let meta = || match Format::of(path)? {
+        Format::Dicom => super::dicom::meta(path),
         Format::Gif => super::gif::meta(&bytes(path)?[..]),
         Format::Jpeg => super::jpeg::meta(&bytes(path)?[..]),
         Format::MetaImage => super::metaimage::meta(path),
@@ -163,8 +185,9 @@ pub(crate) fn notes(path: &Path) -> Vec<String> {
 }
 
 /// The voxels of a file, as intensities or labels.
-pub(crate) fn decode<V: Voxel>(path: &Path) -> Result<Decoded<V>> {
+pub(crate) fn decode<V: Voxel + Send + Sync>(path: &Path) -> Result<Decoded<V>> {
     let decode = || match Format::of(path)? {
+        Format::Dicom => super::dicom::decode(path),
         Format::Gif => super::gif::decode(&bytes(path)?[..]),
         Format::Jpeg => super::jpeg::decode(&bytes(path)?[..]),
         Format::MetaImage => super::metaimage::decode(path),
@@ -184,14 +207,14 @@ pub(crate) fn decode_bytes<V: Voxel>(path: &Path, bytes: &[u8]) -> Result<Decode
         Some(Format::Jpeg) => super::jpeg::decode(bytes),
         Some(Format::Png) => super::png::decode(bytes),
         Some(Format::Tiff) => super::tiff::decode(bytes),
-        Some(Format::MetaImage | Format::Nifti | Format::Nrrd) | None => {
+        Some(Format::Dicom | Format::MetaImage | Format::Nifti | Format::Nrrd) | None => {
             Err(unknown(&bytes[..bytes.len().min(8)]))
         }
     };
     decoded.map_err(|trouble| trouble.at(path))
 }
 
-/// Reads an image: NIfTI, NRRD, MetaImage, PNG, TIFF, JPEG or GIF, told by content before name.
+/// Reads an image: NIfTI, NRRD, MetaImage, DICOM (a folder with a series, or a file), PNG, TIFF, JPEG or GIF, told by content before name.
 ///
 /// The image is `(C, D, H, W)`. In NIfTI files, axes after the third are channels; in TIFF files,
 /// pages are slices; a picture has one slice, voxels of 1 mm, and as many channels as the file has

@@ -4,9 +4,11 @@ use std::path::{Component, Path, PathBuf};
 
 use super::names::{any_image, image_and_channel, is_label, name};
 use super::{FoundImages, ImageFiles, images_in};
+use crate::format::is_series;
 use crate::{Error, Layout, Result};
 
-/// Finds the images that `inputs` name: files, and all images in folders (not below them).
+/// Finds the images that `inputs` name: files, and all images in folders (not below them). A folder of DICOM files is an
+/// image, and so is each in a folder of such folders.
 ///
 /// With several `channels`, files that end in `_0000`, `_0001`, … belong together, as in nnU-Net;
 /// a file without such an ending holds all channels by itself. Images of one name in several
@@ -37,6 +39,7 @@ pub fn find_images(
         let files = if input.is_dir() {
             let (labels, images): (Vec<_>, Vec<_>) =
                 images_in(input)?.into_iter().partition(is_label);
+            let images = if images.is_empty() { series_in(input)? } else { images };
             if images.is_empty() {
                 return Err(without_images(input, labels.first()));
             }
@@ -77,6 +80,26 @@ pub fn find_images(
     }
     let images = images.into_iter().map(|(id, files)| whole(id, files, channels));
     Ok(FoundImages { images: images.collect::<Result<_>>()?, left_out })
+}
+
+/// The folders of DICOM files that a folder is, or holds.
+fn series_in(folder: &Path) -> Result<Vec<PathBuf>> {
+    if is_series(folder) {
+        // A folder that is named `.` has a name all the same.
+        let named = folder.file_name().map(|_| folder.to_owned());
+        let named =
+            named.map_or_else(|| folder.canonicalize(), Ok).map_err(Error::reading(folder))?;
+        return Ok(vec![named]);
+    }
+    let mut series = Vec::new();
+    for entry in fs::read_dir(folder).map_err(Error::reading(folder))? {
+        let path = entry.map_err(Error::reading(folder))?.path();
+        if path.is_dir() && is_series(&path) {
+            series.push(path);
+        }
+    }
+    series.sort();
+    Ok(series)
 }
 
 struct File {

@@ -4,6 +4,7 @@ mod dataset_json;
 mod index;
 mod pattern;
 mod reading;
+mod spread;
 mod values;
 
 pub(crate) mod csv;

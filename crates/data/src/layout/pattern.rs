@@ -18,6 +18,8 @@ pub(crate) type Captures = BTreeMap<String, String>;
 /// | `*` | any number of characters of a file or folder name |
 /// | `?` | one character |
 ///
+/// A `/` at the end says that a folder is meant, such as one with the slices of a DICOM series.
+///
 /// Between a `{name}` and another, or a `*`, there must be something that shows where it ends.
 /// Folders are divided by `/` on every system. A file whose name starts with a dot is found only
 /// by a pattern that starts with one.
@@ -26,6 +28,8 @@ pub(crate) type Captures = BTreeMap<String, String>;
 pub struct Pattern {
     text: String,
     parts: Vec<Vec<Token>>,
+    /// Whether it stands for folders, not for files.
+    folders: bool,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -64,7 +68,10 @@ impl Pattern {
                 "write it like `images/{id}.png`",
             )
         };
+        let folders = text.ends_with('/');
         let parts = text
+            .strip_suffix('/')
+            .unwrap_or(&text)
             .split('/')
             .map(|part| match part {
                 "" | "." | ".." => Err(wrong("it must be a path below the data folder")),
@@ -77,7 +84,7 @@ impl Pattern {
                 part => part,
             })
             .collect::<Result<Vec<_>>>()?;
-        Ok(Self { text, parts })
+        Ok(Self { text, parts, folders })
     }
 
     /// The `{names}` in it, in the order in which they come first.
@@ -115,7 +122,7 @@ impl Pattern {
                     continue;
                 }
                 let dot = matches!(&part[0], Token::Text(text) if text.starts_with('.'));
-                for name in entries(&path, last)? {
+                for name in entries(&path, last && !self.folders)? {
                     let mut captures = captures.clone();
                     let hidden = name.starts_with('.') && !dot;
                     if !hidden && matches(part, &name, &mut captures) {
@@ -125,7 +132,7 @@ impl Pattern {
             }
             found = next;
         }
-        found.retain(|found| found.path.is_file());
+        found.retain(|found| if self.folders { found.path.is_dir() } else { found.path.is_file() });
         Ok(found)
     }
 

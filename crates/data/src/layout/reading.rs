@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 use volume::{Grid, Image, LabelMap, SoftLabelMap};
 
+use super::spread::spread;
 use super::values::Values;
 use crate::error::Action;
 use crate::format::decoded::{Decoded, Voxel};
@@ -179,6 +180,9 @@ impl LabelRules {
         mut decoded: Decoded<V>,
         grid: &Grid,
     ) -> Result<Decoded<V>> {
+        if decoded.meta.sparse {
+            decoded = spread(decoded, grid);
+        }
         let own = &decoded.meta.grid;
         if own.size != grid.size {
             must_match(id, path, grid, own, "check that it belongs to this image")?;

@@ -5,7 +5,9 @@
 
 mod checks;
 mod config;
+mod convert;
 mod damage;
+mod dicom;
 mod folder;
 mod golden;
 mod nnunet;

@@ -195,6 +195,7 @@ pub(crate) fn all() -> Vec<Sample> {
             beside: Some(("apart.zraw", zlib(&shorts))),
             ..Sample::new("apart.mhd", meta_image("True", "apart.zraw", &[]))
         },
+        Sample::new("slice.dcm", crate::dicom::sample()),
         Sample::new("palette.png", palette_png()),
         Sample::new("colour.png", picture(image::ImageFormat::Png, false)),
         Sample::new("wide.png", picture(image::ImageFormat::Png, true)),

@@ -108,7 +108,8 @@ fn open(path: &Path) -> Result<Volume, Trouble> {
     };
     let header_spacing = Some(grid.spacing);
     let voxel_type = kind.name();
-    let meta = Meta { grid, channels, voxel_type, geometry: true, header_spacing, notes };
+    let meta =
+        Meta { grid, channels, voxel_type, geometry: true, header_spacing, notes, sparse: false };
     let packing = if fields.is_true(&["CompressedData"]) {
         Packing::Zlib
     } else if fields.get(&["BinaryData"]).is_none_or(|text| text.eq_ignore_ascii_case("true")) {

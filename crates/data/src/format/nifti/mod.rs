@@ -111,7 +111,7 @@ fn describe(header: &Header) -> Result<Meta, Trouble> {
         other => format!("{other:?}").to_lowercase(),
     };
     let header_spacing = Some(header_spacing);
-    Ok(Meta { grid, channels, voxel_type, geometry: true, header_spacing, notes })
+    Ok(Meta { grid, channels, voxel_type, geometry: true, header_spacing, notes, sparse: false })
 }
 
 /// Where voxels go, as intensities or labels.

@@ -251,7 +251,7 @@ fn describe(
     let voxel_type = kind.name();
     let header_spacing = geometry.then_some(grid.spacing);
     let grid: Grid = grid;
-    Ok((Meta { grid, channels, voxel_type, geometry, header_spacing, notes }, run))
+    Ok((Meta { grid, channels, voxel_type, geometry, header_spacing, notes, sparse: false }, run))
 }
 
 /// Whether each axis of the file's space runs with ours, which are R, A and S.

@@ -51,7 +51,7 @@ impl Published for Bids {
     const SOURCE: &'static Source = &Source {
         title: "a BIDS data set with labels among its derivatives",
         page: "https://bids-standard.github.io/bids-starter-kit/",
-        steps: "for instance from https://openneuro.org",
+        steps: "for instance from OpenNeuro (<https://openneuro.org>)",
         licence: "of each data set",
         file: include_str!("bids.rs"),
         kind: "Bids",

@@ -36,7 +36,7 @@ impl Published for Busi {
     const SOURCE: &'static Source = &Source {
         title: "BUSI (Breast Ultrasound Images)",
         page: "https://scholar.cu.edu.eg/?q=afahmy/pages/dataset",
-        steps: "download Dataset_BUSI.zip, and unpack it",
+        steps: "download the archive `Dataset_BUSI`, and unpack it",
         licence: "CC0 as republished, see the page",
         file: include_str!("busi.rs"),
         kind: "Busi",

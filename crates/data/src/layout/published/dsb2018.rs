@@ -34,7 +34,7 @@ impl Published for Dsb2018 {
     const SOURCE: &'static Source = &Source {
         title: "Data Science Bowl 2018 (BBBC038)",
         page: "https://bbbc.broadinstitute.org/BBBC038",
-        steps: "download stage1_train.zip, and unpack it into a folder of that name",
+        steps: "download the archive `stage1_train`, and unpack it into a folder of that name",
         licence: "CC0",
         file: include_str!("dsb2018.rs"),
         kind: "Dsb2018",

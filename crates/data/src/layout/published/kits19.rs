@@ -43,7 +43,7 @@ impl Published for Kits19 {
     const SOURCE: &'static Source = &Source {
         title: "KiTS19 (Kidney Tumor Segmentation Challenge 2019)",
         page: "https://github.com/neheller/kits19",
-        steps: "clone the repository and run its starter_code/get_imaging.py",
+        steps: "clone the repository and run its script for the images",
         licence: "CC BY-NC-SA 4.0",
         file: include_str!("kits19.rs"),
         kind: "Kits19",

@@ -46,7 +46,7 @@ impl Published for Qubiq {
     const SOURCE: &'static Source = &Source {
         title: "QUBIQ (Quantification of Uncertainties in Biomedical Image Quantification)",
         page: "https://qubiq.grand-challenge.org/participation/",
-        steps: "register, join the challenge, download training_data_v3_QC.zip (and validation data), and give the folder of one set",
+        steps: "register, join the challenge, download its training data (and validation data), and give the folder of one set",
         licence: "see the page",
         file: include_str!("qubiq.rs"),
         kind: "Qubiq",

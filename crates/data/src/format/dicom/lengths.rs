@@ -1,0 +1,181 @@
+//! Whether elements are as long as they say, before the parser makes room for them.
+
+use dicom_core::dictionary::{DataDictionary as _, VirtualVr};
+use dicom_core::{Tag, VR};
+use dicom_dictionary_std::StandardDataDictionary;
+
+use crate::format::decoded::Trouble;
+
+/// The transfer syntaxes that differ from the others in how elements are written.
+const IMPLICIT: &str = "1.2.840.10008.1.2";
+const BIG_ENDIAN: &str = "1.2.840.10008.1.2.2";
+const DEFLATED: &str = "1.2.840.10008.1.2.1.99";
+
+/// Where the first element is.
+const START: usize = 132;
+/// The length of what goes on until it is said to end.
+const OPEN: u32 = u32::MAX;
+/// Nothing real is nested deeper.
+const MOST_NESTED: usize = 64;
+
+const TRANSFER_SYNTAX: Tag = Tag(0x0002, 0x0010);
+const PIXEL_DATA: Tag = Tag(0x7fe0, 0x0010);
+const ITEM: Tag = Tag(0xfffe, 0xe000);
+const ITEM_END: Tag = Tag(0xfffe, 0xe00d);
+const SEQUENCE_END: Tag = Tag(0xfffe, 0xe0dd);
+
+/// Goes through all elements of a file, into sequences as well.
+struct Walk<'a> {
+    bytes: &'a [u8],
+    at: usize,
+    explicit: bool,
+    big_endian: bool,
+    /// What is open.
+    nested: usize,
+}
+
+/// That no element of a file says that it is longer than what follows.
+pub(super) fn check(bytes: &[u8]) -> Result<(), Trouble> {
+    let mut walk = Walk { bytes, at: START, explicit: true, big_endian: false, nested: 0 };
+    let mut syntax = String::new();
+    // The first group is always written in the same way.
+    while walk.peek() == Some(2) {
+        let (tag, _, value) = walk.element()?;
+        if tag == TRANSFER_SYNTAX {
+            let text = String::from_utf8_lossy(value);
+            text.trim_end_matches(['\0', ' ']).clone_into(&mut syntax);
+        }
+    }
+    if syntax == DEFLATED {
+        return Err(Trouble::unsupported(
+            "it is compressed as a whole (deflated transfer syntax)",
+            "unpack it, for instance with dcmconv +te",
+        ));
+    }
+    walk.explicit = syntax != IMPLICIT;
+    walk.big_endian = syntax == BIG_ENDIAN;
+    while walk.at < bytes.len() {
+        walk.step()?;
+    }
+    Ok(())
+}
+
+impl<'a> Walk<'a> {
+    /// The group of the next element; `None` at the end.
+    fn peek(&self) -> Option<u16> {
+        let two = self.bytes.get(self.at..self.at + 2)?;
+        let two = [two[0], two[1]];
+        Some(if self.big_endian { u16::from_be_bytes(two) } else { u16::from_le_bytes(two) })
+    }
+
+    fn take(&mut self, count: usize) -> Result<&'a [u8], Trouble> {
+        let left = self.bytes.len() - self.at;
+        if count > left {
+            return Err(Trouble::damaged(format!(
+                "an element announces {count} bytes, but {left} are left in the file"
+            )));
+        }
+        self.at += count;
+        Ok(&self.bytes[self.at - count..self.at])
+    }
+
+    fn short(&mut self) -> Result<u16, Trouble> {
+        let value = self.peek().ok_or_else(|| Trouble::damaged("it ends within an element"))?;
+        self.at += 2;
+        Ok(value)
+    }
+
+    fn long(&mut self) -> Result<u32, Trouble> {
+        let four: [u8; 4] = self.take(4)?.try_into().expect("four bytes");
+        Ok(if self.big_endian { u32::from_be_bytes(four) } else { u32::from_le_bytes(four) })
+    }
+
+    /// What an element is, and how long it says that it is.
+    fn head(&mut self) -> Result<(Tag, VR, u32), Trouble> {
+        let tag = Tag(self.short()?, self.short()?);
+        if tag.group() == ITEM.group() {
+            return Ok((tag, VR::UN, self.long()?));
+        }
+        if !self.explicit {
+            let known = StandardDataDictionary.by_tag(tag);
+            let is_sequence = known.is_some_and(|entry| entry.vr == VirtualVr::Exact(VR::SQ));
+            let length = self.long()?;
+            return Ok((tag, if is_sequence || length == OPEN { VR::SQ } else { VR::UN }, length));
+        }
+        let two = self.take(2)?;
+        let vr = VR::from_binary([two[0], two[1]]).unwrap_or(VR::UN);
+        let wide = matches!(
+            vr,
+            VR::OB
+                | VR::OD
+                | VR::OF
+                | VR::OL
+                | VR::OV
+                | VR::OW
+                | VR::SQ
+                | VR::SV
+                | VR::UC
+                | VR::UN
+                | VR::UR
+                | VR::UT
+                | VR::UV
+        );
+        if wide {
+            self.short()?;
+            return Ok((tag, vr, self.long()?));
+        }
+        Ok((tag, vr, u32::from(self.short()?)))
+    }
+
+    fn element(&mut self) -> Result<(Tag, VR, &'a [u8]), Trouble> {
+        let (tag, vr, length) = self.head()?;
+        Ok((tag, vr, self.take(length as usize)?))
+    }
+
+    /// Passes an element, or enters it where it holds others.
+    fn step(&mut self) -> Result<(), Trouble> {
+        if self.nested > MOST_NESTED {
+            return Err(Trouble::damaged("its sequences are nested too deeply"));
+        }
+        let (tag, vr, length) = self.head()?;
+        match tag {
+            ITEM_END | SEQUENCE_END => {
+                self.nested = self.nested.saturating_sub(1);
+                return Ok(());
+            }
+            PIXEL_DATA if length == OPEN => return self.fragments(),
+            _ => {}
+        }
+        if vr == VR::UN && length == OPEN && tag != ITEM {
+            return Err(Trouble::unsupported(
+                format!("sequence {tag} is written as of unknown kind (UN)"),
+                "rewrite it, for instance with dcmconv",
+            ));
+        }
+        if tag == ITEM || vr == VR::SQ {
+            let left = self.bytes.len() - self.at;
+            if length == OPEN {
+                self.nested += 1;
+            } else if length as usize > left {
+                return Err(Trouble::damaged(format!(
+                    "a sequence announces {length} bytes, but {left} are left in the file"
+                )));
+            }
+            return Ok(());
+        }
+        self.take(length as usize).map(drop)
+    }
+
+    /// Passes the fragments of packed pixels.
+    fn fragments(&mut self) -> Result<(), Trouble> {
+        while self.at < self.bytes.len() {
+            let (tag, _, length) = self.head()?;
+            match tag {
+                SEQUENCE_END => break,
+                ITEM => self.take(length as usize).map(drop)?,
+                _ => return Err(Trouble::damaged("its packed pixels are not in items")),
+            }
+        }
+        Ok(())
+    }
+}
