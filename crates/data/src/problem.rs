@@ -49,6 +49,8 @@ pub enum ProblemKind {
     NoLabel,
     /// Cases without a label are left out.
     LeftOut,
+    /// Not all raters have seen a case.
+    MissingRater,
     /// A label has no image.
     NoImage,
     /// An image that the description of the data set does not list.

@@ -106,6 +106,7 @@ pub(crate) fn planned(
         .origins
         .planned(plan, &run.config.preprocess, &description.channels)
         .map_err(Error::unsuitable)?;
+    run.config.augment.check(&plan.normalize).map_err(Error::unsuitable)?;
     let interface = Interface {
         channels: description.channels.len(),
         classes: space.channels(),

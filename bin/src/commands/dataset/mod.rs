@@ -2,6 +2,7 @@
 
 mod convert;
 mod get;
+mod split;
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -47,6 +48,22 @@ pub(crate) enum Command {
     Get {
         /// One of them, as run files name it
         name: Option<String>,
+    },
+    /// Write which cases each fold holds out, as nnU-Net's `splits_final.json`; no image is read
+    Split {
+        #[command(flatten)]
+        source: Source,
+        /// The file to write
+        output: PathBuf,
+        /// By which rule
+        #[arg(long, value_enum, value_name = "RULE", default_value_t)]
+        rule: split::Rule,
+        /// The number of folds
+        #[arg(long, default_value_t = 5, value_name = "N")]
+        folds: usize,
+        /// The seed of the shuffle, where the rule has one
+        #[arg(long, default_value_t = data::NNUNET_SEED, value_name = "N")]
+        seed: u32,
     },
     /// Write a generated data set of several raters, as QUBIQ lays out its folders
     Phantom {
@@ -129,6 +146,9 @@ pub(crate) fn run(command: &Command) -> anyhow::Result<Output> {
         }
         Command::Convert { source, output, to, kind } => convert::run(source, output, *to, *kind),
         Command::Get { name } => get::run(name.as_deref()),
+        Command::Split { source, output, rule, folds, seed } => {
+            split::run(source.open()?.0.as_ref(), (*rule).into(), *folds, *seed, output)
+        }
         Command::Phantom { output, cases, raters, rank, seed } => {
             let planar = |size: [usize; 3]| if *rank == 2 { [1, size[1], size[2]] } else { size };
             let default = PhantomConfig::default();

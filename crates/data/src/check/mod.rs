@@ -79,6 +79,7 @@ pub fn check(dataset: &dyn Dataset, progress: &(dyn Fn(usize, usize) + Sync)) ->
             Err(error) => problems.push(Problem::from_error(id, error)),
         }
     }
+    raters(dataset, &mut problems);
     spacings(dataset, &readable, &mut problems);
     duplicates(dataset, &readable, &mut problems);
     classes(dataset, &readable, labelled, &mut problems);
@@ -163,6 +164,24 @@ fn explain_strays(problems: &mut [Problem], readable: &[(&String, &Facts)]) {
         };
         problem.message = format!("{}; {more}", problem.message);
     }
+}
+
+/// Cases that not all raters have seen, in one remark: it may be meant so.
+fn raters(dataset: &dyn Dataset, problems: &mut Vec<Problem>) {
+    let all = dataset.description().raters.len();
+    let fewer = |id: &&String| (1..all).contains(&dataset.raters(id).len());
+    let mut ids = dataset.ids().iter().filter(fewer);
+    let Some(first) = ids.next() else { return };
+    let others = ids.count();
+    let more =
+        if others > 0 { format!(" (and {others} others have fewer, too)") } else { String::new() };
+    let found = dataset.raters(first).join(", ");
+    let message = format!(
+        "case {first} has masks of {found} only, of {all} raters{more}; complete them, or know that such cases count \
+         for fewer opinions"
+    );
+    let problem = Problem::new(Severity::Warning, ProblemKind::MissingRater, message);
+    problems.push(problem.of_case(first));
 }
 
 fn spacings(dataset: &dyn Dataset, readable: &[(&String, &Facts)], problems: &mut Vec<Problem>) {

@@ -157,3 +157,23 @@ fn progress_reaches_the_number_of_cases() {
 
     assert_eq!(most.into_inner(), 2);
 }
+
+#[test]
+fn cases_with_fewer_raters_are_one_remark() {
+    let folder = Folder::new();
+    for (case, raters) in [("case01", 3), ("case02", 2), ("case03", 1)] {
+        folder.image(&format!("{case}/image.nii.gz"), &block(), 1);
+        for rater in 1..=raters {
+            let name = format!("{case}/task01_seg0{rater}.nii.gz");
+            folder.labels(&name, &block(), &[1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]);
+        }
+    }
+
+    let report = check(&*folder.open("[raters]"), &silent);
+    let found = of_kind(&report, ProblemKind::MissingRater);
+    let [(Some("case02"), message)] = found.as_slice() else { panic!("{found:?}") };
+    assert!(
+        message.contains("masks of 01, 02 only, of 3 raters (and 1 others have fewer, too)"),
+        "{message}"
+    );
+}

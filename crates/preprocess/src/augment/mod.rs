@@ -2,7 +2,7 @@
 //!
 //! | in a run file | transform | default, at each patch |
 //! |---|---|---|
-//! | `spatial` | [`Spatial`] | rotation 0.2, scaling 0.2 |
+//! | `spatial` | [`Spatial`] | rotation 0.2, scaling 0.2, elastic 0 |
 //! | `noise` | [`Noise`] | 0.1 |
 //! | `blur` | [`Blur`] | 0.2, each channel 0.5 |
 //! | `brightness` | [`Brightness`] | 0.15 |
@@ -10,13 +10,16 @@
 //! | `low_resolution` | [`LowResolution`] | 0.25, each channel 0.5 |
 //! | `gamma` | [`Gamma`] | inverted 0.1, then 0.3 |
 //! | `mirror` | [`Mirror`] | 0.5 for each axis |
+//! | `color_jitter` | [`ColorJitter`] | not |
 //! | `mask_outside` | [`MaskOutside`] | always |
 //!
 //! Probabilities, ranges and order are those of nnU-Net v2's `get_training_transforms`.
 
 mod blur;
 mod brightness;
+mod color_jitter;
 mod contrast;
+mod elastic;
 mod gamma;
 mod low_resolution;
 mod mask_outside;
@@ -30,17 +33,19 @@ use std::fmt;
 use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
 
-use crate::Patch;
+use crate::normalize::Normalize;
+use crate::{Error, Patch, Result};
 
 pub use crate::augment::blur::{blur_axis, gaussian_kernel};
 pub use crate::augment::brightness::brightness;
 pub use crate::augment::contrast::contrast;
+pub use crate::augment::elastic::Displacement;
 pub use crate::augment::gamma::gamma;
 pub use crate::augment::low_resolution::low_resolution;
 pub use crate::augment::mirror::mirror;
 pub use crate::augment::noise::noise;
 pub use crate::augment::spatial::{Affine, Degrees};
-pub use crate::augment::warp::warp;
+pub use crate::augment::warp::{warp, warp_elastically};
 
 /// Something that happens to a patch, at random.
 ///
@@ -84,6 +89,7 @@ registry::registry! {
         "blur" => blur::Blur,
         "brightness" => brightness::Brightness,
         "contrast" => contrast::Contrast,
+        "color_jitter" => color_jitter::ColorJitter,
         "low_resolution" => low_resolution::LowResolution,
         "gamma" => gamma::Gamma,
         "mirror" => mirror::Mirror,
@@ -131,6 +137,25 @@ impl Augmentation {
     /// The transforms, in their order.
     pub fn transforms(&self) -> &[TransformConfig] {
         &self.0
+    }
+
+    /// That each transform suits images that are normalised so, channel by channel.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Settings`], for colours that are not three channels from 0 to 1.
+    pub fn check(&self, normalize: &[Normalize]) -> Result<()> {
+        let jitters = self.0.iter().any(|step| matches!(step, TransformConfig::ColorJitter(_)));
+        let colours =
+            |scheme: &Normalize| matches!(scheme, Normalize::RgbTo01 | Normalize::RescaleTo01);
+        if jitters && (normalize.len() != 3 || !normalize.iter().all(colours)) {
+            return Err(Error::Settings(
+                "color_jitter takes red, green and blue from 0 to 1; set `preprocess.normalize = \
+                 [\"rgb_to_0_1\"]`, or take it out of `augment`"
+                    .to_owned(),
+            ));
+        }
+        Ok(())
     }
 
     /// The size of patch, `(D, H, W)`, that leaves nothing empty in the corners of most rotated

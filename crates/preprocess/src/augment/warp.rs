@@ -6,6 +6,7 @@
 use ndarray::{Array3, Array4, ArrayView3, Axis};
 use rayon::prelude::*;
 
+use super::elastic::Displacement;
 use super::spatial::Affine;
 use crate::patch::part;
 use crate::real::{compact, offset, single};
@@ -19,26 +20,43 @@ const ROUNDING: f64 = 1e-6;
 /// The patch of the map's output size, with intensities and truth from where the map says; what
 /// happens to them is said at [`Spatial`](super::Spatial).
 pub fn warp(patch: &Patch, affine: &Affine) -> Patch {
+    warp_by(patch, Map { affine, moved: None })
+}
+
+/// The same, of voxels that are moved before the map takes them to their positions.
+pub fn warp_elastically(patch: &Patch, affine: &Affine, moved: &Displacement) -> Patch {
+    warp_by(patch, Map { affine, moved: Some(moved) })
+}
+
+/// From voxels of the output to positions in the input.
+#[derive(Clone, Copy)]
+struct Map<'a> {
+    affine: &'a Affine,
+    moved: Option<&'a Displacement>,
+}
+
+fn warp_by(patch: &Patch, map: Map<'_>) -> Patch {
+    let affine = map.affine;
     let corner = |axis: usize| {
         let (before, after) = (patch.size()[axis] / 2, affine.out_size[axis] / 2);
         patch.corner[axis] + offset(before) - offset(after)
     };
     let warped = |truth: &Truth| match truth {
-        Truth::Hard(labels) => Truth::Hard(warp_labels(labels.view(), affine)),
+        Truth::Hard(labels) => Truth::Hard(warp_labels(labels.view(), map)),
         Truth::Soft(soft) => {
             let beyond: Vec<f32> = background(soft.shape()[0]);
-            let mut soft = warp_channels(soft, affine, &beyond);
+            let mut soft = warp_channels(soft, map, &beyond);
             settle_ignored(&mut soft);
             Truth::Soft(soft)
         }
     };
     let outside = patch.outside.as_ref().map(|outside| Outside {
-        voxels: warp_nearest(outside.voxels.view(), affine, true),
+        voxels: warp_nearest(outside.voxels.view(), map, true),
         channels: outside.channels.clone(),
     });
     let beyond = vec![0.0; patch.image.shape()[0]];
     Patch {
-        image: warp_channels(&patch.image, affine, &beyond),
+        image: warp_channels(&patch.image, map, &beyond),
         truth: warped(&patch.truth),
         further: patch.further.iter().map(warped).collect(),
         outside,
@@ -79,7 +97,7 @@ struct Place {
 
 /// From rows of the output to places in a framed array.
 struct Places<'a> {
-    affine: &'a Affine,
+    map: Map<'a>,
     /// Of the array without its frame.
     size: [usize; 3],
     /// Of the framed array, along z and y.
@@ -87,12 +105,12 @@ struct Places<'a> {
 }
 
 impl<'a> Places<'a> {
-    fn new(affine: &'a Affine, shape: &[usize]) -> Self {
+    fn new(map: Map<'a>, shape: &[usize]) -> Self {
         let size = [shape[0], shape[1], shape[2]];
         let strides = [(size[1] + 2) * (size[2] + 2), size[2] + 2];
         // Indices have to fit.
         compact(strides[0] * (size[0] + 2));
-        Self { affine, size, strides }
+        Self { map, size, strides }
     }
 
     /// Fills a row with the places of row `y` of slice `z`.
@@ -100,26 +118,44 @@ impl<'a> Places<'a> {
     /// Numbers become whole by adding and taking away [`ROUND`], which vector units can do, unlike
     /// `f64::floor` where a processor's age is not known.
     fn fill(&self, z: usize, y: usize, row: &mut Row) {
-        let width = self.affine.out_size[2];
-        let start = self.affine.position([z, y, 0]);
+        let affine = self.map.affine;
+        let width = affine.out_size[2];
+        let start = affine.position([z, y, 0]);
+        let moved = self.map.moved.map(|moved| moved.row(z, y));
         row.exact.clear();
         row.exact.resize(width, ROUND);
         if row.columns.len() != width {
             row.columns = (0..width).map(|x| x as f64).collect();
         }
         for axis in 0..3 {
-            let (start, step) = (start[axis], self.affine.matrix()[axis][2]);
+            let (start, along) = (start[axis], affine.matrix()[axis]);
+            let step = along[2];
             let stride = [self.strides[0], self.strides[1], 1][axis] as f64;
             let last = self.size[axis] as f64;
             let weights = &mut row.weights[axis];
             weights.resize(width, 0.0);
-            for ((exact, weight), x) in row.exact.iter_mut().zip(weights).zip(&row.columns) {
-                let position = at_most(at_least(start + x * step, -1.0), last) + 1.0;
+            let put = |position: f64, exact: &mut f64, weight: &mut f32| {
+                let position = at_most(at_least(position, -1.0), last) + 1.0;
                 let nearest = (position + ROUND) - ROUND;
                 let below = if nearest > position { nearest - 1.0 } else { nearest };
                 let whole = at_most(below, last);
                 *weight = single(position - whole);
                 *exact += whole * stride;
+            };
+            let voxels = row.exact.iter_mut().zip(weights).zip(&row.columns);
+            match moved {
+                None => {
+                    voxels.for_each(|((exact, weight), x)| put(start + x * step, exact, weight));
+                }
+                Some([z, y, x]) => {
+                    for (((exact, weight), at), ((&z, &y), &x)) in
+                        voxels.zip(z.iter().zip(y).zip(x))
+                    {
+                        let [dz, dy, dx] = [z, y, x].map(f64::from);
+                        let more = along[0] * dz + along[1] * dy + along[2] * dx;
+                        put(start + at * step + more, exact, weight);
+                    }
+                }
             }
         }
         row.at.clear();
@@ -161,12 +197,12 @@ fn framed<T: Copy>(array: ArrayView3<'_, T>, beyond: T) -> Vec<T> {
 }
 
 /// Channels `(C, D, H, W)`, each with its own value beyond the array.
-fn warp_channels(array: &Array4<f32>, affine: &Affine, beyond: &[f32]) -> Array4<f32> {
-    let places = Places::new(affine, &array.shape()[1..]);
+fn warp_channels(array: &Array4<f32>, map: Map<'_>, beyond: &[f32]) -> Array4<f32> {
+    let places = Places::new(map, &array.shape()[1..]);
     let channels = array.axis_iter(Axis(0)).zip(beyond);
     let channels: Vec<Vec<f32>> =
         channels.map(|(channel, &beyond)| framed(channel, beyond)).collect();
-    let [d, h, w] = affine.out_size;
+    let [d, h, w] = map.affine.out_size;
     let mut output = Array4::zeros((channels.len(), d, h, w));
     let slices = output.axis_iter_mut(Axis(1)).into_par_iter().enumerate();
     slices.for_each_init(Row::default, |buffer, (z, mut slice)| {
@@ -191,10 +227,10 @@ fn warp_channels(array: &Array4<f32>, affine: &Affine, beyond: &[f32]) -> Array4
 
 /// Class indices: the class of the most weight; of equal ones, that of the nearest voxel. Beyond
 /// the array is background.
-fn warp_labels(labels: ArrayView3<'_, u16>, affine: &Affine) -> Array3<u16> {
-    let places = Places::new(affine, labels.shape());
+fn warp_labels(labels: ArrayView3<'_, u16>, map: Map<'_>) -> Array3<u16> {
+    let places = Places::new(map, labels.shape());
     let framed = framed(labels, 0);
-    warped(affine, 0, |z, y, buffer, row| {
+    warped(map.affine, 0, |z, y, buffer, row| {
         places.fill(z, y, buffer);
         for (label, place) in row.iter_mut().zip(buffer.places()) {
             let n = places.neighbours(&framed, &place);
@@ -220,10 +256,10 @@ fn nearest(place: &Place) -> usize {
     4 * bits[0] + 2 * bits[1] + bits[2]
 }
 
-fn warp_nearest(array: ArrayView3<'_, bool>, affine: &Affine, beyond: bool) -> Array3<bool> {
-    let places = Places::new(affine, array.shape());
+fn warp_nearest(array: ArrayView3<'_, bool>, map: Map<'_>, beyond: bool) -> Array3<bool> {
+    let places = Places::new(map, array.shape());
     let framed = framed(array, beyond);
-    warped(affine, beyond, |z, y, buffer, row| {
+    warped(map.affine, beyond, |z, y, buffer, row| {
         places.fill(z, y, buffer);
         for (value, place) in row.iter_mut().zip(buffer.places()) {
             *value = places.neighbours(&framed, &place)[nearest(&place)];

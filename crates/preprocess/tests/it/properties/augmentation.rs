@@ -1,6 +1,8 @@
 use ndarray::{Array3, Array4, Axis, s};
 use proptest::prelude::*;
-use sconce_preprocess::augment::{Affine, blur_axis, gaussian_kernel, low_resolution, warp};
+use sconce_preprocess::augment::{
+    Affine, Displacement, blur_axis, gaussian_kernel, low_resolution, warp, warp_elastically,
+};
 use sconce_preprocess::{
     Augmentation, Boundary, Fusion, Patch, PatchSampler, PlanConfig, Truth, rng,
 };
@@ -39,6 +41,34 @@ proptest! {
         expected.invert_axis(Axis(1));
         expected.swap_axes(1, 2);
         prop_assert_eq!(labels, &expected);
+    }
+
+    #[test]
+    fn a_deformation_moves_hard_and_soft_truth_alike(seed in any::<u64>(), alpha in 0.0f64..900.0) {
+        let mut patch = patch([4, 10, 10], seed);
+        let Truth::Hard(labels) = &patch.truth else { panic!("hard") };
+        let one_hot = Array4::from_shape_fn((3, 4, 10, 10), |(class, z, y, x)| {
+            f32::from(u8::from(usize::from(labels[[z, y, x]]) == class))
+        });
+        patch.further = vec![Truth::Soft(one_hot)];
+        let still = Affine::new([0.1, 0.0, 0.0], [1.1; 3], [4, 10, 10], [4, 8, 8]);
+        let moved = Displacement::new([4, 8, 8], 1..3, alpha, 4.0, &mut rng(seed, 0, "elastic"));
+
+        let warped = warp_elastically(&patch, &still, &moved);
+
+        let (Truth::Hard(labels), Truth::Soft(soft)) = (&warped.truth, &warped.further[0]) else {
+            panic!("kinds stay")
+        };
+        for (place, &label) in labels.indexed_iter() {
+            let (z, y, x) = place;
+            let all = soft.slice(s![.., z, y, x]).to_vec();
+            prop_assert!((all.iter().sum::<f32>() - 1.0).abs() < 1e-5);
+            // The class of the most weight, but for ties.
+            let most = all.iter().copied().fold(0.0, f32::max);
+            prop_assert!(all[usize::from(label)] >= most - 1e-5, "{place:?} {label} {all:?}");
+        }
+        let never = Displacement::new([4, 8, 8], 1..3, 0.0, 4.0, &mut rng(seed, 0, "elastic"));
+        prop_assert_eq!(warp_elastically(&patch, &still, &never), warp(&patch, &still));
     }
 
     #[test]
