@@ -144,7 +144,7 @@ impl<'a> Loader<'a> {
     }
 
     /// What `take` makes of a case, with its id.
-    fn patch(
+    pub(crate) fn patch(
         &self,
         index: usize,
         epoch: usize,

@@ -1,8 +1,9 @@
 use candle::Device;
+use data::Dataset;
 use models::{Architecture as _, Interface, Model, Topology};
 use nn::{Optimizer, Parameters};
 use preprocess::augment::TransformConfig;
-use preprocess::{Augmentation, CaseFingerprint, Fingerprint, Plan};
+use preprocess::{Augmentation, CaseFingerprint, Fingerprint, Plan, PlanConfig};
 use rayon::prelude::*;
 
 use crate::config::TrainConfig;
@@ -81,27 +82,7 @@ pub(crate) fn planned(
             NetworkConfig { temperature: 1.0, predict: run.config.predict.clone(), ..network };
         return Ok((read_versioned(&plan_path(root))?, network));
     }
-    let looked_at: Vec<Result<CaseFingerprint>> = training
-        .par_iter()
-        .map(|id| {
-            guarded(id, || {
-                let case = run.dataset.read(id)?;
-                Ok(CaseFingerprint::of(&case.image, case.label.as_ref()))
-            })
-        })
-        .collect();
-    let mut fingerprint = Fingerprint::new(description.channels.len());
-    for case in looked_at {
-        fingerprint.push(case?);
-    }
-    let plan = Plan::new(&run.config.preprocess, &fingerprint, &description.channels).map_err(
-        |error| match error {
-            preprocess::Error::Settings(_) | preprocess::Error::NoForeground { .. } => {
-                Error::unsuitable(error)
-            }
-            error => error.into(),
-        },
-    )?;
+    let plan = fresh_plan(run.dataset, &run.config.preprocess, training)?;
     let plan = run
         .origins
         .planned(plan, &run.config.preprocess, &description.channels)
@@ -126,6 +107,33 @@ pub(crate) fn planned(
         temperature: 1.0,
     };
     Ok((plan, network))
+}
+
+/// The plan for cases of a data set, which are all read for it.
+pub(crate) fn fresh_plan(
+    dataset: &dyn Dataset,
+    config: &PlanConfig,
+    training: &[String],
+) -> Result<Plan> {
+    let looked_at: Vec<Result<CaseFingerprint>> = training
+        .par_iter()
+        .map(|id| {
+            guarded(id, || {
+                let case = dataset.read(id)?;
+                Ok(CaseFingerprint::of(&case.image, case.label.as_ref()))
+            })
+        })
+        .collect();
+    let mut fingerprint = Fingerprint::new(dataset.description().channels.len());
+    for case in looked_at {
+        fingerprint.push(case?);
+    }
+    Plan::new(config, &fingerprint, &dataset.description().channels).map_err(|error| match error {
+        preprocess::Error::Settings(_) | preprocess::Error::NoForeground { .. } => {
+            Error::unsuitable(error)
+        }
+        error => error.into(),
+    })
 }
 
 /// The stages of a U-Net for a plan, along the axes that it has.

@@ -2,6 +2,7 @@
 
 mod convert;
 mod get;
+mod preview;
 mod split;
 
 use std::fmt;
@@ -48,6 +49,19 @@ pub(crate) enum Command {
     Get {
         /// One of them, as run files name it
         name: Option<String>,
+    },
+    /// Write a picture of patches as training sees them, with their target tinted
+    Preview {
+        #[command(flatten)]
+        source: Source,
+        /// The PNG file to write
+        output: PathBuf,
+        /// How many cases to show
+        #[arg(long, default_value_t = 6, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=64))]
+        cases: u16,
+        /// How often each is varied by the augmentation, beside itself
+        #[arg(long, default_value_t = 0, default_missing_value = "5", num_args = 0..=1, value_name = "N")]
+        augment: u8,
     },
     /// Write which cases each fold holds out, as nnU-Net's `splits_final.json`; no image is read
     Split {
@@ -97,6 +111,16 @@ pub(crate) struct Source {
 }
 
 impl Source {
+    /// The run file, or what run files say by default.
+    fn config(&self) -> anyhow::Result<RunConfig> {
+        match &self.run {
+            Some(run) => Ok(RunConfig::read(run)?),
+            None => Ok(RunConfig::from_text(
+                "schema = 1\n[data.phantom]\n[model.unet]\n[loss.dice]\n[optimizer.sgd]\n[schedule.poly]",
+            )?),
+        }
+    }
+
     /// The data set, and what is to be remarked of a published one.
     fn open(&self) -> anyhow::Result<(Box<dyn Dataset>, Option<Problem>)> {
         if self.path.is_file() {
@@ -146,6 +170,17 @@ pub(crate) fn run(command: &Command) -> anyhow::Result<Output> {
         }
         Command::Convert { source, output, to, kind } => convert::run(source, output, *to, *kind),
         Command::Get { name } => get::run(name.as_deref()),
+        Command::Preview { source, output, cases, augment } => {
+            let config = source.config()?;
+            let dataset = source.open()?.0;
+            preview::run(
+                dataset.as_ref(),
+                &config,
+                usize::from(*cases),
+                usize::from(*augment),
+                output,
+            )
+        }
         Command::Split { source, output, rule, folds, seed } => {
             split::run(source.open()?.0.as_ref(), (*rule).into(), *folds, *seed, output)
         }

@@ -291,7 +291,11 @@ fn color(value: f32) -> [u8; 4] {
 }
 
 /// Pixels as a PNG file. Nothing is read here: image files are the crate `data`'s.
-fn encode((height, width): (usize, usize), color: png::ColorType, pixels: &[u8]) -> Vec<u8> {
+pub(crate) fn encode(
+    (height, width): (usize, usize),
+    color: png::ColorType,
+    pixels: &[u8],
+) -> Vec<u8> {
     let mut file = Vec::new();
     let size = |extent: usize| u32::try_from(extent).expect("a slice has fewer pixels than 2^32");
     let mut encoder = png::Encoder::new(&mut file, size(width), size(height));

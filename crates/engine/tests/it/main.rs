@@ -10,6 +10,7 @@ mod golden;
 mod opinions;
 mod prediction;
 mod pretrained;
+mod preview;
 mod refusals;
 mod regions;
 mod robustness;

@@ -34,7 +34,8 @@ pub struct Spatial {
     pub scale: Factors,
     /// How often a patch is deformed elastically; see [`Displacement`].
     pub elastic_probability: Fraction,
-    /// What the strength of the deformation is drawn from.
+    /// What the strength of the deformation is drawn from. Voxels move by `0.16 alpha / sigma` in slices, and by
+    /// `0.087 alpha / sigma^1.5` in volumes (one standard deviation along each axis): 13 and 2 voxels at 900 and 11.
     pub elastic_alpha: Interval,
     /// What its smoothness is drawn from, voxels.
     pub elastic_sigma: Interval,
