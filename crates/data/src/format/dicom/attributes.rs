@@ -14,6 +14,11 @@ use crate::format::decoded::Trouble;
 /// The classes of segmentations: of segments, and of label maps.
 const SEGMENTATIONS: [&str; 2] = ["1.2.840.10008.5.1.4.1.1.66.4", "1.2.840.10008.5.1.4.1.1.66.7"];
 
+/// The transfer syntax that has the more significant byte first.
+pub(super) const BIG_ENDIAN: &str = "1.2.840.10008.1.2.2";
+/// The transfer syntaxes whose pixels are as they are.
+const NATIVE: [&str; 3] = ["1.2.840.10008.1.2", "1.2.840.10008.1.2.1", BIG_ENDIAN];
+
 /// A file that was parsed.
 pub(super) struct Object {
     pub(super) file: DefaultDicomObject,
@@ -41,6 +46,16 @@ impl Object {
         let file = options.read_preamble(ReadPreamble::Always).from_reader(&bytes[..]);
         let file = file.map_err(|error| Trouble::damaged(chain(&error)))?;
         Ok(Self { file, length: bytes.len() as u64 })
+    }
+
+    /// Which way values are written.
+    pub(super) fn syntax(&self) -> &str {
+        self.file.meta().transfer_syntax().trim_end_matches('\0')
+    }
+
+    /// Whether pixels are packed frame by frame.
+    pub(super) fn is_packed(&self) -> bool {
+        !NATIVE.contains(&self.syntax())
     }
 
     pub(super) fn is_segmentation(&self) -> bool {

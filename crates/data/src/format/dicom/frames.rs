@@ -125,8 +125,9 @@ pub(super) fn of(path: &Path, object: &Object) -> Result<Vec<Frame>, Trouble> {
     if colours == "PALETTE COLOR" {
         return Err(Trouble::unsupported("its pixels are places in a palette", "save it as grey"));
     }
-    // More frames than bytes there cannot be, however they are packed.
-    if count as u64 > object.length.saturating_mul(8) {
+    // A frame that is packed has a header of its own.
+    let smallest = if object.is_packed() { 64 } else { (rows * columns).saturating_mul(bits) };
+    if (count as u64).saturating_mul(smallest as u64) > object.length.saturating_mul(8) {
         return Err(Trouble::damaged(format!(
             "it announces {count} frames, more than it can hold"
         )));

@@ -3,11 +3,8 @@
 use dicom_dictionary_std::tags;
 use dicom_pixeldata::PixelDecoder as _;
 
-use super::attributes::{Attributes as _, Object, chain};
+use super::attributes::{Attributes as _, BIG_ENDIAN, Object, chain};
 use crate::format::decoded::Trouble;
-
-/// The transfer syntax that has the more significant byte first.
-const BIG_ENDIAN: &str = "1.2.840.10008.1.2.2";
 
 /// JPEG with 8 and with 12 bits.
 const JPEG: [&str; 2] = ["1.2.840.10008.1.2.4.50", "1.2.840.10008.1.2.4.51"];
@@ -28,12 +25,10 @@ pub(super) struct Pixels {
 pub(super) fn of(object: &Object) -> Result<Pixels, Trouble> {
     let file = &object.file;
     let allocated = file.count(tags::BITS_ALLOCATED).unwrap_or(0);
-    let raw = file.meta().transfer_syntax().trim_end_matches('\0').to_owned();
-    let native = ["1.2.840.10008.1.2", "1.2.840.10008.1.2.1", BIG_ENDIAN];
-    let packed = !native.contains(&&*raw);
+    let (syntax, packed) = (object.syntax(), object.is_packed());
     let (bytes, planar) = if packed {
-        expect_known_colours(object, &raw)?;
-        let decoded = file.decode_pixel_data().map_err(|error| refused(&raw, &chain(&error)))?;
+        expect_known_colours(object, syntax)?;
+        let decoded = file.decode_pixel_data().map_err(|error| refused(syntax, &chain(&error)))?;
         (decoded.data().to_vec(), false)
     } else {
         let element =
@@ -61,7 +56,7 @@ pub(super) fn of(object: &Object) -> Result<Pixels, Trouble> {
         signed: file.count(tags::PIXEL_REPRESENTATION) == Some(1),
         planar,
         // The parser has turned words of 16 bits into the order of this machine, but not their pairs.
-        swapped: raw == BIG_ENDIAN && allocated == 32,
+        swapped: syntax == BIG_ENDIAN && allocated == 32,
     })
 }
 

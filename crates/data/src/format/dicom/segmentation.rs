@@ -14,7 +14,7 @@ const UNEVEN: f64 = 0.05;
 /// Positions closer than this are of one slice, mm.
 const SAME: f64 = 1e-3;
 /// Slices of zeros between frames are made up to this many.
-const MOST_SLICES: f64 = 65535.0;
+const MOST_SLICES: f64 = 4096.0;
 
 /// What pixels mean.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -155,8 +155,10 @@ fn read(object: &Object) -> Result<Segmentation, Trouble> {
         .filter_map(|item| u16::try_from(item.count(tags::SEGMENT_NUMBER)?).ok())
         .collect();
     let (grid, slices) = stack(&places, [rows, columns], thickness(object, 0))?;
-    if grid.len() as u64 > object.length.saturating_mul(1 << 16) {
-        return Err(Trouble::damaged("its frames lie too far apart"));
+    let channels = if matches!(kind, Kind::Fractional(_)) { 1 + segments.len() } else { 1 };
+    let values = (grid.len() as u64).saturating_mul(channels as u64);
+    if values > object.length.saturating_mul(1 << 14).saturating_add(1 << 26) {
+        return Err(Trouble::damaged("it has too many segments, or its frames lie too far apart"));
     }
     let frames: Vec<(usize, u16)> =
         slices.into_iter().enumerate().map(|(frame, slice)| (slice, number(frame))).collect();
@@ -168,7 +170,7 @@ fn read(object: &Object) -> Result<Segmentation, Trouble> {
         )));
     }
     let meta = Meta {
-        channels: if matches!(kind, Kind::Fractional(_)) { 1 + segments.len() } else { 1 },
+        channels,
         voxel_type: match kind {
             Kind::Binary => "binary segments".to_owned(),
             Kind::Fractional(_) => "fractional segments".to_owned(),
@@ -213,7 +215,7 @@ fn stack(
             "resample it, and the image with it",
         )
     })?;
-    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "below 65535")]
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "below 4096")]
     let slices: Vec<usize> = heights
         .iter()
         .map(|&height| slice(height, step).unwrap_or(0.0).max(0.0) as usize)
