@@ -31,8 +31,8 @@ pub enum ConvertTo {
 ///
 /// | | labels | values in label files |
 /// |---|---|---|
-/// | [`ConvertTo::NnunetRaw`] | hard | consecutive, "do not look here" after them; of overlapping regions as they are |
-/// | [`ConvertTo::Pairs`] | hard or soft | the same |
+/// | [`ConvertTo::NnunetRaw`] | hard | consecutive, "do not look here" after them |
+/// | [`ConvertTo::Pairs`] | hard or soft | consecutive; of overlapping regions as they are |
 /// | [`ConvertTo::Raters`] | of several raters | the same |
 ///
 /// Cases that belong together stay known as such, but in nnU-Net's layout, which has no words for that. What says how the
@@ -58,13 +58,14 @@ pub fn convert(
     }
     let ids = dataset.ids();
     let grouped = ids.iter().any(|id| dataset.group(id) != id);
+    let regions = dataset.description().has_regions().then(|| consecutive(dataset.description()));
     let done = AtomicUsize::new(0);
     progress(0, ids.len());
     let soft = ids.par_iter().map(|id| {
         let case = dataset.read(id)?;
         let soft = matches!(case.label, Some(Label::Soft(_)));
         let group = grouped.then(|| dataset.group(id));
-        let writer = Writer { output };
+        let writer = Writer { output, regions: regions.as_deref() };
         match to {
             ConvertTo::NnunetRaw => writer.nnunet(&case)?,
             ConvertTo::Pairs => writer.pair(&case, group)?,
@@ -80,7 +81,7 @@ pub fn convert(
             replace_json(&output.join("dataset.json"), &dataset_json(description, ids.len()))
         }
         ConvertTo::Pairs => {
-            let soft = soft.first().copied().unwrap_or(false);
+            let soft = soft.contains(&true);
             replace_json(&output.join("layout.json"), &pairs(description, grouped, soft)?)
         }
         ConvertTo::Raters => {
@@ -92,10 +93,20 @@ pub fn convert(
 /// Writes cases below a folder.
 struct Writer<'a> {
     output: &'a Path,
+    /// What becomes of values where regions overlap.
+    regions: Option<&'a [u16]>,
 }
 
 impl Writer<'_> {
     fn place(&self, parts: &[&str]) -> Result<PathBuf> {
+        if let Some(part) =
+            parts.iter().find(|part| part.contains(['/', '\\']) || part.starts_with(".."))
+        {
+            return Err(Error::settings(
+                format!("\"{part}\" is no name of a file"),
+                "name cases, groups and raters without / and \\, by the setting `id`",
+            ));
+        }
         let path = parts.iter().fold(self.output.to_owned(), |path, part| path.join(part));
         let folder = path.parent().unwrap_or(self.output);
         fs::create_dir_all(folder).map_err(Error::writing(folder))?;
@@ -112,7 +123,15 @@ impl Writer<'_> {
         match &case.label {
             None => Ok(()),
             Some(Label::Hard(labels)) => {
-                write_label_map(self.place(&["labelsTr", &format!("{id}.nii.gz")])?, labels)
+                let path = self.place(&["labelsTr", &format!("{id}.nii.gz")])?;
+                match self.regions {
+                    Some(table) => {
+                        let data = labels.data.mapv(|value| table[usize::from(value)]);
+                        let labels = LabelMap::new(labels.grid.clone(), data);
+                        write_label_map(path, &labels.expect("on the labels' own grid"))
+                    }
+                    None => write_label_map(path, labels),
+                }
             }
             Some(_) => Err(unsuited(
                 id,
@@ -175,12 +194,41 @@ fn numbered(description: &Description) -> Vec<Class> {
     classes.map(|(number, class)| Class::new(&class.name, [number])).collect()
 }
 
+/// Where regions overlap: the value of each file's value, in their order without gaps, as nnU-Net asks for it; the one that
+/// is not to be looked at comes last.
+fn consecutive(description: &Description) -> Vec<u16> {
+    let mut values: Vec<u16> =
+        description.classes.iter().flat_map(|class| &class.values).copied().collect();
+    values.sort_unstable();
+    values.dedup();
+    values.extend(description.ignore);
+    let mut table = vec![0; 1 << 16];
+    for (number, value) in (0..).zip(values) {
+        table[usize::from(value)] = number;
+    }
+    table
+}
+
+/// The same data set with values as nnU-Net wants them.
+fn for_nnunet(description: &Description) -> Description {
+    let mut described = Description { classes: numbered(description), ..description.clone() };
+    if description.has_regions() {
+        let table = consecutive(description);
+        let new = |value: &mut u16| *value = table[usize::from(*value)];
+        described.classes.iter_mut().flat_map(|class| &mut class.values).for_each(new);
+        described.regions_class_order.iter_mut().for_each(new);
+        described.ignore.iter_mut().for_each(new);
+    }
+    described
+}
+
 fn dataset_json(description: &Description, cases: usize) -> Value {
+    let description = &for_nnunet(description);
     let channels = description.channels.iter().enumerate();
     let channels: Map<String, Value> =
         channels.map(|(number, name)| (number.to_string(), json!(name))).collect();
     let mut labels = Map::new();
-    for class in numbered(description) {
+    for class in description.classes.clone() {
         let values = match class.values.as_slice() {
             [one] => json!(one),
             several => json!(several),

@@ -6,7 +6,7 @@ use preprocess::{Patch, PatchSampler, Plan, rng};
 
 use crate::file::write_atomic;
 use crate::network::fresh_plan;
-use crate::report::encode;
+use crate::report::encode_colours;
 use crate::{Error, LabelSpace, Loader, Recipe, Result, RunConfig};
 
 /// What a [`preview`] shows.
@@ -74,7 +74,7 @@ pub fn preview(
         rows.push(row(&loader, case, &plan, config, variants)?);
     }
     let sheet = Sheet::of(&rows, &space);
-    write_atomic(output, &encode((sheet.height, sheet.width), png::ColorType::Rgb, &sheet.pixels))?;
+    write_atomic(output, &encode_colours((sheet.height, sheet.width), &sheet.pixels))?;
     let size = [sheet.width, sheet.height];
     Ok(Preview { cases: ids.to_vec(), columns: variants + 1, size })
 }

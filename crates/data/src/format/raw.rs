@@ -14,6 +14,8 @@ const DEFLATE_RATIO: u64 = 1032;
 const TAIL: u64 = 64 << 20;
 /// A header is shorter than this, bytes.
 const HEADER: usize = 1 << 20;
+/// No number is longer than this, characters.
+const LONGEST: usize = 512;
 /// Values that are decoded at a time.
 const CHUNK: usize = 1 << 16;
 
@@ -146,7 +148,7 @@ impl Volume {
         let mut reader = BufReader::with_capacity(1 << 16, file);
         if let Skip::Before { lines, bytes, .. } = self.skip {
             for _ in 0..lines {
-                if io::copy(&mut line(&mut reader), &mut io::sink()).map_err(Trouble::Io)? == 0 {
+                if reader.skip_until(b'\n').map_err(Trouble::Io)? == 0 {
                     return Err(Trouble::damaged("it ends before its voxels start (line skip)"));
                 }
             }
@@ -220,29 +222,38 @@ impl Volume {
 
     fn take_text<V: Voxel>(
         &self,
-        source: impl Read,
+        mut source: impl Read,
         count: usize,
         data: &mut Vec<V>,
     ) -> Result<(), Trouble> {
-        let mut found = 0;
-        let mut reader = BufReader::new(source);
-        let mut words = Vec::new();
+        let (mut found, mut word, mut bytes) = (0, Vec::new(), vec![0; CHUNK]);
         while found < count {
-            words.clear();
-            if line(&mut reader).read_to_end(&mut words).map_err(trouble)? == 0 {
+            let read = source.read(&mut bytes).map_err(trouble)?;
+            // The end of the file ends a word, too.
+            let ended: &[u8] = if read == 0 { b" " } else { &bytes[..read] };
+            for &byte in ended {
+                if !byte.is_ascii_whitespace() && byte != b',' {
+                    word.push(byte);
+                    if word.len() > LONGEST {
+                        return Err(Trouble::damaged("its voxels are no numbers"));
+                    }
+                    continue;
+                }
+                if word.is_empty() || found == count {
+                    continue;
+                }
+                let text = String::from_utf8_lossy(&word);
+                let value = text.parse();
+                let value =
+                    value.map_err(|_| Trouble::damaged(format!("\"{text}\" is no number")))?;
+                self.push(value, data)?;
+                found += 1;
+                word.clear();
+            }
+            if read == 0 && found < count {
                 return Err(Trouble::Damaged(format!(
                     "the file ends after {found} of {count} values"
                 )));
-            }
-            let text = String::from_utf8_lossy(&words);
-            let numbers = text.split(|c: char| c.is_whitespace() || c == ',');
-            for number in numbers.filter(|number| !number.is_empty()).take(count - found) {
-                let value = number.parse();
-                self.push(
-                    value.map_err(|_| Trouble::damaged(format!("\"{number}\" is no number")))?,
-                    data,
-                )?;
-                found += 1;
             }
         }
         Ok(())

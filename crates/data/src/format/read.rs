@@ -177,8 +177,8 @@ pub(crate) fn meta(path: &Path) -> Result<Meta> {
 /// What there is to remark of how a file is understood: only the headers of volumes leave
 /// room for that.
 pub(crate) fn notes(path: &Path) -> Vec<String> {
-    let volumes = [Some(Format::MetaImage), Some(Format::Nifti), Some(Format::Nrrd)];
-    if !volumes.contains(&Format::of_name(path)) {
+    let volumes = [Format::Dicom, Format::MetaImage, Format::Nifti, Format::Nrrd].map(Some);
+    if !path.is_dir() && !volumes.contains(&Format::of_name(path)) {
         return Vec::new();
     }
     meta(path).map(|meta| meta.notes).unwrap_or_default()

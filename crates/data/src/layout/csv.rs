@@ -30,7 +30,7 @@ pub struct Csv {
     pub file: String,
     /// The column with the paths of images.
     pub image: String,
-    /// The column with the paths of labels.
+    /// The column with the paths of labels; empty, where there are images alone.
     pub label: String,
     /// The column that names cases; absent, by their images.
     pub id: Option<String>,
@@ -135,7 +135,7 @@ impl Csv {
             })
         };
         let image = needed(&self.image, "image")?;
-        let label = column(&self.label);
+        let label = if self.label.is_empty() { None } else { Some(needed(&self.label, "label")?) };
         let id = self.id.as_deref().map(|name| needed(name, "id")).transpose()?;
         let group = self.group.as_deref().map(|name| needed(name, "group")).transpose()?;
 

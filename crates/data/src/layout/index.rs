@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
-use super::expect_data_folder;
 use super::pattern::{Captures, Found, Pattern};
+use super::{Patterns, expect_data_folder};
 use crate::problem::{Problem, ProblemKind, Severity};
 use crate::{Description, Error, Result};
 
@@ -54,6 +54,19 @@ impl Index {
             "case {first}{others} no label, and are left out; complete the folder if they should have"
         );
         self.problems.push(Problem::new(Severity::Warning, ProblemKind::LeftOut, message));
+    }
+
+    /// That some case is left, by labels of these names.
+    pub(crate) fn expect_cases(&self, root: &Path, labels: &Patterns) -> Result<()> {
+        if !self.ids.is_empty() {
+            return Ok(());
+        }
+        let patterns: Vec<String> = labels.as_slice().iter().map(Pattern::to_string).collect();
+        Err(Error::NoCases {
+            path: root.to_owned(),
+            pattern: patterns.join("` or `"),
+            remedy: "check the folder and the setting `label`".to_owned(),
+        })
     }
 
     pub(crate) fn group<'a>(&'a self, id: &'a str) -> &'a str {

@@ -101,15 +101,7 @@ impl Layout for Pairs {
         if self.unlabelled == Unlabelled::LeaveOut {
             index.leave_out_unlabelled();
         }
-        if index.ids.is_empty() {
-            let patterns: Vec<String> =
-                self.label.as_slice().iter().map(Pattern::to_string).collect();
-            return Err(Error::NoCases {
-                path: root.to_owned(),
-                pattern: patterns.join("` or `"),
-                remedy: "check the folder and the setting `label`".to_owned(),
-            });
-        }
+        index.expect_cases(root, &self.label)?;
         let first = &index.cases[&index.ids[0]];
         let channels = if self.channels.is_empty() {
             channel_names(&first.images[0], self.slices_are_channels)?

@@ -8,7 +8,7 @@ use super::index::{Index, Search};
 use super::pattern::Pattern;
 use super::reading::{ImageRules, LabelGeometry, LabelRules, channel_names, merge};
 use super::values::{Values, Wording};
-use super::{Patterns, binary, finds, name_of};
+use super::{Patterns, Unlabelled, binary, finds, name_of};
 use crate::{Case, Class, Dataset, Description, Error, Layout, Problem, Result};
 
 /// A folder with an image and the masks of several raters for each case.
@@ -58,6 +58,8 @@ pub struct Raters {
     pub slices_are_channels: bool,
     /// What masks must say of where their voxels lie.
     pub label_geometry: LabelGeometry,
+    /// What becomes of images without a mask.
+    pub unlabelled: Unlabelled,
 }
 
 impl Default for Raters {
@@ -73,6 +75,7 @@ impl Default for Raters {
             spacing: None,
             slices_are_channels: false,
             label_geometry: LabelGeometry::default(),
+            unlabelled: Unlabelled::default(),
         }
     }
 }
@@ -94,7 +97,11 @@ impl Layout for Raters {
             group: self.group.as_ref(),
             channels: &self.channels,
         };
-        let index = search.run(root)?;
+        let mut index = search.run(root)?;
+        if self.unlabelled == Unlabelled::LeaveOut {
+            index.leave_out_unlabelled();
+        }
+        index.expect_cases(root, &self.label)?;
         let first = &index.cases[&index.ids[0]];
         let channels = if self.channels.is_empty() {
             channel_names(&first.images[0], self.slices_are_channels)?

@@ -64,7 +64,14 @@ fn place(own: &Grid, grid: &Grid) -> Option<Place> {
         place.first[axis] = whole(way / grid.spacing[axis])?;
         // A single slice has no distance to the next.
         if own.size[axis] > 1 {
-            place.steps[axis] = whole(own.spacing[axis] / grid.spacing[axis])?.max(1);
+            let ratio = own.spacing[axis] / grid.spacing[axis];
+            let steps = whole(ratio)?.max(1);
+            // What is off adds up; and in the plane nothing is left out.
+            let off = (ratio - steps as f64) * (own.size[axis] as f64 - 1.0);
+            if off.abs() > OFF || axis > 0 && steps > 1 {
+                return None;
+            }
+            place.steps[axis] = steps;
         }
         if place.first[axis] + (own.size[axis] - 1) * place.steps[axis] >= grid.size[axis] {
             return None;

@@ -18,7 +18,8 @@ pub enum SplitRule {
     #[default]
     Nnunet,
     /// That of the Dice semimetric losses (Wang et al.), for QUBIQ, LiTS and KiTS: in the order of the cases'
-    /// numbers, all folds of the same size but the last, which has what is left. No seed.
+    /// numbers, all folds of the same size but the last, which has what is left. No seed. Of QUBIQ's prostate they left
+    /// out case 9, and gave its number to the last: there their folds are others.
     Contiguous,
     /// That of the study of losses out of distribution (Galdran et al.), for Kvasir-SEG: fold after fold is drawn at
     /// random from what is left, each time with `RandomState(0)`. No seed but 0.

@@ -86,6 +86,17 @@ fn nnunet_gets_a_file_for_each_channel_and_consecutive_values() {
 }
 
 #[test]
+fn a_name_that_is_no_file_is_refused() {
+    let folder = Folder::new();
+    folder.image("a.nii.gz", &block(), 1);
+    folder.text("data.csv", "image_path,name\na.nii.gz,../../a\n");
+    let dataset = folder.open("[csv]\nid = \"name\"\nlabel = \"\"");
+    let out = folder.root().join("some/where/out");
+    let error = convert(&*dataset, &out, ConvertTo::Pairs, &|_, _| {}).unwrap_err();
+    assert!(error.to_string().contains("is no name of a file"), "{error}");
+}
+
+#[test]
 fn regions_and_raters_and_probabilities_come_through() {
     let phantom = PhantomConfig { cases: 2, size: [4, 12, 12], raters: 3, ..Default::default() };
     let phantom = Phantom::new(phantom).unwrap();
@@ -114,6 +125,10 @@ fn regions_and_raters_and_probabilities_come_through() {
                    { name = "core", values = [1, 4] }, { name = "active", values = [4] }]"#;
     let dataset = folder.open(regions);
     let (_folder, again) = converted(&*dataset, ConvertTo::NnunetRaw);
-    assert_eq!(again.description().regions_class_order, [2, 1, 4]);
-    assert_eq!(hard(&again.read("a").unwrap()), hard(&dataset.read("a").unwrap()));
+    // nnU-Net wants values without gaps.
+    assert_eq!(again.description().regions_class_order, [2, 1, 3]);
+    assert_eq!(again.description().classes[2].values, [1, 3]);
+    assert_eq!(hard(&again.read("a").unwrap())[..4], [0, 1, 2, 3]);
+    let (_folder, again) = converted(&*dataset, ConvertTo::Pairs);
+    assert_eq!(hard(&again.read("a").unwrap())[..4], [0, 1, 2, 4]);
 }

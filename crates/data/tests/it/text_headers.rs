@@ -71,6 +71,19 @@ fn text_big_endian_and_skipped_bytes_are_understood() {
 }
 
 #[test]
+fn numbers_of_one_endless_line_are_not_torn() {
+    let folder = Folder::new();
+    let text: Vec<String> = (0..300_000).map(|value| (value % 3000).to_string()).collect();
+    let header = String::from_utf8(nrrd("short", "text", "", &[])).unwrap();
+    let header = header.replace("sizes: 5 4 3", "sizes: 300 500 2");
+    folder.bytes("line.nrrd", &[header.as_bytes(), text.join(" ").as_bytes()].concat());
+    let image = read_image(folder.root().join("line.nrrd")).unwrap();
+    let mut expected =
+        (0..300_000_u32).map(|value| f32::from(u16::try_from(value % 3000).unwrap()));
+    assert!(image.data.iter().all(|&value| Some(value) == expected.next()));
+}
+
+#[test]
 fn the_axis_that_is_not_of_space_becomes_channels_wherever_it_is() {
     let folder = Folder::new();
     let header = |sizes: &str, directions: &str| {

@@ -30,7 +30,7 @@ use crate::evaluate::{Calibration, CaseScores, Definition, Evaluation, Summary};
 
 pub use self::charts::reliability_svg;
 pub use self::folders::of_folders;
-pub(crate) use self::picture::encode;
+pub(crate) use self::picture::encode_colours;
 pub use self::picture::{Contour, Picture, Role, load_pictures, save_pictures, window};
 pub use self::snapshot::{Snapshot, pictures};
 

@@ -290,12 +290,13 @@ fn color(value: f32) -> [u8; 4] {
     [r, g, b, byte(220.0 * (value * 4.0).min(1.0))]
 }
 
+/// Pixels in red, green and blue as a PNG file.
+pub(crate) fn encode_colours(size: (usize, usize), pixels: &[u8]) -> Vec<u8> {
+    encode(size, png::ColorType::Rgb, pixels)
+}
+
 /// Pixels as a PNG file. Nothing is read here: image files are the crate `data`'s.
-pub(crate) fn encode(
-    (height, width): (usize, usize),
-    color: png::ColorType,
-    pixels: &[u8],
-) -> Vec<u8> {
+fn encode((height, width): (usize, usize), color: png::ColorType, pixels: &[u8]) -> Vec<u8> {
     let mut file = Vec::new();
     let size = |extent: usize| u32::try_from(extent).expect("a slice has fewer pixels than 2^32");
     let mut encoder = png::Encoder::new(&mut file, size(width), size(height));

@@ -30,10 +30,12 @@ impl Displacement {
         rng: &mut ChaCha8Rng,
     ) -> Self {
         let step = index((sigma / NODES).floor()).max(1);
+        // Along the other axes all voxels move alike.
         let steps: [usize; 3] =
-            std::array::from_fn(|axis| if axes.contains(&axis) { step } else { 1 });
-        let nodes: [usize; 3] =
-            std::array::from_fn(|axis| (size[axis] - 1).div_ceil(steps[axis]) + 1);
+            std::array::from_fn(|axis| if axes.contains(&axis) { step } else { size[axis] });
+        let nodes: [usize; 3] = std::array::from_fn(|axis| {
+            if axes.contains(&axis) { (size[axis] - 1).div_ceil(steps[axis]) + 1 } else { 1 }
+        });
         // Of each axis that is blurred, the sum of squared weights grows by the step.
         let scale = alpha / (step as f64).powf(axes.len() as f64 / 2.0);
         let fields = std::array::from_fn(|axis| {
@@ -125,5 +127,10 @@ mod tests {
         let corner = corner.iter().sum::<f64>() / 4.0;
         assert!((corner / expected - 0.5).abs() < 0.25, "{corner} is not half of {expected}");
         assert!(drawn.iter().all(|it| it.along(0).iter().all(|&moved| moved == 0.0)));
+        // Slices of a volume move alike.
+        let volume = Displacement::new([3, 20, 20], 1..3, alpha, sigma, &mut rng(0, 0, ""));
+        let slice = |z: usize| volume.along(1).index_axis(ndarray::Axis(0), z).to_owned();
+        assert_eq!(slice(0), slice(2));
+        assert!(slice(0).iter().any(|&moved| moved != 0.0));
     }
 }

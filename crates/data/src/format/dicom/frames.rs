@@ -60,49 +60,71 @@ fn group(object: &Object, frame: usize, sequence: Tag) -> Option<&InMemDicomObje
     [own, shared].into_iter().flatten().find_map(|group| group.items(sequence).first())
 }
 
-/// Where a frame lies, by its own group of attributes, the one of all frames, or the file itself.
-pub(super) fn place(object: &Object, frame: usize) -> Option<Place> {
+/// Where a frame lies, by its own group of attributes, the one of all frames, or the file itself; `along` the normal by an
+/// offset, where it has one.
+pub(super) fn place(object: &Object, frame: usize, along: f64) -> Result<Option<Place>, Trouble> {
     let file = &object.file;
     let in_group = |sequence| group(object, frame, sequence);
-    let position = match in_group(tags::PLANE_POSITION_SEQUENCE) {
+    let position: Option<[f64; 3]> = match in_group(tags::PLANE_POSITION_SEQUENCE) {
         Some(group) => group.vector(tags::IMAGE_POSITION_PATIENT),
         None => file.vector(tags::IMAGE_POSITION_PATIENT),
-    }?;
-    let orientation: [f64; 6] = match in_group(tags::PLANE_ORIENTATION_SEQUENCE) {
+    };
+    let orientation: Option<[f64; 6]> = match in_group(tags::PLANE_ORIENTATION_SEQUENCE) {
         Some(group) => group.vector(tags::IMAGE_ORIENTATION_PATIENT),
         None => file.vector(tags::IMAGE_ORIENTATION_PATIENT),
-    }?;
-    let spacing = match in_group(tags::PIXEL_MEASURES_SEQUENCE) {
+    };
+    let spacing: Option<[f64; 2]> = match in_group(tags::PIXEL_MEASURES_SEQUENCE) {
         Some(group) => group.vector(tags::PIXEL_SPACING),
         None => file.vector(tags::PIXEL_SPACING),
-    }?;
-    let [a, b, c, d, e, f] = orientation;
-    // A dose has one position, and for each frame how far it is along the normal.
-    let along = [[a, b, c], [d, e, f]];
-    let offset = file.numbers(tags::GRID_FRAME_OFFSET_VECTOR);
-    let offset = offset.and_then(|offsets| offsets.get(frame).copied()).unwrap_or(0.0);
-    let normal = normal(along);
-    let position = std::array::from_fn(|row| {
-        let start: [f64; 3] = position;
-        start[row] + offset * normal[row]
-    });
-    Some(Place { position, along, spacing })
+    };
+    let (Some(position), Some([a, b, c, d, e, f]), Some(spacing)) =
+        (position, orientation, spacing)
+    else {
+        return Ok(None);
+    };
+    let axes = [[a, b, c], [d, e, f]];
+    let dot = |a: [f64; 3], b: [f64; 3]| a.iter().zip(b).map(|(a, b)| a * b).sum::<f64>();
+    let sound = (dot(axes[0], axes[0]) - 1.0).abs() < SKEWED
+        && (dot(axes[1], axes[1]) - 1.0).abs() < SKEWED
+        && dot(axes[0], axes[1]).abs() < SKEWED
+        && spacing.iter().all(|mm| *mm > 0.0);
+    if !sound {
+        return Err(Trouble::damaged(format!(
+            "its rows and columns run along {axes:?}, {spacing:?} mm apart, which are no axes of pixels"
+        )));
+    }
+    let across = normal(axes);
+    let position = std::array::from_fn(|row| position[row] + along * across[row]);
+    Ok(Some(Place { position, along: axes, spacing }))
 }
+
+/// How far each frame of a dose is from the first, along the normal; none, where they do not say so.
+fn offsets(object: &Object) -> Vec<f64> {
+    let offsets = object.file.numbers(tags::GRID_FRAME_OFFSET_VECTOR).unwrap_or_default();
+    // They are counted from the first frame, or from the origin of the patient.
+    let first = offsets.first().copied().unwrap_or(0.0);
+    offsets.into_iter().map(|offset| offset - first).collect()
+}
+
+/// How far axes may be from unit vectors at right angles.
+const SKEWED: f64 = 1e-3;
 
 /// Across a slice.
 pub(super) fn normal([[a, b, c], [d, e, f]]: [[f64; 3]; 2]) -> [f64; 3] {
     [b * f - c * e, c * d - a * f, a * e - b * d]
 }
 
+/// How far slices are apart, mm, if the header says so; else how thick they are.
 pub(super) fn thickness(object: &Object, frame: usize) -> Option<f64> {
-    let measures = group(object, frame, tags::PIXEL_MEASURES_SEQUENCE);
-    let of_group = measures.and_then(|group| {
-        group.number(tags::SPACING_BETWEEN_SLICES).or_else(|| group.number(tags::SLICE_THICKNESS))
-    });
-    let file = &object.file;
-    let of_file =
-        file.number(tags::SPACING_BETWEEN_SLICES).or_else(|| file.number(tags::SLICE_THICKNESS));
-    of_group.or(of_file).filter(|mm| *mm > 0.0)
+    let apart = measure(object, frame, tags::SPACING_BETWEEN_SLICES);
+    apart.or_else(|| measure(object, frame, tags::SLICE_THICKNESS))
+}
+
+/// A length above 0, by the group of attributes of a frame, or of the file.
+pub(super) fn measure(object: &Object, frame: usize, tag: Tag) -> Option<f64> {
+    let of_group =
+        group(object, frame, tags::PIXEL_MEASURES_SEQUENCE).and_then(|it| it.number(tag));
+    of_group.or_else(|| object.file.number(tag)).filter(|mm| *mm > 0.0)
 }
 
 /// The frames of a file.
@@ -127,6 +149,7 @@ pub(super) fn of(path: &Path, object: &Object) -> Result<Vec<Frame>, Trouble> {
     }
     // A frame that is packed has a header of its own.
     let smallest = if object.is_packed() { 64 } else { (rows * columns).saturating_mul(bits) };
+    let smallest = smallest.max(64);
     if (count as u64).saturating_mul(smallest as u64) > object.length.saturating_mul(8) {
         return Err(Trouble::damaged(format!(
             "it announces {count} frames, more than it can hold"
@@ -137,20 +160,24 @@ pub(super) fn of(path: &Path, object: &Object) -> Result<Vec<Frame>, Trouble> {
         group.and_then(|group| group.number(tag)).or_else(|| file.number(tag))
     };
     let dose = file.number(tags::DOSE_GRID_SCALING);
-    let one = |number: usize| Frame {
-        path: path.to_owned(),
-        number,
-        series: file.text(tags::SERIES_INSTANCE_UID).unwrap_or_default(),
-        rows,
-        columns,
-        samples: file.count(tags::SAMPLES_PER_PIXEL).unwrap_or(1).max(1),
-        voxel_type: format!("{}int{bits}", if signed { "" } else { "u" }),
-        place: place(object, number),
-        thickness: thickness(object, number),
-        slope: dose.or_else(|| transformed(number, tags::RESCALE_SLOPE)).unwrap_or(1.0),
-        intercept: transformed(number, tags::RESCALE_INTERCEPT).unwrap_or(0.0),
-        length: object.length / count as u64,
-        inverted: colours == "MONOCHROME1",
+    let offsets = offsets(object);
+    let one = |number: usize| {
+        let along = offsets.get(number).copied().unwrap_or(0.0);
+        Ok(Frame {
+            path: path.to_owned(),
+            number,
+            series: file.text(tags::SERIES_INSTANCE_UID).unwrap_or_default(),
+            rows,
+            columns,
+            samples: file.count(tags::SAMPLES_PER_PIXEL).unwrap_or(1).max(1),
+            voxel_type: format!("{}int{bits}", if signed { "" } else { "u" }),
+            place: place(object, number, along)?,
+            thickness: thickness(object, number),
+            slope: dose.or_else(|| transformed(number, tags::RESCALE_SLOPE)).unwrap_or(1.0),
+            intercept: transformed(number, tags::RESCALE_INTERCEPT).unwrap_or(0.0),
+            length: object.length / count as u64,
+            inverted: colours == "MONOCHROME1",
+        })
     };
-    Ok((0..count).map(one).collect())
+    (0..count).map(one).collect()
 }

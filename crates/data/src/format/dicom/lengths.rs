@@ -30,13 +30,13 @@ struct Walk<'a> {
     at: usize,
     explicit: bool,
     big_endian: bool,
-    /// What is open.
-    nested: usize,
+    /// Where the sequences and items end that are open; nowhere yet, of those that say so themselves.
+    ends: Vec<usize>,
 }
 
 /// That no element of a file says that it is longer than what follows.
 pub(super) fn check(bytes: &[u8]) -> Result<(), Trouble> {
-    let mut walk = Walk { bytes, at: START, explicit: true, big_endian: false, nested: 0 };
+    let mut walk = Walk { bytes, at: START, explicit: true, big_endian: false, ends: Vec::new() };
     let mut syntax = String::new();
     // The first group is always written in the same way.
     while walk.peek() == Some(2) {
@@ -134,13 +134,16 @@ impl<'a> Walk<'a> {
 
     /// Passes an element, or enters it where it holds others.
     fn step(&mut self) -> Result<(), Trouble> {
-        if self.nested > MOST_NESTED {
+        while self.ends.last().is_some_and(|end| *end <= self.at) {
+            self.ends.pop();
+        }
+        if self.ends.len() > MOST_NESTED {
             return Err(Trouble::damaged("its sequences are nested too deeply"));
         }
         let (tag, vr, length) = self.head()?;
         match tag {
             ITEM_END | SEQUENCE_END => {
-                self.nested = self.nested.saturating_sub(1);
+                self.ends.pop();
                 return Ok(());
             }
             PIXEL_DATA if length == OPEN => return self.fragments(),
@@ -154,13 +157,12 @@ impl<'a> Walk<'a> {
         }
         if tag == ITEM || vr == VR::SQ {
             let left = self.bytes.len() - self.at;
-            if length == OPEN {
-                self.nested += 1;
-            } else if length as usize > left {
+            if length != OPEN && length as usize > left {
                 return Err(Trouble::damaged(format!(
                     "a sequence announces {length} bytes, but {left} are left in the file"
                 )));
             }
+            self.ends.push(if length == OPEN { usize::MAX } else { self.at + length as usize });
             return Ok(());
         }
         self.take(length as usize).map(drop)

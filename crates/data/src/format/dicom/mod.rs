@@ -10,6 +10,7 @@ mod pixels;
 mod segmentation;
 mod series;
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -59,57 +60,105 @@ pub(crate) fn is_series(folder: &Path) -> bool {
 }
 
 pub(crate) fn meta(path: &Path) -> Result<Meta, Trouble> {
-    if path.is_file() {
-        let object = Object::open(path)?;
-        if object.is_segmentation() {
-            return segmentation::meta(&object);
+    match one_file(path)? {
+        Some(path) => {
+            let object = Object::open(&path)?;
+            if object.is_segmentation() {
+                return segmentation::meta(&object);
+            }
+            Ok(series::arrange(frames::of(&path, &object)?)?.meta)
         }
-        return Ok(series::arrange(frames::of(path, &object)?)?.meta);
+        None => Ok(series::arrange(headers(path)?)?.meta),
     }
-    Ok(series::arrange(headers(path)?)?.meta)
 }
 
 pub(crate) fn decode<V: Voxel + Send + Sync>(path: &Path) -> Result<Decoded<V>, Trouble> {
-    if path.is_file() {
-        let object = Object::open(path)?;
+    if let Some(path) = one_file(path)? {
+        let object = Object::open(&path)?;
         if object.is_segmentation() {
             return segmentation::decode(&object);
         }
-        let series = series::arrange(frames::of(path, &object)?)?;
+        let series = series::arrange(frames::of(&path, &object)?)?;
         let pixels = pixels::of(&object)?;
-        let slices: Vec<_> = series.frames.iter().map(|frame| frame.values(&pixels)).collect();
-        return stacked(series.meta, slices);
+        let slices = series.frames.iter().map(|frame| frame.values(&pixels));
+        return stacked(series.meta, slices.collect::<Result<_, _>>()?);
     }
     let series = series::arrange(headers(path)?)?;
-    let slices = series.frames.par_iter().map(|frame| {
-        let object = Object::open(&frame.path)?;
-        frame.values(&pixels::of(&object)?)
+    // Each file is opened once, however many of the slices it holds.
+    let mut of_file: BTreeMap<&Path, Vec<usize>> = BTreeMap::new();
+    for (slice, frame) in series.frames.iter().enumerate() {
+        of_file.entry(&frame.path).or_default().push(slice);
+    }
+    let of_file: Vec<(&Path, Vec<usize>)> = of_file.into_iter().collect();
+    let read = of_file.par_iter().map(|(path, slices)| {
+        let read = || {
+            let pixels = pixels::of(&Object::open(path)?)?;
+            let values = |&slice: &usize| Ok((slice, series.frames[slice].values(&pixels)?));
+            slices.iter().map(values).collect::<Result<Vec<_>, Trouble>>()
+        };
+        read().map_err(|trouble| within(path, trouble))
     });
-    stacked(series.meta, slices.collect())
+    let read: Vec<Vec<(usize, Vec<f64>)>> = read.collect::<Result<_, _>>()?;
+    let mut slices: Vec<Vec<f64>> = vec![Vec::new(); series.frames.len()];
+    for (slice, values) in read.into_iter().flatten() {
+        slices[slice] = values;
+    }
+    stacked(series.meta, slices)
+}
+
+/// The file that a path names, be it by the folder in which it is alone; `None` where there are several.
+fn one_file(path: &Path) -> Result<Option<PathBuf>, Trouble> {
+    if path.is_file() {
+        return Ok(Some(path.to_owned()));
+    }
+    let files = files_of(path).map_err(Trouble::Io)?;
+    match files.as_slice() {
+        [] => Err(Trouble::unsupported("it is a folder without DICOM files", "name a file")),
+        [one] => Ok(Some(one.clone())),
+        _ => Ok(None),
+    }
 }
 
 /// What the headers of a folder say of its frames.
 fn headers(folder: &Path) -> Result<Vec<Frame>, Trouble> {
     let files = files_of(folder).map_err(Trouble::Io)?;
-    if files.is_empty() {
-        return Err(Trouble::unsupported("it is a folder without DICOM files", "name a file"));
-    }
-    let frames = files.par_iter().map(|path| frames::of(path, &Object::header(path)?));
+    let frames = files.par_iter().map(|path| {
+        let read = || {
+            let object = Object::header(path)?;
+            if object.is_segmentation() {
+                return Err(Trouble::unsupported(
+                    "it is a segmentation among slices",
+                    "put it into a folder of its own",
+                ));
+            }
+            frames::of(path, &object)
+        };
+        read().map_err(|trouble| within(path, trouble))
+    });
     let frames: Result<Vec<Vec<Frame>>, Trouble> = frames.collect();
     Ok(frames?.into_iter().flatten().collect())
 }
 
+/// The trouble with one of several files, by its name.
+fn within(path: &Path, trouble: Trouble) -> Trouble {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    match trouble {
+        Trouble::Damaged(cause) => Trouble::Damaged(format!("{name}: {cause}")),
+        Trouble::Unsupported { cause, remedy } => {
+            Trouble::Unsupported { cause: format!("{name}: {cause}"), remedy }
+        }
+        other => other,
+    }
+}
+
 /// Slices whose channels lie side by side, as one array.
-fn stacked<V: Voxel>(
-    meta: Meta,
-    slices: Vec<Result<Vec<f64>, Trouble>>,
-) -> Result<Decoded<V>, Trouble> {
+fn stacked<V: Voxel>(meta: Meta, slices: Vec<Vec<f64>>) -> Result<Decoded<V>, Trouble> {
     let (channels, voxels) = (meta.channels, meta.grid.len());
     let [_, h, w] = meta.grid.size;
     let zero = V::from_f64(0.0).expect("0 is a label and an intensity");
     let mut data = vec![zero; voxels * channels];
     for (slice, values) in slices.into_iter().enumerate() {
-        for (at, value) in values?.into_iter().enumerate() {
+        for (at, value) in values.into_iter().enumerate() {
             let voxel = slice * h * w + at / channels;
             data[at % channels * voxels + voxel] =
                 V::from_f64(value).ok_or_else(|| Trouble::not_label(&meta, voxel, value))?;

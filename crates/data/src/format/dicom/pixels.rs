@@ -1,10 +1,18 @@
 //! Stored values of the pixels of a file.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
 use dicom_dictionary_std::tags;
 use dicom_pixeldata::PixelDecoder as _;
 
 use super::attributes::{Attributes as _, BIG_ENDIAN, Object, chain};
 use crate::format::decoded::Trouble;
+
+/// Run lengths.
+const RLE: &str = "1.2.840.10008.1.2.5";
+/// Segments of run lengths that there may be, and how long their table is, bytes.
+const MOST_SEGMENTS: u32 = 15;
+const RLE_TABLE: usize = 64;
 
 /// JPEG with 8 and with 12 bits.
 const JPEG: [&str; 2] = ["1.2.840.10008.1.2.4.50", "1.2.840.10008.1.2.4.51"];
@@ -28,7 +36,13 @@ pub(super) fn of(object: &Object) -> Result<Pixels, Trouble> {
     let (syntax, packed) = (object.syntax(), object.is_packed());
     let (bytes, planar) = if packed {
         expect_known_colours(object, syntax)?;
-        let decoded = file.decode_pixel_data().map_err(|error| refused(syntax, &chain(&error)))?;
+        if syntax == RLE {
+            check_rle(object)?;
+        }
+        // Unpackers are not hardened against damaged pixels, and may panic on them.
+        let decoded = catch_unwind(AssertUnwindSafe(|| file.decode_pixel_data()));
+        let decoded = decoded.map_err(|_| Trouble::damaged("its packed pixels make no sense"))?;
+        let decoded = decoded.map_err(|error| refused(syntax, &chain(&error)))?;
         (decoded.data().to_vec(), false)
     } else {
         let element =
@@ -38,8 +52,8 @@ pub(super) fn of(object: &Object) -> Result<Pixels, Trouble> {
         (bytes, file.count(tags::PLANAR_CONFIGURATION) == Some(1))
     };
     let colours = file.text(tags::PHOTOMETRIC_INTERPRETATION).unwrap_or_default();
-    if !packed && colours.starts_with("YBR") {
-        let cause = format!("its colours are {colours}, and not compressed");
+    if (!packed || syntax == RLE) && colours.starts_with("YBR") {
+        let cause = format!("its colours are {colours}, and are not turned into RGB");
         return Err(Trouble::unsupported(cause, "save it as RGB"));
     }
     if ![1, 8, 16, 32].contains(&allocated) {
@@ -82,6 +96,30 @@ fn expect_known_colours(object: &Object, syntax: &str) -> Result<(), Trouble> {
         "its JPEG stream does not say whether its colours were transformed, which DICOM denies",
         "unpack it, for instance with dcmdjpeg",
     ))
+}
+
+/// That the tables of run lengths are such as the unpacker takes for granted.
+fn check_rle(object: &Object) -> Result<(), Trouble> {
+    let pixels = object.file.element(tags::PIXEL_DATA).ok();
+    let fragments = pixels.and_then(|pixels| pixels.fragments()).unwrap_or_default();
+    for fragment in fragments {
+        let number = |at: usize| -> Option<u32> {
+            Some(u32::from_le_bytes(fragment.get(4 * at..4 * at + 4)?.try_into().ok()?))
+        };
+        let count = number(0).filter(|count| (1..=MOST_SEGMENTS).contains(count));
+        let sound = fragment.len() >= RLE_TABLE
+            && count.is_some_and(|count| {
+                let starts: Vec<u32> = (1..=count as usize).filter_map(number).collect();
+                starts.windows(2).all(|pair| pair[0] < pair[1])
+                    && starts
+                        .iter()
+                        .all(|&start| (RLE_TABLE..fragment.len()).contains(&(start as usize)))
+            });
+        if !sound {
+            return Err(Trouble::damaged("the table of its run lengths makes no sense"));
+        }
+    }
+    Ok(())
 }
 
 fn refused(syntax: &str, cause: &str) -> Trouble {

@@ -3,7 +3,7 @@
 use dicom_dictionary_std::tags;
 
 use super::attributes::{Attributes as _, Object};
-use super::frames::{Place, normal, place, thickness};
+use super::frames::{Place, measure, normal, place};
 use super::pixels;
 use super::series::dot;
 use crate::format::axes::{of_vectors, on_grid};
@@ -132,7 +132,17 @@ fn read(object: &Object) -> Result<Segmentation, Trouble> {
             "its header announces {count} × {rows} × {columns} pixels, more than a file of its length can hold"
         )));
     }
-    let places: Option<Vec<Place>> = (0..count).map(|frame| place(object, frame)).collect();
+    if count > file.items(tags::PER_FRAME_FUNCTIONAL_GROUPS_SEQUENCE).len().max(1) {
+        return Err(Trouble::unsupported(
+            format!(
+                "it does not say where each of its {count} frames lies, as tiles of a slide do not"
+            ),
+            "save a segmentation of slices",
+        ));
+    }
+    let places: Result<Vec<Option<Place>>, Trouble> =
+        (0..count).map(|frame| place(object, frame, 0.0)).collect();
+    let places: Option<Vec<Place>> = places?.into_iter().collect();
     let places = places.ok_or_else(|| {
         Trouble::unsupported(
             "its frames do not say where in a patient they lie, as tiles of a slide do not",
@@ -154,10 +164,11 @@ fn read(object: &Object) -> Result<Segmentation, Trouble> {
         .iter()
         .filter_map(|item| u16::try_from(item.count(tags::SEGMENT_NUMBER)?).ok())
         .collect();
-    let (grid, slices) = stack(&places, [rows, columns], thickness(object, 0))?;
+    let (grid, slices) = stack(object, &places, [rows, columns])?;
     let channels = if matches!(kind, Kind::Fractional(_)) { 1 + segments.len() } else { 1 };
     let values = (grid.len() as u64).saturating_mul(channels as u64);
-    if values > object.length.saturating_mul(1 << 14).saturating_add(1 << 26) {
+    let pixels = ((count * rows * columns) as u64).min(object.length.saturating_mul(8));
+    if values > pixels.saturating_mul(64).saturating_add(1 << 26) {
         return Err(Trouble::damaged("it has too many segments, or its frames lie too far apart"));
     }
     let frames: Vec<(usize, u16)> =
@@ -187,9 +198,9 @@ fn read(object: &Object) -> Result<Segmentation, Trouble> {
 
 /// The grid that frames lie on, and the slice of it that each is: slices without a frame are empty.
 fn stack(
+    object: &Object,
     places: &[Place],
     [rows, columns]: [usize; 2],
-    thickness: Option<f64>,
 ) -> Result<(volume::Grid, Vec<usize>), Trouble> {
     let first = places[0];
     let across = normal(first.along);
@@ -203,8 +214,14 @@ fn stack(
         let slice = (height - lowest) / step;
         ((slice - slice.round()).abs() <= UNEVEN && slice < MOST_SLICES).then_some(slice.round())
     };
+    parallel(places, across)?;
     // Frames may be far apart: what the header says of slices is tried first.
-    let candidates = [thickness, Some(least).filter(|step| step.is_finite()), Some(1.0)];
+    let candidates = [
+        measure(object, 0, tags::SPACING_BETWEEN_SLICES),
+        Some(least).filter(|step| step.is_finite()),
+        measure(object, 0, tags::SLICE_THICKNESS),
+        Some(1.0),
+    ];
     let step = candidates
         .into_iter()
         .flatten()
@@ -234,4 +251,25 @@ fn stack(
     ];
     let grid = on_grid(&of_vectors(&vectors, &start, [-1.0, -1.0, 1.0]), [count, rows, columns])?;
     Ok((grid, slices))
+}
+
+/// That frames lie in parallel, one above the other.
+fn parallel(places: &[Place], across: [f64; 3]) -> Result<(), Trouble> {
+    let first = places[0];
+    for place in places {
+        let turned = (0..2).any(|axis| {
+            (0..3).any(|row| (place.along[axis][row] - first.along[axis][row]).abs() > 1e-3)
+                || (place.spacing[axis] - first.spacing[axis]).abs() > 1e-3 * first.spacing[axis]
+        });
+        let way: [f64; 3] = std::array::from_fn(|row| place.position[row] - first.position[row]);
+        let height = dot(way, across);
+        let aside = (dot(way, way) - height * height).max(0.0).sqrt();
+        if turned || aside > UNEVEN * first.spacing[0].min(first.spacing[1]) + 1e-3 * height.abs() {
+            return Err(Trouble::unsupported(
+                "its frames do not lie in parallel, one above the other",
+                "resample it, and the image with it",
+            ));
+        }
+    }
+    Ok(())
 }

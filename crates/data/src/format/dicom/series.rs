@@ -66,8 +66,7 @@ pub(super) fn arrange(mut frames: Vec<Frame>) -> Result<Series, Trouble> {
         1.0
     });
     let start = frames[0].place.map_or(place.position, |own| own.position);
-    let end = frames[count - 1].place.map_or(place.position, |own| own.position);
-    upright(start, end, across)?;
+    upright(start, &frames, across, spacing)?;
 
     let scaled = |vector: [f64; 3], by: f64| vector.map(|component| component * by).to_vec();
     let vectors = [
@@ -155,17 +154,28 @@ fn even(frames: &[Frame], heights: &[f64]) -> Result<Option<f64>, Trouble> {
     Ok(Some(span / (heights.len() - 1) as f64))
 }
 
-/// That the stack does not lean, as that of a tilted gantry does.
-fn upright(start: [f64; 3], end: [f64; 3], across: [f64; 3]) -> Result<(), Trouble> {
-    let way: [f64; 3] = std::array::from_fn(|row| end[row] - start[row]);
-    let height = dot(way, across);
-    let lean = (dot(way, way) - height * height).max(0.0).sqrt();
-    if height > 0.0 && lean > TILT * height {
-        let degrees = (lean / height).atan().to_degrees();
-        return Err(Trouble::unsupported(
-            format!("its slices are stacked at a slant of {degrees:.1}°, as with a tilted gantry"),
-            "resample it upright, as dcm2niix does",
-        ));
+/// That the stack does not lean, as that of a tilted gantry does, and that no slice of it is shifted.
+fn upright(
+    start: [f64; 3],
+    frames: &[Frame],
+    across: [f64; 3],
+    spacing: f64,
+) -> Result<(), Trouble> {
+    for frame in frames {
+        let Some(place) = frame.place else { continue };
+        let way: [f64; 3] = std::array::from_fn(|row| place.position[row] - start[row]);
+        let height = dot(way, across);
+        let lean = (dot(way, way) - height * height).max(0.0).sqrt();
+        if lean > TILT * height.max(spacing) {
+            let degrees = (lean / height.max(spacing)).atan().to_degrees();
+            return Err(Trouble::unsupported(
+                format!(
+                    "its slices are stacked at a slant, as with a tilted gantry: that of {} by {degrees:.1}°",
+                    name(&frame.path)
+                ),
+                "resample it upright, as dcm2niix does",
+            ));
+        }
     }
     Ok(())
 }

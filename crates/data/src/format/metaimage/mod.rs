@@ -81,7 +81,10 @@ fn open(path: &Path) -> Result<Volume, Trouble> {
         return Err(Trouble::damaged("its ElementNumberOfChannels is no number above 0"));
     }
     let (grid, notes) = {
-        let spacing = fields.numbers(&["ElementSpacing", "ElementSize"], rank)?;
+        let spacing = match fields.numbers(&["ElementSpacing"], rank)? {
+            None => fields.numbers(&["ElementSize"], rank)?,
+            stated => stated,
+        };
         let stated = spacing.is_some();
         let spacing = spacing.unwrap_or_else(|| vec![1.0; rank]);
         let names = ["TransformMatrix", "Orientation", "Rotation"];

@@ -14,7 +14,7 @@ use crate::{Class, LayoutConfig, Pairs};
 ///     └── ulcerative-colitis_masks/a.png      black
 /// ```
 ///
-/// The lesion-free pictures are cases like the others, named `lesion_free_…`.
+/// The lesion-free pictures are cases like the others, named `ulcerative-colitis_…`.
 ///
 /// # Source
 ///

@@ -145,10 +145,10 @@ fn pairs(files: &[[impl AsRef<str>; 2]]) -> Pairs {
     Pairs { image, label, unlabelled: Unlabelled::LeaveOut, ..Pairs::default() }
 }
 
-/// Images and raters' masks of these names.
+/// Images and raters' masks of these names; images without a mask are left out.
 fn raters(files: &[[impl AsRef<str>; 2]]) -> Raters {
     let [image, label] = patterns(files);
-    Raters { image, label, ..Raters::default() }
+    Raters { image, label, unlabelled: Unlabelled::LeaveOut, ..Raters::default() }
 }
 
 fn patterns(files: &[[impl AsRef<str>; 2]]) -> [Patterns; 2] {

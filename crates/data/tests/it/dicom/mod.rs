@@ -1,191 +1,17 @@
 //! DICOM: series, files of many frames, segmentations.
 
-use std::path::Path;
+mod files;
 
-use dicom_core::value::DataSetSequence;
-use dicom_core::{DataElement, PrimitiveValue, Tag, VR};
+use dicom_core::VR;
 use dicom_dictionary_std::tags;
-use dicom_object::InMemDicomObject;
-use dicom_object::meta::FileMetaTableBuilder;
 use ndarray::s;
 use sconce_data::{ImageInfo, find_images, read_image, read_label_map, read_soft_labels};
 use volume::Label;
 
+use self::files::{ENHANCED, Slice, item, joined, pixels, sequence, text, write};
 use crate::folder::{Folder, hard, one_line};
 
-const CT: &str = "1.2.840.10008.5.1.4.1.1.2";
-const ENHANCED: &str = "1.2.840.10008.5.1.4.1.1.2.1";
-const SEGMENTATION: &str = "1.2.840.10008.5.1.4.1.1.66.4";
-const EXPLICIT: &str = "1.2.840.10008.1.2.1";
-
-/// What differs between the slices of a test.
-#[derive(Clone)]
-struct Slice {
-    series: &'static str,
-    position: [f64; 3],
-    columns: u16,
-    values: Vec<i16>,
-}
-
-impl Slice {
-    /// Slice number `z` of a stack of 4 mm, 3 rows of 2 columns: its values tell where they lie.
-    fn new(z: u8) -> Self {
-        let values = (0..6).map(|at| i16::from(z) * 10 + at).collect();
-        Self {
-            series: "1.2.3",
-            position: [-10.0, -20.0, 100.0 + 4.0 * f64::from(z)],
-            columns: 2,
-            values,
-        }
-    }
-}
-
-#[expect(clippy::needless_pass_by_value, reason = "numbers and texts alike")]
-fn text(tag: Tag, vr: VR, value: impl ToString) -> DataElement<InMemDicomObject> {
-    DataElement::new(tag, vr, PrimitiveValue::from(value.to_string()))
-}
-
-fn word(tag: Tag, value: u16) -> DataElement<InMemDicomObject> {
-    DataElement::new(tag, VR::US, PrimitiveValue::from(value))
-}
-
-fn joined(values: &[f64]) -> String {
-    values.iter().map(f64::to_string).collect::<Vec<_>>().join("\\")
-}
-
-fn sequence(tag: Tag, items: Vec<InMemDicomObject>) -> DataElement<InMemDicomObject> {
-    DataElement::new(tag, VR::SQ, DataSetSequence::from(items))
-}
-
-fn item(elements: Vec<DataElement<InMemDicomObject>>) -> InMemDicomObject {
-    InMemDicomObject::from_element_iter(elements)
-}
-
-fn write(path: &Path, class: &str, object: InMemDicomObject) {
-    let meta = FileMetaTableBuilder::new()
-        .transfer_syntax(EXPLICIT)
-        .media_storage_sop_class_uid(class)
-        .media_storage_sop_instance_uid("1.2.3.4");
-    object.with_meta(meta).unwrap().write_to_file(path).unwrap();
-}
-
-/// What an image file holds beside where it lies.
-fn pixels(class: &str, rows: u16, columns: u16, values: &[i16]) -> InMemDicomObject {
-    item(vec![
-        text(tags::SOP_CLASS_UID, VR::UI, class),
-        word(tags::SAMPLES_PER_PIXEL, 1),
-        text(tags::PHOTOMETRIC_INTERPRETATION, VR::CS, "MONOCHROME2"),
-        word(tags::ROWS, rows),
-        word(tags::COLUMNS, columns),
-        word(tags::BITS_ALLOCATED, 16),
-        word(tags::BITS_STORED, 12),
-        word(tags::HIGH_BIT, 11),
-        word(tags::PIXEL_REPRESENTATION, 1),
-        DataElement::new(
-            tags::PIXEL_DATA,
-            VR::OW,
-            // Twelve bits are stored; those above are noise.
-            PrimitiveValue::U16(
-                values.iter().map(|value| value.cast_unsigned() & 0xfff | 0xa000).collect(),
-            ),
-        ),
-    ])
-}
-
-/// A file of one slice.
-pub(crate) fn sample() -> Vec<u8> {
-    let folder = Folder::new();
-    folder.slice("slice.dcm", &Slice::new(0));
-    std::fs::read(folder.root().join("slice.dcm")).unwrap()
-}
-
-impl Folder {
-    fn slice(&self, name: &str, slice: &Slice) -> &Self {
-        let rows = u16::try_from(slice.values.len()).unwrap() / slice.columns;
-        let mut object = pixels(CT, rows, slice.columns, &slice.values);
-        for element in [
-            text(tags::SERIES_INSTANCE_UID, VR::UI, slice.series),
-            text(tags::PATIENT_NAME, VR::PN, "Doe^Jane"),
-            text(tags::IMAGE_POSITION_PATIENT, VR::DS, joined(&slice.position)),
-            text(tags::IMAGE_ORIENTATION_PATIENT, VR::DS, "1\\0\\0\\0\\1\\0"),
-            text(tags::PIXEL_SPACING, VR::DS, "0.5\\0.75"),
-            text(tags::SLICE_THICKNESS, VR::DS, "5"),
-            text(tags::RESCALE_SLOPE, VR::DS, "2"),
-            text(tags::RESCALE_INTERCEPT, VR::DS, "-1000"),
-        ] {
-            object.put(element);
-        }
-        write(&self.place(name), CT, object);
-        self
-    }
-
-    /// Four slices, whose names are in another order than they.
-    fn series(&self, folder: &str) -> &Self {
-        for (name, z) in [("IM1", 2), ("IM2", 0), ("IM3", 3), ("IM4", 1)] {
-            self.slice(&format!("{folder}/{name}"), &Slice::new(z));
-        }
-        self
-    }
-
-    fn refused(&self, folder: &str) -> String {
-        one_line(&read_image(self.root().join(folder)).unwrap_err())
-    }
-
-    /// A segmentation whose frames are of these segments, at these heights.
-    fn segments(&self, name: &str, fractional: bool, frames: &[(u16, f64, [u8; 6])]) -> &Self {
-        let mut object = item(vec![
-            text(tags::SOP_CLASS_UID, VR::UI, SEGMENTATION),
-            text(tags::SEGMENTATION_TYPE, VR::CS, if fractional { "FRACTIONAL" } else { "BINARY" }),
-            word(tags::MAXIMUM_FRACTIONAL_VALUE, 200),
-            text(tags::NUMBER_OF_FRAMES, VR::IS, frames.len()),
-            word(tags::SAMPLES_PER_PIXEL, 1),
-            text(tags::PHOTOMETRIC_INTERPRETATION, VR::CS, "MONOCHROME2"),
-            word(tags::ROWS, 3),
-            word(tags::COLUMNS, 2),
-            word(tags::BITS_ALLOCATED, if fractional { 8 } else { 1 }),
-            word(tags::BITS_STORED, if fractional { 8 } else { 1 }),
-            word(tags::HIGH_BIT, if fractional { 7 } else { 0 }),
-            word(tags::PIXEL_REPRESENTATION, 0),
-        ]);
-        let numbers: std::collections::BTreeSet<u16> = frames.iter().map(|frame| frame.0).collect();
-        let listed =
-            numbers.into_iter().map(|number| item(vec![word(tags::SEGMENT_NUMBER, number)]));
-        object.put(sequence(tags::SEGMENT_SEQUENCE, listed.collect()));
-        let orientation = text(tags::IMAGE_ORIENTATION_PATIENT, VR::DS, "1\\0\\0\\0\\1\\0");
-        let measures = vec![
-            text(tags::PIXEL_SPACING, VR::DS, "0.5\\0.75"),
-            text(tags::SPACING_BETWEEN_SLICES, VR::DS, "4"),
-        ];
-        let shared = item(vec![
-            sequence(tags::PLANE_ORIENTATION_SEQUENCE, vec![item(vec![orientation])]),
-            sequence(tags::PIXEL_MEASURES_SEQUENCE, vec![item(measures)]),
-        ]);
-        object.put(sequence(tags::SHARED_FUNCTIONAL_GROUPS_SEQUENCE, vec![shared]));
-        let of_frame = |&(segment, height, _): &(u16, f64, [u8; 6])| {
-            let position =
-                text(tags::IMAGE_POSITION_PATIENT, VR::DS, joined(&[-10.0, -20.0, height]));
-            let number = item(vec![word(tags::REFERENCED_SEGMENT_NUMBER, segment)]);
-            item(vec![
-                sequence(tags::PLANE_POSITION_SEQUENCE, vec![item(vec![position])]),
-                sequence(tags::SEGMENT_IDENTIFICATION_SEQUENCE, vec![number]),
-            ])
-        };
-        let groups = frames.iter().map(of_frame).collect();
-        object.put(sequence(tags::PER_FRAME_FUNCTIONAL_GROUPS_SEQUENCE, groups));
-        let values: Vec<u8> = frames.iter().flat_map(|frame| frame.2).collect();
-        let bytes = if fractional {
-            values
-        } else {
-            values
-                .chunks(8)
-                .map(|bits| (0..).zip(bits).fold(0, |byte, (at, bit)| byte | bit << at))
-                .collect()
-        };
-        object.put(DataElement::new(tags::PIXEL_DATA, VR::OB, PrimitiveValue::U8(bytes.into())));
-        write(&self.place(name), SEGMENTATION, object);
-        self
-    }
-}
+pub(crate) use self::files::sample;
 
 #[test]
 fn slices_lie_where_their_positions_say_whatever_they_are_called() {
@@ -234,7 +60,11 @@ fn a_stack_that_makes_no_volume_is_refused_with_the_reason() {
         slice
     };
     let tilted = with("tilted", &[lean(0), lean(1), lean(2)]);
-    assert!(tilted.contains("slant of 14.0°"), "{tilted}");
+    assert!(tilted.contains("at a slant") && tilted.contains("that of 1 by 14.0°"), "{tilted}");
+    let mut aside = at(1);
+    aside.position[0] += 40.0;
+    let shifted = with("shifted", &[at(0), aside, at(2)]);
+    assert!(shifted.contains("at a slant"), "{shifted}");
     let mixed = with("mixed", &[at(0), Slice { series: "1.2.9", ..at(1) }]);
     assert!(mixed.contains("of different series"), "{mixed}");
     let sizes = with("sizes", &[at(0), Slice { columns: 3, ..at(1) }]);
@@ -342,6 +172,57 @@ fn fractions_of_segments_are_soft_labels() {
     folder.segments("much.dcm", true, &[(1, 0.0, [150; 6]), (2, 0.0, [100; 6])]);
     let error = one_line(&read_soft_labels(folder.root().join("much.dcm")).unwrap_err());
     assert!(error.contains("add up to 1.25"), "{error}");
+}
+
+#[test]
+fn a_segmentation_alone_in_its_folder_is_one_and_among_slices_it_is_named() {
+    let folder = Folder::new();
+    let frames = [(3, 100.0, [1, 0, 0, 0, 0, 0]), (3, 108.0, [0, 1, 0, 0, 0, 0])];
+    folder.segments("seg/1-1.dcm", false, &frames);
+    let labels = read_label_map(folder.root().join("seg")).unwrap();
+    assert_eq!((labels.grid.size, labels.values()), ([3, 3, 2], vec![0, 3]));
+    folder.series("ct").segments("ct/seg.dcm", false, &frames);
+    let message = folder.refused("ct");
+    assert!(message.contains("seg.dcm: it is a segmentation among slices"), "{message}");
+}
+
+#[test]
+fn labels_are_not_spread_where_voxels_are_of_another_size() {
+    let folder = Folder::new();
+    folder.series("case1/ct");
+    // Slices of 4 mm on an image of 4 mm, but pixels of 0.5 × 0.75 mm on an image of twice as many.
+    let wide = |z: u8| Slice { columns: 4, values: vec![1; 12], ..Slice::new(z) };
+    for z in 0..3 {
+        folder.slice(&format!("case2/ct/{z}"), &wide(z));
+    }
+    for case in ["case1", "case2"] {
+        folder.segments(&format!("{case}/seg.dcm"), false, &[(1, 104.0, [1, 0, 0, 0, 0, 0])]);
+    }
+    let dataset = folder.open("[pairs]\nimage = \"{id}/ct/\"\nlabel = \"{id}/seg.dcm\"");
+    assert_eq!(hard(&dataset.read("case1").unwrap()).iter().sum::<u16>(), 1);
+    // Pixels are as large, the image is only wider: the part is found.
+    assert_eq!(hard(&dataset.read("case2").unwrap()).iter().sum::<u16>(), 1);
+}
+
+#[test]
+fn sequences_within_sequences_without_end_are_refused() {
+    let folder = Folder::new();
+    let mut bytes = sample();
+    // Each holds the next: a tag, a kind, a length; then an item of what is left.
+    let count = 5000_u32;
+    let mut nested = Vec::new();
+    for level in 0..count {
+        let left = (count - level) * 20 - 12;
+        nested.extend([0x08, 0x00, 0x40, 0x11, b'S', b'Q', 0, 0]);
+        nested.extend(left.to_le_bytes());
+        nested.extend([0xfe, 0xff, 0x00, 0xe0]);
+        nested.extend((left - 8).to_le_bytes());
+    }
+    // After the first group, whose length is stated.
+    let length = u32::from_le_bytes(bytes[140..144].try_into().unwrap()) as usize;
+    bytes.splice(144 + length..144 + length, nested);
+    folder.bytes("deep.dcm", &bytes);
+    assert!(folder.refused("deep.dcm").contains("nested too deeply"));
 }
 
 #[test]
