@@ -57,6 +57,28 @@ pub fn convert(
         ));
     }
     let ids = dataset.ids();
+    // What holds for the whole set is said before anything is written.
+    let several = !dataset.description().raters.is_empty();
+    if let Some(first) = ids.first()
+        && several != (to == ConvertTo::Raters)
+    {
+        return Err(if several { by_several(first, to) } else { by_nobody(first) });
+    }
+    let outcome = write_all(dataset, output, to, progress);
+    if outcome.is_err() {
+        // It was empty before.
+        let _ = fs::remove_dir_all(output);
+    }
+    outcome
+}
+
+fn write_all(
+    dataset: &dyn Dataset,
+    output: &Path,
+    to: ConvertTo,
+    progress: &(dyn Fn(usize, usize) + Sync),
+) -> Result<()> {
+    let ids = dataset.ids();
     let grouped = ids.iter().any(|id| dataset.group(id) != id);
     let regions = dataset.description().has_regions().then(|| consecutive(dataset.description()));
     let done = AtomicUsize::new(0);
@@ -133,11 +155,11 @@ impl Writer<'_> {
                     None => write_label_map(path, labels),
                 }
             }
-            Some(_) => Err(unsuited(
+            Some(Label::Raters(_)) => Err(by_several(id, ConvertTo::NnunetRaw)),
+            Some(Label::Soft(_)) => Err(unsuited(
                 id,
-                "nnU-Net takes one label map for each case",
-                "fuse them first, with \
-                 `sconce labels fuse`, or convert to pairs or raters",
+                "its label is soft, and nnU-Net takes one label map for each case",
+                "convert to pairs",
             )),
         }
     }
@@ -153,11 +175,7 @@ impl Writer<'_> {
             None => Ok(()),
             Some(Label::Hard(labels)) => write_label_map(path("labels")?, labels),
             Some(Label::Soft(labels)) => write_soft_labels(path("labels")?, labels),
-            Some(Label::Raters(_)) => Err(unsuited(
-                &case.id,
-                "several raters marked it",
-                "convert to raters, or fuse them first, with `sconce labels fuse`",
-            )),
+            Some(Label::Raters(_)) => Err(by_several(&case.id, ConvertTo::Pairs)),
         }
     }
 
@@ -170,15 +188,27 @@ impl Writer<'_> {
         let masks: Vec<&LabelMap> = match &case.label {
             None => Vec::new(),
             Some(Label::Raters(masks)) => masks.iter().collect(),
-            Some(_) => {
-                return Err(unsuited(&case.id, "nobody says who marked it", "convert to pairs"));
-            }
+            Some(_) => return Err(by_nobody(&case.id)),
         };
         for (name, mask) in names.iter().zip(masks) {
             write_label_map(place(&format!("rater-{name}.nii.gz"))?, mask)?;
         }
         Ok(())
     }
+}
+
+fn by_several(id: &str, to: ConvertTo) -> Error {
+    let cause = match to {
+        ConvertTo::NnunetRaw => {
+            "several raters marked it, and nnU-Net takes one label map for each case"
+        }
+        _ => "several raters marked it",
+    };
+    unsuited(id, cause, "convert to raters, or fuse them first, with `sconce labels fuse`")
+}
+
+fn by_nobody(id: &str) -> Error {
+    unsuited(id, "nobody says who marked it", "convert to pairs")
 }
 
 fn unsuited(id: &str, cause: &str, remedy: &str) -> Error {

@@ -1,4 +1,3 @@
-use std::collections::BTreeMap;
 use std::fmt;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -7,8 +6,35 @@ use serde::{Deserialize, Serialize};
 
 use crate::{Error, Result};
 
-/// What a pattern's `{names}` stood for in one path.
-pub(crate) type Captures = BTreeMap<String, String>;
+/// What a pattern's `{names}` stood for in one path: a few, so that a list is smaller and faster than a map.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Captures(Vec<(String, String)>);
+
+impl Captures {
+    pub(crate) fn get(&self, name: &str) -> Option<&String> {
+        self.0.iter().find(|(own, _)| own == name).map(|(_, value)| value)
+    }
+
+    pub(crate) fn insert(&mut self, name: String, value: String) {
+        match self.0.iter_mut().find(|(own, _)| *own == name) {
+            Some((_, own)) => *own = value,
+            None => self.0.push((name, value)),
+        }
+    }
+
+    pub(crate) fn remove(&mut self, name: &str) -> Option<String> {
+        let at = self.0.iter().position(|(own, _)| own == name)?;
+        Some(self.0.remove(at).1)
+    }
+}
+
+impl std::ops::Index<&str> for Captures {
+    type Output = String;
+
+    fn index(&self, name: &str) -> &String {
+        self.get(name).expect("a name of the pattern")
+    }
+}
 
 /// The names of files, as a path below the data folder in which parts vary.
 ///
@@ -107,7 +133,7 @@ impl Pattern {
     ///
     /// [`Error::Io`], where a folder cannot be listed.
     pub(crate) fn find(&self, root: &Path) -> Result<Vec<Found>> {
-        self.find_with(root, &Captures::new())
+        self.find_with(root, &Captures::default())
     }
 
     /// As [`Pattern::find`], where some names are known already.
@@ -123,9 +149,12 @@ impl Pattern {
                 }
                 let dot = matches!(&part[0], Token::Text(text) if text.starts_with('.'));
                 for name in entries(&path, last && !self.folders)? {
-                    let mut captures = captures.clone();
                     let hidden = name.starts_with('.') && !dot;
-                    if !hidden && matches(part, &name, &mut captures) {
+                    if hidden {
+                        continue;
+                    }
+                    let mut captures = captures.clone();
+                    if matches(part, &name, &mut captures) {
                         next.push(Found { captures, path: path.join(name) });
                     }
                 }
@@ -138,7 +167,7 @@ impl Pattern {
 
     /// What the names stand for in a text, where that matches as a whole.
     pub(crate) fn captures(&self, text: &str) -> Option<Captures> {
-        let mut captures = Captures::new();
+        let mut captures = Captures::default();
         let names: Vec<&str> = text.split('/').collect();
         let matched = names.len() == self.parts.len()
             && self.parts.iter().zip(names).all(|(part, name)| matches(part, name, &mut captures));
@@ -147,7 +176,7 @@ impl Pattern {
 
     /// Whether a file that it finds may have this name, whatever the folders above it.
     pub(crate) fn is_name(&self, name: &str) -> bool {
-        self.parts.last().is_some_and(|part| matches(part, name, &mut Captures::new()))
+        self.parts.last().is_some_and(|part| matches(part, name, &mut Captures::default()))
     }
 
     /// The text with names filled in; `None` where one is not known, or a wildcard is left.
@@ -159,7 +188,7 @@ impl Pattern {
 
     /// The text with the names filled in that are known.
     pub(crate) fn describe(&self, captures: &Captures) -> String {
-        captures.iter().fold(self.text.clone(), |text, (name, value)| {
+        captures.0.iter().fold(self.text.clone(), |text, (name, value)| {
             text.replace(&format!("{{{name}}}"), value)
         })
     }
@@ -303,9 +332,10 @@ mod tests {
     use super::*;
 
     fn captures(pattern: &str, name: &str) -> Option<Vec<String>> {
-        let mut captures = Captures::new();
+        let mut captures = Captures::default();
         let part = &Pattern::new(pattern).unwrap().parts[0];
-        matches(part, name, &mut captures).then(|| captures.into_values().collect())
+        matches(part, name, &mut captures)
+            .then(|| captures.0.into_iter().map(|(_, value)| value).collect())
     }
 
     #[test]
