@@ -2,13 +2,13 @@ use std::path::{Path, PathBuf};
 use std::{fs, io};
 
 use serde::{Deserialize, Serialize};
-use volume::Label;
 
 use super::index::{Entry, Index};
+use super::pairs::PairsFolder;
 use super::reading::{ImageRules, LabelGeometry, LabelRules, channel_names};
 use super::values::{Values, Wording};
 use super::{binary, expect_data_folder, name_of};
-use crate::{Case, Class, Dataset, Description, Error, Layout, Problem, Result};
+use crate::{Class, Dataset, Description, Error, Layout, Result};
 
 /// A list of images and labels: a CSV file with a row for each case, as the study of losses out of
 /// distribution has them.
@@ -97,7 +97,7 @@ impl Layout for Csv {
             threshold: self.threshold,
             geometry: self.label_geometry,
         };
-        Ok(Box::new(Listed { description, index, images, labels }))
+        Ok(Box::new(PairsFolder { description, index, images, labels, soft: false }))
     }
 }
 
@@ -193,42 +193,4 @@ fn stem(image: &str) -> String {
     let name = image.rsplit(['/', '\\']).next().unwrap_or(image);
     let name = name.strip_suffix(".gz").unwrap_or(name);
     name.rsplit_once('.').map_or(name, |(stem, _)| stem).to_owned()
-}
-
-/// An opened list.
-#[derive(Debug)]
-struct Listed {
-    description: Description,
-    index: Index,
-    images: ImageRules,
-    labels: LabelRules,
-}
-
-impl Dataset for Listed {
-    fn description(&self) -> &Description {
-        &self.description
-    }
-
-    fn ids(&self) -> &[String] {
-        &self.index.ids
-    }
-
-    fn read(&self, id: &str) -> Result<Case> {
-        let entry = self.index.entry(id, &self.description)?;
-        let image = self.images.read(id, &entry.images)?;
-        let label = entry.labels.first().map(|(_, path)| self.labels.read(id, path, &image.grid));
-        Ok(Case { id: id.to_owned(), image, label: label.transpose()?.map(Label::Hard) })
-    }
-
-    fn group<'a>(&'a self, id: &'a str) -> &'a str {
-        self.index.group(id)
-    }
-
-    fn files(&self, id: &str) -> Vec<PathBuf> {
-        self.index.files(id)
-    }
-
-    fn problems(&self) -> &[Problem] {
-        &self.index.problems
-    }
 }

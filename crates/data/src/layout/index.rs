@@ -73,6 +73,15 @@ impl Index {
         self.cases.get(id).map_or(id, |entry| &entry.group)
     }
 
+    /// Who drew the labels of a case, in the order of these.
+    pub(crate) fn raters(&self, id: &str) -> Vec<&str> {
+        let labels = self.cases.get(id).map_or(&[][..], |entry| &entry.labels);
+        let mut names: Vec<&str> =
+            labels.iter().filter_map(|(rater, _)| rater.as_deref()).collect();
+        names.dedup();
+        names
+    }
+
     pub(crate) fn files(&self, id: &str) -> Vec<PathBuf> {
         self.cases.get(id).map(Entry::files).unwrap_or_default()
     }

@@ -143,14 +143,14 @@ impl Layout for Pairs {
     }
 }
 
-/// An opened folder of pairs.
+/// Cases of an image and a label each, however their files were found.
 #[derive(Debug)]
-struct PairsFolder {
-    description: Description,
-    index: Index,
-    images: ImageRules,
-    labels: LabelRules,
-    soft: bool,
+pub(super) struct PairsFolder {
+    pub(super) description: Description,
+    pub(super) index: Index,
+    pub(super) images: ImageRules,
+    pub(super) labels: LabelRules,
+    pub(super) soft: bool,
 }
 
 impl Dataset for PairsFolder {

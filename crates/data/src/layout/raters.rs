@@ -179,13 +179,7 @@ impl Dataset for RatersFolder {
     }
 
     fn raters(&self, id: &str) -> Vec<&str> {
-        let Some(entry) = self.index.cases.get(id) else {
-            return Vec::new();
-        };
-        let mut names: Vec<&str> =
-            entry.labels.iter().filter_map(|(rater, _)| rater.as_deref()).collect();
-        names.dedup();
-        names
+        self.index.raters(id)
     }
 
     fn files(&self, id: &str) -> Vec<PathBuf> {
