@@ -169,11 +169,50 @@ mod tests {
     use candle::Device;
 
     use super::*;
+    use crate::{Fraction, NonNegative};
 
     fn kept(costs: &[f64], counts: &[f64], percent: f64) -> anyhow::Result<Vec<f64>> {
         let costs = Tensor::new(costs, &Device::Cpu)?;
         let counts = Tensor::new(counts, &Device::Cpu)?;
         Ok(shares(&costs, &counts, percent)?.to_vec1()?)
+    }
+
+    /// What is summed in one pass is what voxels cost one by one.
+    #[test]
+    fn weights_and_smoothing_count_as_in_the_costs_of_voxels() -> anyhow::Result<()> {
+        let values: Vec<f64> = (0..24).map(|at| f64::from(at * 29 % 23) / 5.0 - 2.0).collect();
+        let logits = Tensor::from_vec(values, (1, 3, 8), &Device::Cpu)?;
+        let labels = Tensor::new(&[[0u32, 1, 2, 2, 1, 0, 3, 1]], &Device::Cpu)?;
+        let weight = Tensor::new(&[[1f64, 0.5, 1., 2., 1., 1., 0., 1.]], &Device::Cpu)?;
+        let target = Target::hard(labels).with_weight(weight.clone());
+        for smoothing in [0.0, 0.2] {
+            let cross_entropy = CrossEntropy {
+                label_smoothing: Fraction::literal(smoothing),
+                class_weights: [1.0, 2.5, 0.5].map(NonNegative::literal).to_vec(),
+                ..CrossEntropy::default()
+            };
+            let loss = TopK {
+                percent: Percent::literal(45.0),
+                cross_entropy: cross_entropy.clone(),
+                allow_soft: false,
+            };
+
+            // Without indices there is no picking of logarithms: the other way to the costs.
+            let hot = target.probabilities(&logits)?;
+            let hot = hot.affine(1.0 - smoothing, smoothing / 3.0)?;
+            let class_weights = Tensor::new(&[[[1f64], [2.5], [0.5]]], &Device::Cpu)?;
+            let log_p = nn::log_softmax_along(&logits, 1)?;
+            let costs = (hot * log_p)?.neg()?.broadcast_mul(&class_weights)?.sum_keepdim(1)?;
+            let costs = costs.flatten_all()?;
+            let weight = weight.flatten_all()?;
+            let counts = weight.gt(0f64)?.to_dtype(DType::F64)?;
+            let shares = (shares(&costs, &counts, 45.0)? * weight)?;
+            let expected = ((costs * &shares)?.sum_all()? / shares.sum_all()?)?;
+
+            let found = loss.forward(&logits, &target)?.to_scalar::<f64>()?;
+            approx::assert_abs_diff_eq!(found, expected.to_scalar::<f64>()?, epsilon = 1e-12);
+        }
+        Ok(())
     }
 
     #[test]

@@ -48,11 +48,11 @@ impl Index {
         self.cases.retain(|_, entry| !without(entry));
         self.ids = self.cases.keys().cloned().collect();
         let count = all - self.cases.len();
-        let others =
-            if count > 1 { format!(" and {} others have", count - 1) } else { " has".into() };
-        let message = format!(
-            "case {first}{others} no label, and are left out; complete the folder if they should have"
-        );
+        let all = match count {
+            1 => format!("case {first} has no label and is left out"),
+            _ => format!("case {first} and {} others have no label and are left out", count - 1),
+        };
+        let message = format!("{all}; complete the folder if there should be one");
         self.problems.push(Problem::new(Severity::Warning, ProblemKind::LeftOut, message));
     }
 
