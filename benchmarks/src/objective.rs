@@ -1,5 +1,6 @@
-use candle::{DType, Device, Tensor, Var};
+use candle::{DType, Device, Tensor};
 use sconce::losses::{Loss, LossConfig, Target};
+use sconce::nn::{Leaf, softmax_along};
 use serde::Deserialize;
 
 use crate::pattern;
@@ -8,7 +9,7 @@ use crate::pattern;
 #[derive(Debug)]
 pub struct Objective {
     loss: LossConfig,
-    logits: Var,
+    logits: Leaf,
     target: Target,
 }
 
@@ -32,10 +33,10 @@ impl Objective {
     /// Where it cannot be computed.
     pub fn new(request: &LossRequest) -> anyhow::Result<Self> {
         let device = &Device::Cpu;
-        let logits = Var::from_tensor(&pattern(&request.shape, device)?)?;
+        let logits = pattern(&request.shape, device)?;
         let target = if request.soft {
             // Of the other sign, so that logits are wrong.
-            let shares = sconce::nn::softmax_along(&logits.detach().neg()?, 1)?;
+            let shares = softmax_along(&logits.neg()?, 1)?;
             Target::soft(shares)
         } else {
             let space = [&request.shape[..1], &request.shape[2..]].concat();
@@ -45,7 +46,7 @@ impl Objective {
                 (0..space.iter().product()).map(|at: usize| (at / 97 % classes) as u32).collect();
             Target::hard(Tensor::from_vec(labels, space, device)?)
         };
-        Ok(Self { loss: request.loss.clone(), logits, target })
+        Ok(Self { loss: request.loss.clone(), logits: Leaf::new(&logits)?, target })
     }
 
     /// The value of the loss, after its gradient has been computed.
@@ -54,9 +55,9 @@ impl Objective {
     ///
     /// Where a tensor operation fails.
     pub fn run(&self) -> anyhow::Result<f64> {
-        let value = self.loss.forward(&self.logits, &self.target)?;
-        let gradients = value.backward()?;
-        anyhow::ensure!(gradients.get(&self.logits).is_some(), "no gradient");
+        let value = self.loss.forward(self.logits.values(), &self.target)?;
+        let gradient = self.logits.take_gradient(&value.backward()?)?;
+        anyhow::ensure!(gradient.is_some(), "no gradient");
         Ok(value.to_dtype(DType::F64)?.to_scalar()?)
     }
 }

@@ -44,7 +44,12 @@ impl Default for KlDivergence {
 impl Loss for KlDivergence {
     fn forward(&self, logits: &Tensor, target: &Target) -> Result<Tensor> {
         let temperature = self.temperature.get();
-        let logits = &(widen(logits)? / temperature)?;
+        let mut logits = widen(logits)?;
+        // A division by 1 would be a pass over the logits, and one over their gradient.
+        if temperature != 1.0 {
+            logits = (logits / temperature)?;
+        }
+        let logits = &logits;
         let [costs] = target.class_sums(logits, Activation::Softmax, 0.0, Summand::Divergence)?;
         let mean = target.mean_of(&costs, logits)?.sum_all()?;
         Ok((mean * (temperature * temperature))?)

@@ -100,6 +100,7 @@ mod init;
 mod isa;
 mod kernels;
 mod layout;
+mod leaf;
 mod method;
 mod native;
 mod norm;
@@ -133,6 +134,7 @@ pub use crate::gradients::{Gradients, clip_grad_norm};
 pub use crate::grid_sample::{GridSampleConfig, SampleMode, SamplePadding, grid_sample};
 pub use crate::isa::{Isa, isa, set_isa, with_isa};
 pub use crate::layout::{to_channels_first, to_channels_last};
+pub use crate::leaf::Leaf;
 pub use crate::method::{Method, method, set_method, with_method};
 pub use crate::norm::{
     BatchNorm, GroupNorm, InstanceNorm, LayerNorm, Statistics, batch_norm, batch_norm_train,

@@ -5,7 +5,8 @@ mod invariance;
 mod stability;
 
 use anyhow::Result;
-use candle::{DType, Var};
+use candle::{DType, Tensor, Var};
+use nn::Leaf;
 use sconce_losses::{Activation, Loss, LossConfig, Target};
 
 use batch::{Batch, agree, kinds, value, with_maps};
@@ -30,6 +31,33 @@ fn gradient_agrees_with_central_differences() -> Result<()> {
             };
             let expected = (shifted(step)? - shifted(-step)?) / (2.0 * step);
             agree(gradient[at], expected, tolerance, &name);
+        }
+    }
+    Ok(())
+}
+
+#[test]
+fn a_leaf_is_left_the_gradient_that_candle_computes() -> Result<()> {
+    for (name, loss) in kinds()? {
+        let Batch { logits, target } = Batch::of(&[4, 5])?;
+        let logits = logits.to_dtype(DType::F32)?;
+        // Beside a reader whose gradient comes by way of candle, and one more of its own kind.
+        let all = |logits: &Tensor| -> Result<Tensor> {
+            let loss = (loss.forward(logits, &target)? + loss.forward(logits, &target)?)?;
+            Ok((loss + logits.sqr()?.mean_all()?)?)
+        };
+        let var = Var::from_tensor(&logits)?;
+        let expected = all(&var)?.backward()?;
+        let expected = values(expected.get(&var).unwrap())?;
+
+        let leaf = Leaf::new(&logits)?;
+        for _ in 0..2 {
+            let gradients = all(leaf.values())?.backward()?;
+            let gradient = values(&leaf.take_gradient(&gradients)?.unwrap())?;
+
+            for (actual, expected) in gradient.iter().zip(&expected) {
+                agree(*actual, *expected, 1e-6, &name);
+            }
         }
     }
     Ok(())

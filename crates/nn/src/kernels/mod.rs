@@ -25,6 +25,7 @@ pub(crate) mod reading;
 mod scratch;
 pub(crate) mod softmax;
 mod tile;
+pub(crate) mod transpose;
 pub(crate) mod update;
 mod vectors;
 pub(crate) mod winograd;

@@ -16,7 +16,8 @@ use candle::{DType, Device, Result, Tensor, bail};
 
 use self::compared::Compared;
 pub(crate) use self::cpu::{
-    Convolution, Edge, Known, Normalization, apply, checkpoint_of, conv_of, norm_gradients,
+    Convolution, Edge, Known, Normalization, Turn, apply, checkpoint_of, conv_of, norm_gradients,
+    transpose,
 };
 use crate::activation::Activation;
 use crate::axis_map::AxisMap;
@@ -41,8 +42,8 @@ pub(crate) fn exists(dtype: DType, device: &Device) -> bool {
     }
 }
 
-/// Whether a norm may be left to the convolutions that read its input: [`Normalization`], [`conv_of`]
-/// and [`checkpoint_of`] are for such tensors alone.
+/// Whether a norm may be left to the convolutions that read its input: [`Normalization`], [`conv_of`],
+/// [`checkpoint_of`] and [`transpose`] are for such tensors alone.
 pub(crate) fn defers(x: &Tensor) -> bool {
     x.device().is_cpu()
 }

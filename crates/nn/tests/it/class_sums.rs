@@ -3,8 +3,8 @@
 use anyhow::Result;
 use candle::{DType, Device, Tensor, Var};
 use sconce_nn::{
-    Backend, ClassActivation, ClassLabels, ClassSums, Isa, Summand, class_sums, with_backend,
-    with_isa,
+    Backend, ClassActivation, ClassLabels, ClassSums, ConvConfig, Isa, Summand, class_sums,
+    conv_of, to_channels_first, with_backend, with_isa,
 };
 
 const SUMMANDS: [Summand; 12] = [
@@ -138,6 +138,35 @@ fn sums_of_many_parts_have_the_same_bits_each_time() -> Result<()> {
     let again = both(&logits, &labels[2], Some(&weight), &settings)?;
 
     assert_eq!(first, again);
+    Ok(())
+}
+
+#[test]
+fn sums_of_what_a_convolution_gives_lead_back_to_its_weight() -> Result<()> {
+    let Batch { labels, weight, .. } = Batch::random(&[2, 3, 9, 14], DType::F32)?;
+    let settings =
+        ClassSums { activation: ClassActivation::Softmax, clip: 0.0, of: Summand::CrossEntropy };
+    let random = |shape: &[usize]| -> Result<Var> {
+        Ok(Var::from_tensor(&Tensor::randn(0f32, 0.5, shape, &Device::Cpu)?)?)
+    };
+    let (x, kernel) = (random(&[2, 9, 14, 5])?, random(&[3, 5, 3, 3])?);
+    let gradients = || -> Result<[Vec<f64>; 2]> {
+        let config = ConvConfig::same(&[3, 3], &[1, 1]);
+        let y = conv_of(&[&x.as_tensor().into()], &kernel, None, &config)?.resolve()?;
+        let logits = to_channels_first(&y)?;
+        let sums = class_sums(&logits, &labels[0], Some(&weight), &settings)?;
+        // Readers of both layouts, by way of candle.
+        let others = (logits.sqr()?.mean_all()? + y.sin()?.mean_all()?)?;
+        let gradients = (sums.get(0)?.mean_all()? + others)?.backward()?;
+        let of = |var: &Var| values(gradients.get(var).expect("the loss depends on it"));
+        Ok([of(&x)?, of(&kernel)?])
+    };
+
+    let native = gradients()?;
+    let reference = with_backend(Backend::Reference, gradients)?;
+
+    near(&native[0], &reference[0], 1e-5, "input");
+    near(&native[1], &reference[1], 1e-5, "kernel");
     Ok(())
 }
 

@@ -1,5 +1,8 @@
+use std::sync::Arc;
+
 use candle::{CpuStorage, DType, Result, Storage, Tensor, WithDType};
 
+use super::edge::{Edge, Slot, nothing};
 use super::{contiguous, held};
 use crate::kernels::channels::narrow;
 use crate::kernels::class_sums::{Labels, Real, Task, gradient, sums};
@@ -16,8 +19,14 @@ pub(crate) fn class_sums(logits: &Tensor, compared: Compared) -> Result<Tensor> 
         let sums = op.with_task::<f32, _>(logits, |task| sums(task, of))?;
         CpuStorage::F32(sums.into_iter().map(narrow).collect())
     };
-    let result = (of.count(), shape.samples, shape.classes);
-    record(&[logits], Storage::Cpu(sums), result, op)
+    let (sums, result) = (Storage::Cpu(sums), (of.count(), shape.samples, shape.classes));
+    match Edge::behind(logits) {
+        Some(Edge { ticket, slot }) => {
+            let op = SumsBehind { sums: op, logits: logits.detach(), slot };
+            record(&[&ticket], sums, result, op)
+        }
+        None => record(&[logits], sums, result, op),
+    }
 }
 
 struct Sums(Compared);
@@ -67,6 +76,22 @@ impl Backward for Sums {
             CpuStorage::F32(self.gradient(logits, dy)?)
         };
         Ok(vec![Some(held(gradient, logits.shape()))])
+    }
+}
+
+/// The same, of logits that came out of an edge.
+struct SumsBehind {
+    sums: Sums,
+    logits: Tensor,
+    slot: Arc<Slot>,
+}
+
+impl Backward for SumsBehind {
+    const NAME: &'static str = "class sums";
+
+    fn gradients(&self, tickets: &[&Tensor], dy: &Tensor) -> Result<Vec<Option<Tensor>>> {
+        self.slot.leave(self.sums.gradient(&self.logits, dy)?);
+        Ok(vec![Some(nothing(tickets[0])?)])
     }
 }
 

@@ -10,6 +10,7 @@ mod edge;
 mod norm;
 mod reading;
 mod repetition;
+mod transpose;
 mod unary;
 mod update;
 
@@ -29,6 +30,7 @@ pub(crate) use self::edge::Edge;
 pub(crate) use self::norm::{Known, Normalization, apply, norm_gradients, normalize, standardize};
 pub(crate) use self::reading::conv_of;
 pub(crate) use self::repetition::checkpoint_of;
+pub(crate) use self::transpose::{Turn, transpose};
 pub(crate) use self::unary::{activate, map_axis, max_pool, softmax};
 pub(crate) use self::update::change;
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use candle::{CpuStorage, DType, Result, Tensor};
 
 use super::conv::{Convolution, Weight, plain};
-use super::edge::{Edge, Slot, ticket};
+use super::edge::{Edge, Slot, nothing, ticket};
 use super::norm::{Known, Normalization, over_samples};
 use super::{Held, tensor_like};
 use crate::kernels::amx::Grant;
@@ -204,7 +204,7 @@ impl Backward for Reading {
             of_vectors.extend(of_bias.into_iter().flatten());
             (of_weight, of_vectors)
         })?;
-        let of_tickets = tickets.track_op().then(|| tickets.zeros_like()).transpose()?;
+        let of_tickets = tickets.track_op().then(|| nothing(&tickets)).transpose()?;
         let of_weight = of_weight.map(|gradient| tensor_like(gradient, weight));
         let of_vectors = tracks[1].then(|| tensor_like(of_vectors, vectors));
         Ok(vec![of_tickets, of_weight, of_vectors])

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use candle::backprop::GradStore;
 use candle::{DType, Device, Result, Tensor, Var};
 
-use super::edge::{Edge, Slot, ticket};
+use super::edge::{Edge, Slot, nothing, ticket};
 use super::norm::Known;
 use super::tensor_like;
 use crate::checkpoint::{self, Choices, Variables, enter, put, repeat};
@@ -168,7 +168,7 @@ impl Backward for Repetition {
             for (input, leaf) in self.inputs.iter().zip(&leaves) {
                 input.pass_on(leaf, &gradients);
             }
-            Ok(vec![Some(tickets[0].zeros_like()?)])
+            Ok(vec![Some(nothing(tickets[0])?)])
         })
     }
 }
