@@ -1,7 +1,7 @@
 //! The Kullback-Leibler divergence from the target to the prediction.
 
 use candle::Tensor;
-use nn::Summand;
+use nn::{ClassSums, Summand};
 use serde::{Deserialize, Serialize};
 
 use crate::target::widen;
@@ -44,13 +44,10 @@ impl Default for KlDivergence {
 impl Loss for KlDivergence {
     fn forward(&self, logits: &Tensor, target: &Target) -> Result<Tensor> {
         let temperature = self.temperature.get();
-        let mut logits = widen(logits)?;
-        // A division by 1 would be a pass over the logits, and one over their gradient.
-        if temperature != 1.0 {
-            logits = (logits / temperature)?;
-        }
-        let logits = &logits;
-        let [costs] = target.class_sums(logits, Activation::Softmax, 0.0, Summand::Divergence)?;
+        let logits = &widen(logits)?;
+        let activation = Activation::Softmax.of_logits(logits)?;
+        let sums = ClassSums { temperature, ..ClassSums::new(activation, Summand::Divergence) };
+        let [costs] = target.sums(logits, &sums)?;
         let mean = target.mean_of(&costs, logits)?.sum_all()?;
         Ok((mean * (temperature * temperature))?)
     }

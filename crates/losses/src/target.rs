@@ -275,6 +275,16 @@ impl Target {
         clip: f64,
         of: Summand,
     ) -> Result<[Tensor; K]> {
+        let activation = activation.of_logits(logits)?;
+        self.sums(logits, &ClassSums { clip, ..ClassSums::new(activation, of) })
+    }
+
+    /// The same, of sums as `settings` ask for.
+    pub(crate) fn sums<const K: usize>(
+        &self,
+        logits: &Tensor,
+        settings: &ClassSums,
+    ) -> Result<[Tensor; K]> {
         let (n, _, space) = split(logits)?;
         let labels = match &self.labels {
             Labels::Regions(labels) | Labels::Soft(labels) => {
@@ -289,8 +299,7 @@ impl Target {
         if let Some(weight) = &self.weight {
             expect_shape(weight, logits, Shape::from([&[n], space].concat()))?;
         }
-        let settings = ClassSums { activation: activation.of_logits(logits)?, clip, of };
-        let sums = nn::class_sums(logits, &labels, self.weight.as_ref(), &settings)?;
+        let sums = nn::class_sums(logits, &labels, self.weight.as_ref(), settings)?;
         let mut list = Vec::with_capacity(K);
         for number in 0..K {
             list.push(sums.get(number)?);

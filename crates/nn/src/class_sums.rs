@@ -92,8 +92,23 @@ pub struct ClassSums {
     pub activation: ClassActivation,
     /// How far `p` is kept from 0 and 1; beyond, the gradient is 0. 0 for not at all.
     pub clip: f64,
+    /// What logits are divided by before they become probabilities, above 0: 1 as they are.
+    pub temperature: f64,
     /// What is summed.
     pub of: Summand,
+}
+
+impl ClassSums {
+    /// Sums of probabilities as they are: not clipped, at temperature 1.
+    pub fn new(activation: ClassActivation, of: Summand) -> Self {
+        Self { activation, clip: 0.0, temperature: 1.0, of }
+    }
+
+    /// Logits divided by the temperature.
+    #[expect(clippy::float_cmp, reason = "a setting is exact")]
+    pub(crate) fn tempered(&self, logits: &Tensor) -> Result<Tensor> {
+        if self.temperature == 1.0 { Ok(logits.clone()) } else { logits / self.temperature }
+    }
 }
 
 #[cfg(any(test, feature = "cuda", feature = "metal"))]
@@ -131,7 +146,7 @@ impl ClassSums {
 /// let logits = Tensor::zeros((1, 2, 4), candle::DType::F32, &Device::Cpu)?;
 /// let labels = ClassLabels::Indices(Tensor::new(&[[1u32, 0, 0, 0]], &Device::Cpu)?);
 /// let of = Summand::Overlap { squared: false };
-/// let settings = ClassSums { activation: ClassActivation::Softmax, clip: 0.0, of };
+/// let settings = ClassSums::new(ClassActivation::Softmax, of);
 /// let sums = class_sums(&logits, &labels, None, &settings)?.to_vec3::<f32>()?;
 /// assert_eq!(sums, [[[1.5, 0.5]], [[2.0, 2.0]], [[3.0, 1.0]]]);
 /// # Ok::<(), candle::Error>(())

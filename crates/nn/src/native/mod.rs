@@ -146,6 +146,8 @@ pub(crate) fn class_sums(
 ) -> Result<Tensor> {
     let logits = logits.contiguous()?;
     let takes_masks = logits.device().is_cpu();
+    // Kernels of devices take logits as they are.
+    let logits = if logits.device().is_cpu() { logits } else { settings.tempered(&logits)? };
     let compared = Compared::new((&logits, shape), labels, weight, settings, takes_masks)?;
     on_device!(logits, class_sums(&logits, compared))
 }

@@ -10,6 +10,7 @@ pub(crate) fn class_sums(
     weight: Option<&Tensor>,
     settings: &ClassSums,
 ) -> Result<Tensor> {
+    let logits = &settings.tempered(logits)?;
     let dtype = logits.dtype();
     let t = match labels {
         ClassLabels::Indices(indices) => {

@@ -90,14 +90,16 @@ fn check(shape: &[usize], dtype: DType, isa: Isa) -> Result<()> {
     };
     for of in SUMMANDS {
         for &activation in activations {
-            for (labels, weight, clip) in [
-                (&labels[0], None, 0.0),
-                (&labels[1], Some(&weight), 0.0),
-                (&labels[2], Some(&weight), 0.1),
-                (&labels[2], None, 0.0),
+            for (labels, weight, clip, temperature) in [
+                (&labels[0], None, 0.0, 1.0),
+                (&labels[1], Some(&weight), 0.0, 2.5),
+                (&labels[2], Some(&weight), 0.1, 1.0),
+                (&labels[2], None, 0.0, 0.7),
             ] {
-                let name = format!("{of:?} {activation:?} of {shape:?}, clip {clip}, {isa}");
-                let settings = ClassSums { activation, clip, of };
+                let name = format!(
+                    "{of:?} {activation:?} of {shape:?}, clip {clip}, at {temperature}, {isa}"
+                );
+                let settings = ClassSums { clip, temperature, ..ClassSums::new(activation, of) };
                 let [sums, gradient] = with_isa(isa, || both(&logits, labels, weight, &settings))?;
                 let expected =
                     with_backend(Backend::Reference, || both(&logits, labels, weight, &settings))?;
@@ -132,7 +134,7 @@ fn every_set_of_instructions_sums_alike() -> Result<()> {
 fn sums_of_many_parts_have_the_same_bits_each_time() -> Result<()> {
     let Batch { logits, labels, weight } = Batch::random(&[2, 3, 9000], DType::F32)?;
     let of = Summand::Focal { exponent: 2.0, gamma: 0.5 };
-    let settings = ClassSums { activation: ClassActivation::Softmax, clip: 1e-7, of };
+    let settings = ClassSums { clip: 1e-7, ..ClassSums::new(ClassActivation::Softmax, of) };
 
     let first = both(&logits, &labels[2], Some(&weight), &settings)?;
     let again = both(&logits, &labels[2], Some(&weight), &settings)?;
@@ -144,8 +146,7 @@ fn sums_of_many_parts_have_the_same_bits_each_time() -> Result<()> {
 #[test]
 fn sums_of_what_a_convolution_gives_lead_back_to_its_weight() -> Result<()> {
     let Batch { labels, weight, .. } = Batch::random(&[2, 3, 9, 14], DType::F32)?;
-    let settings =
-        ClassSums { activation: ClassActivation::Softmax, clip: 0.0, of: Summand::CrossEntropy };
+    let settings = ClassSums::new(ClassActivation::Softmax, Summand::CrossEntropy);
     let random = |shape: &[usize]| -> Result<Var> {
         Ok(Var::from_tensor(&Tensor::randn(0f32, 0.5, shape, &Device::Cpu)?)?)
     };
@@ -178,7 +179,7 @@ fn saturated_logits_and_masked_garbage_stay_finite() -> Result<()> {
     let weight = Tensor::new(&[[1f32, 1.0, 0.0]], cpu)?;
     for of in SUMMANDS {
         for activation in [ClassActivation::Softmax, ClassActivation::Sigmoid] {
-            let settings = ClassSums { activation, clip: 0.0, of };
+            let settings = ClassSums::new(activation, of);
             let [sums, gradient] = both(&logits, &labels, Some(&weight), &settings)?;
             assert!(sums.iter().chain(&gradient).all(|value| value.is_finite()), "{of:?}");
             assert_eq!((gradient[2], gradient[5]), (0.0, 0.0), "{of:?}");
@@ -195,7 +196,7 @@ fn what_does_not_fit_is_refused() -> Result<()> {
         Ok(ClassLabels::Indices(Tensor::zeros(shape, DType::U32, cpu)?))
     };
     let of = Summand::CrossEntropy;
-    let settings = ClassSums { activation: ClassActivation::Softmax, clip: 0.0, of };
+    let settings = ClassSums::new(ClassActivation::Softmax, of);
 
     let error = class_sums(&logits, &labels(&[1, 5])?, None, &settings).unwrap_err().to_string();
     assert!(error.contains("labels of shape [1, 5], not [1, 4]"), "{error}");

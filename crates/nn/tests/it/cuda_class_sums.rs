@@ -38,7 +38,7 @@ fn sums_over_voxels_agree() -> anyhow::Result<()> {
                 for (has_shares, has_weight, clip) in
                     [(false, false, 0.0), (true, true, 0.0), (true, false, 0.1)]
                 {
-                    let settings = ClassSums { activation, clip, of };
+                    let settings = ClassSums { clip, ..ClassSums::new(activation, of) };
                     let outcome =
                         check(shape, &settings, (number, exponents), [has_shares, has_weight]);
                     if !outcome.with_context(|| format!("{settings:?} of {shape:?}"))? {

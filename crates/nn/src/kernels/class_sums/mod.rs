@@ -43,6 +43,8 @@ pub(crate) struct Task<'a, T> {
     pub(crate) shape: Shape,
     pub(crate) activation: ClassActivation,
     pub(crate) clip: f64,
+    /// What logits are multiplied by.
+    pub(crate) scale: f64,
 }
 
 /// Calls `$run` with a power.
@@ -257,7 +259,7 @@ impl<T: Real, S: Terms<T, K>, const K: usize> WithSimd for Slice<'_, '_, T, S, K
             }
             for (class, column) in columns.iter_mut().enumerate() {
                 let slopes = &mut slopes[class * rows.width..][..rows.width];
-                rows.finish(class, task.activation, slopes);
+                rows.finish(class, task, slopes);
                 column[from..from + count].write_copy_of_slice(&slopes[..count]);
             }
         }

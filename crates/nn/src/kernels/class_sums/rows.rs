@@ -45,9 +45,12 @@ impl<T: Real> Rows<T> {
     #[inline(always)]
     pub(super) fn read(&mut self, task: &Task<'_, T>, sample: usize, first: usize, count: usize) {
         let (classes, voxels) = (task.shape.classes, task.shape.voxels);
+        let scale = T::of(task.scale);
         for (class, row) in self.log_p.chunks_exact_mut(self.width).enumerate() {
             let from = (sample * classes + class) * voxels + first;
-            row[..count].copy_from_slice(&task.x[from..][..count]);
+            for (value, &x) in row[..count].iter_mut().zip(&task.x[from..][..count]) {
+                *value = x * scale;
+            }
             row[count..].fill(T::ZERO);
         }
         match task.weight {
@@ -191,12 +194,16 @@ impl<T: Real> Rows<T> {
 
     /// Makes slopes of `class` complete, when those of all classes are known.
     #[inline(always)]
-    pub(super) fn finish(&self, class: usize, activation: ClassActivation, slopes: &mut [T]) {
-        if activation == ClassActivation::Softmax {
+    pub(super) fn finish(&self, class: usize, task: &Task<'_, T>, slopes: &mut [T]) {
+        if task.activation == ClassActivation::Softmax {
             let row = &self.p[class * self.width..][..self.width];
             for ((slope, &p), &shared) in slopes.iter_mut().zip(row).zip(&self.shared[0]) {
                 *slope = *slope - p * shared;
             }
+        }
+        let scale = T::of(task.scale);
+        for slope in slopes {
+            *slope = *slope * scale;
         }
     }
 }

@@ -39,8 +39,9 @@ impl Sums {
         run: impl FnOnce(&Task<'_, T>) -> R,
     ) -> Result<R> {
         let with = |x: &[T], labels: Labels<'_, T>, weight: Option<&[T]>| {
-            let ClassSums { activation, clip, .. } = self.0.settings;
-            run(&Task { x, labels, weight, shape: self.0.shape, activation, clip })
+            let ClassSums { activation, clip, temperature, .. } = self.0.settings;
+            let (shape, scale) = (self.0.shape, 1.0 / temperature);
+            run(&Task { x, labels, weight, shape, activation, clip, scale })
         };
         let with = |x: &[T], labels: Labels<'_, T>| match &self.0.weight {
             Some(weight) => with_values(weight, |weight| with(x, labels, Some(weight))),

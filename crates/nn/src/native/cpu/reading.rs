@@ -204,7 +204,7 @@ impl Backward for Reading {
             of_vectors.extend(of_bias.into_iter().flatten());
             (of_weight, of_vectors)
         })?;
-        let of_tickets = tickets.track_op().then(|| nothing(&tickets)).transpose()?;
+        let of_tickets = tickets.track_op().then(|| nothing(tickets)).transpose()?;
         let of_weight = of_weight.map(|gradient| tensor_like(gradient, weight));
         let of_vectors = tracks[1].then(|| tensor_like(of_vectors, vectors));
         Ok(vec![of_tickets, of_weight, of_vectors])

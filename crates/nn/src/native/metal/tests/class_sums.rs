@@ -52,7 +52,7 @@ fn sums_over_voxels_agree() -> anyhow::Result<()> {
                     (&labels[1], None, 0.1),
                     (&labels[2], Some(&weight), 0.0),
                 ] {
-                    let settings = ClassSums { activation, clip, of };
+                    let settings = ClassSums { clip, ..ClassSums::new(activation, of) };
                     compare_within(
                         3e-5,
                         &|t| {
