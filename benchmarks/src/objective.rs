@@ -10,6 +10,8 @@ use crate::pattern;
 pub struct Objective {
     loss: LossConfig,
     logits: Leaf,
+    /// What the leaf is a copy of: were it dropped, its memory would be used again, and not be counted.
+    _held: Tensor,
     target: Target,
 }
 
@@ -46,7 +48,8 @@ impl Objective {
                 (0..space.iter().product()).map(|at: usize| (at / 97 % classes) as u32).collect();
             Target::hard(Tensor::from_vec(labels, space, device)?)
         };
-        Ok(Self { loss: request.loss.clone(), logits: Leaf::new(&logits)?, target })
+        let leaf = Leaf::new(&logits)?;
+        Ok(Self { loss: request.loss.clone(), logits: leaf, _held: logits, target })
     }
 
     /// The value of the loss, after its gradient has been computed.

@@ -1,7 +1,7 @@
 //! Cross entropy.
 
 use candle::Tensor;
-use nn::Summand;
+use nn::{ClassSums, Summand};
 use serde::{Deserialize, Serialize};
 
 use crate::cost::class_weights;
@@ -137,8 +137,16 @@ impl CrossEntropy {
     /// The costs of all voxels of each class, each times its weight, added up: `(N, C)`.
     fn sums(&self, logits: &Tensor, target: &Target) -> Result<Tensor> {
         let clip = self.clip.get();
-        let [yes, always, no, never] =
-            target.class_sums(logits, self.activation, clip, Summand::CrossEntropy)?;
+        let activation = self.activation.of_logits(logits)?;
+        let is_mean = self.activation == Activation::Softmax && self.class_weights.is_empty();
+        let foreseen = if is_mean && self.label_smoothing.get() == 0.0 {
+            target.share_of_a_voxel(logits)
+        } else {
+            None
+        };
+        let sums =
+            ClassSums { clip, foreseen, ..ClassSums::new(activation, Summand::CrossEntropy) };
+        let [yes, always, no, never] = target.sums(logits, &sums)?;
         let smoothing = self.label_smoothing.get();
         let smooth = |cost: Tensor, even: Tensor| -> Result<Tensor> {
             let share = smoothing / self.choices(logits)? as f64;

@@ -46,10 +46,13 @@ impl Loss for KlDivergence {
         let temperature = self.temperature.get();
         let logits = &widen(logits)?;
         let activation = Activation::Softmax.of_logits(logits)?;
-        let sums = ClassSums { temperature, ..ClassSums::new(activation, Summand::Divergence) };
+        let squared = temperature * temperature;
+        let foreseen = target.share_of_a_voxel(logits).map(|share| squared * share);
+        let sums =
+            ClassSums { temperature, foreseen, ..ClassSums::new(activation, Summand::Divergence) };
         let [costs] = target.sums(logits, &sums)?;
         let mean = target.mean_of(&costs, logits)?.sum_all()?;
-        Ok((mean * (temperature * temperature))?)
+        Ok((mean * squared)?)
     }
 
     fn soft_label_ready(&self) -> bool {

@@ -267,6 +267,13 @@ impl Target {
         }
     }
 
+    /// What each voxel of `logits` counts in a mean, where all count alike.
+    pub(crate) fn share_of_a_voxel(&self, logits: &Tensor) -> Option<f64> {
+        let classes = logits.dim(1).ok()?;
+        let voxels = logits.elem_count().checked_div(classes).filter(|&voxels| voxels > 0)?;
+        self.weight.is_none().then(|| 1.0 / voxels as f64)
+    }
+
     /// The `K` sums `(N, C)` of `of`, of probabilities kept `clip` away from 0 and 1.
     pub(crate) fn class_sums<const K: usize>(
         &self,

@@ -96,12 +96,16 @@ pub struct ClassSums {
     pub temperature: f64,
     /// What is summed.
     pub of: Summand,
+    /// How the loss changes with the first of the sums, of every sample and class alike, where that is known
+    /// before and it changes with no other. The gradient may then be computed in the same pass; where it turns
+    /// out otherwise, that was in vain.
+    pub foreseen: Option<f64>,
 }
 
 impl ClassSums {
-    /// Sums of probabilities as they are: not clipped, at temperature 1.
+    /// Sums of probabilities as they are: not clipped, at temperature 1; nothing is foreseen.
     pub fn new(activation: ClassActivation, of: Summand) -> Self {
-        Self { activation, clip: 0.0, temperature: 1.0, of }
+        Self { activation, clip: 0.0, temperature: 1.0, of, foreseen: None }
     }
 
     /// Logits divided by the temperature.
@@ -129,7 +133,7 @@ impl ClassSums {
 ///
 /// A loss that is a function of such sums needs no tensor as large as the logits but their gradient:
 /// native kernels compute probabilities voxel by voxel, in one pass for the sums and one for the
-/// gradient. Sums are taken in `f64` on the CPU; on devices in `f32` for 2048 voxels, of which a
+/// gradient, or, of costs whose gradient is [foreseen](ClassSums::foreseen), in one on the CPU. Sums are taken in `f64` on the CPU; on devices in `f32` for 2048 voxels, of which a
 /// tree is made in `f64` (CUDA) or `f32` (Metal). Logits are `f32`, and on the CPU also `f64`.
 ///
 /// # Errors

@@ -7,12 +7,13 @@ mod summand;
 
 use std::mem::MaybeUninit;
 use std::ops::Range;
+use std::sync::OnceLock;
 
 use pulp::{Simd, WithSimd};
 use rayon::prelude::*;
 
 pub(crate) use self::real::Real;
-use self::rows::{Clip, LANES, Rows};
+use self::rows::{Clip, LANES, Rows, SPAN};
 use self::summand::{
     Any, CrossEntropy, Difference, Divergence, Errors, Focal, One, Overlap, Terms, Two, Zero,
 };
@@ -95,6 +96,9 @@ macro_rules! with_terms {
                 if gamma == 0.0 {
                     let $terms = Focal(power, Zero);
                     $run
+                } else if gamma == 2.0 {
+                    let $terms = Focal(power, Two);
+                    $run
                 } else {
                     let $terms = Focal(power, Any(T::of(gamma)));
                     $run
@@ -116,21 +120,58 @@ pub(crate) fn gradient<T: Real>(task: &Task<'_, T>, of: Summand, factors: &[T]) 
     with_terms!(of, terms => gradient_of(task, terms, factors))
 }
 
-fn sums_of<T: Real, const K: usize>(task: &Task<'_, T>, terms: impl Terms<T, K>) -> Vec<f64> {
+/// Both, in one pass, where the loss is the first sum times `factor`; `None` of what no loss is linear in.
+pub(crate) fn sums_and_gradient<T: Real>(
+    task: &Task<'_, T>,
+    of: Summand,
+    factor: T,
+) -> Option<(Vec<f64>, Vec<T>)> {
+    match of {
+        Summand::CrossEntropy => Some(both_of(task, CrossEntropy, factor)),
+        Summand::Divergence => Some(both_of(task, Divergence, factor)),
+        _ => None,
+    }
+}
+
+fn both_of<T: Real, const K: usize>(
+    task: &Task<'_, T>,
+    terms: impl Terms<T, K>,
+    factor: T,
+) -> (Vec<f64>, Vec<T>) {
     let Shape { samples, classes, voxels } = task.shape;
-    let (isa, clip) = (isa(), Clip::new(task.clip));
+    let mut factors = vec![T::ZERO; K * samples * classes];
+    factors[..samples * classes].fill(factor);
     let parts = voxels.div_ceil(PART);
-    let of_part = |index: usize| {
-        let (sample, first) = (index / parts, index % parts * PART);
-        let range = first..voxels.min(first + PART);
-        let sums = isa.run(Part { task, clip: &clip, terms, sample, range });
-        let of_lanes = |lanes: &[T; LANES]| lanes.iter().map(|value| value.wide()).sum::<f64>();
-        let of_class = |sums: &[[T; LANES]; K]| sums.each_ref().map(of_lanes);
-        sums.iter().map(of_class).collect::<Vec<[f64; K]>>()
+    let of_parts: Vec<OnceLock<Vec<[f64; K]>>> =
+        (0..samples * parts).map(|_| OnceLock::new()).collect();
+    let run = |sample: usize, first: usize, columns: &mut [&mut [MaybeUninit<T>]]| {
+        let clip = &Clip::new(task.clip);
+        let slice = Slice { task, clip, terms, factors: &factors, sample, first, columns };
+        let sums = isa().run(Both(slice));
+        let part = sample * parts + first / PART;
+        of_parts[part].set(wide(&sums)).expect("each part is computed once");
     };
-    let all: Vec<Vec<[f64; K]>> = (0..samples * parts).into_par_iter().map(of_part).collect();
+    #[expect(unsafe_code, reason = "see `in_new_columns`")]
+    // SAFETY: as in `gradient_of`.
+    let gradient = unsafe { in_new_columns([samples, classes, voxels], PART, run) };
+    let of_parts = of_parts.into_iter().map(|sums| sums.into_inner().unwrap_or_default());
+    (total(task.shape, of_parts), gradient)
+}
+
+/// The sums of a part, by class, over its lanes.
+fn wide<T: Real, const K: usize>(sums: &[[[T; LANES]; K]]) -> Vec<[f64; K]> {
+    let of_lanes = |lanes: &[T; LANES]| lanes.iter().map(|value| value.wide()).sum::<f64>();
+    sums.iter().map(|sums| sums.each_ref().map(of_lanes)).collect()
+}
+
+/// The sums of all parts, `(K, N, C)`; each sample has as many of them, one after the other.
+fn total<const K: usize>(
+    Shape { samples, classes, voxels }: Shape,
+    of_parts: impl Iterator<Item = Vec<[f64; K]>>,
+) -> Vec<f64> {
+    let parts = voxels.div_ceil(PART);
     let mut total = vec![0.0; K * samples * classes];
-    for (index, part) in all.iter().enumerate() {
+    for (index, part) in of_parts.enumerate() {
         let sample = index / parts;
         for (class, sums) in part.iter().enumerate() {
             for (number, sum) in sums.iter().enumerate() {
@@ -139,6 +180,19 @@ fn sums_of<T: Real, const K: usize>(task: &Task<'_, T>, terms: impl Terms<T, K>)
         }
     }
     total
+}
+
+fn sums_of<T: Real, const K: usize>(task: &Task<'_, T>, terms: impl Terms<T, K>) -> Vec<f64> {
+    let Shape { samples, voxels, .. } = task.shape;
+    let (isa, clip) = (isa(), Clip::new(task.clip));
+    let parts = voxels.div_ceil(PART);
+    let of_part = |index: usize| {
+        let (sample, first) = (index / parts, index % parts * PART);
+        let range = first..voxels.min(first + PART);
+        wide(&isa.run(Part { task, clip: &clip, terms, sample, range }))
+    };
+    let all: Vec<Vec<[f64; K]>> = (0..samples * parts).into_par_iter().map(of_part).collect();
+    total(task.shape, all.into_iter())
 }
 
 /// The sums of each class over a range of voxels of a sample, lane by lane. (A struct, because a closure
@@ -176,7 +230,6 @@ impl<T: Real, S: Terms<T, K>, const K: usize> WithSimd for Part<'_, T, S, K> {
 }
 
 /// Adds what the voxels of a tile say of one class.
-#[expect(clippy::needless_range_loop, reason = "lanes of several arrays, all at once")]
 #[inline(always)]
 fn add<T: Real, const IS_BINARY: bool, const K: usize>(
     rows: &Rows<T>,
@@ -186,13 +239,23 @@ fn add<T: Real, const IS_BINARY: bool, const K: usize>(
     sums: &mut [[T; LANES]; K],
 ) {
     let mut totals = *sums;
-    for first in (0..rows.width).step_by(LANES) {
-        let tile = rows.lanes(class, first, clip);
-        for lane in 0..LANES {
-            let (voxel, _) = tile.voxel::<IS_BINARY>(lane);
+    // Loops of lengths that compilers do not know: those that they unroll, they leave as they are, voxel by
+    // voxel.
+    let mut made = [[T::ZERO; SPAN]; K];
+    for first in (0..rows.width).step_by(SPAN) {
+        let count = SPAN.min(rows.width - first);
+        let span = rows.span(class, [first, count], clip);
+        for (place, (voxel, _, weight)) in span.voxels::<IS_BINARY>().enumerate().take(SPAN) {
             let terms = terms.of(voxel);
-            for number in 0..K {
-                totals[number][lane] += terms[number] * tile.weight[lane];
+            for (made, term) in made.iter_mut().zip(terms) {
+                made[place] = term * weight;
+            }
+        }
+        for (totals, made) in totals.iter_mut().zip(&made) {
+            for made in made[..count].as_chunks::<LANES>().0 {
+                for (total, made) in totals.iter_mut().zip(made) {
+                    *total += *made;
+                }
             }
         }
     }
@@ -233,8 +296,29 @@ impl<T: Real, S: Terms<T, K>, const K: usize> WithSimd for Slice<'_, '_, T, S, K
 
     #[inline(always)]
     fn with_simd<I: Simd>(self, _: I) {
+        self.write::<false>();
+    }
+}
+
+/// The gradient at some voxels, and the sums over them.
+struct Both<'a, 'b, T, S, const K: usize>(Slice<'a, 'b, T, S, K>);
+
+impl<T: Real, S: Terms<T, K>, const K: usize> WithSimd for Both<'_, '_, T, S, K> {
+    type Output = Vec<[[T; LANES]; K]>;
+
+    #[inline(always)]
+    fn with_simd<I: Simd>(self, _: I) -> Self::Output {
+        self.0.write::<true>()
+    }
+}
+
+impl<T: Real, S: Terms<T, K>, const K: usize> Slice<'_, '_, T, S, K> {
+    /// Writes the gradient; with `ADDS`, gives the sums of each class, lane by lane.
+    #[inline(always)]
+    fn write<const ADDS: bool>(self) -> Vec<[[T; LANES]; K]> {
         let Self { task, clip, terms, factors, sample, first, columns } = self;
         let Shape { samples, classes, .. } = task.shape;
+        let mut sums = vec![[[T::ZERO; LANES]; K]; if ADDS { classes } else { 0 }];
         let mut rows = Rows::new(classes);
         let mut slopes = vec![T::ZERO; classes * rows.width];
         let length = columns.first().map_or(0, |column| column.len());
@@ -250,9 +334,15 @@ impl<T: Real, S: Terms<T, K>, const K: usize> WithSimd for Slice<'_, '_, T, S, K
                 }
                 match task.activation {
                     ClassActivation::Softmax => {
+                        if ADDS {
+                            add::<T, false, K>(&rows, class, clip, terms, &mut sums[class]);
+                        }
                         rows.slopes::<false, K>(class, clip, terms, own, slopes);
                     }
                     ClassActivation::Sigmoid => {
+                        if ADDS {
+                            add::<T, true, K>(&rows, class, clip, terms, &mut sums[class]);
+                        }
                         rows.slopes::<true, K>(class, clip, terms, own, slopes);
                     }
                 }
@@ -263,5 +353,6 @@ impl<T: Real, S: Terms<T, K>, const K: usize> WithSimd for Slice<'_, '_, T, S, K
                 column[from..from + count].write_copy_of_slice(&slopes[..count]);
             }
         }
+        sums
     }
 }

@@ -31,6 +31,9 @@ pub(crate) trait Real:
 
     fn recip(self) -> Self;
 
+    /// The larger of the two. (Not `if`: of that, compilers make stores under a mask, which are slow.)
+    fn larger(self, other: Self) -> Self;
+
     fn of(value: f64) -> Self;
 
     fn wide(self) -> f64;
@@ -55,6 +58,11 @@ impl Real for f32 {
     #[inline(always)]
     fn recip(self) -> Self {
         1.0 / self
+    }
+
+    #[inline(always)]
+    fn larger(self, other: Self) -> Self {
+        self.max(other)
     }
 
     #[inline(always)]
@@ -87,6 +95,11 @@ impl Real for f64 {
     #[inline(always)]
     fn recip(self) -> Self {
         1.0 / self
+    }
+
+    #[inline(always)]
+    fn larger(self, other: Self) -> Self {
+        self.max(other)
     }
 
     #[inline(always)]

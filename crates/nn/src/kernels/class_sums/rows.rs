@@ -5,8 +5,10 @@ use super::summand::{Slopes, Terms, Voxel};
 use super::{Labels, Task};
 use crate::ClassActivation;
 
-/// Voxels that are computed together.
+/// Sums of a class are kept side by side, so many of each.
 pub(super) const LANES: usize = 16;
+/// Voxels whose terms are computed together, at most: a multiple of [`LANES`].
+pub(super) const SPAN: usize = 4 * LANES;
 /// Values of a tile of classes and voxels: few enough to stay in the nearest cache.
 const TILE: usize = 1 << 11;
 /// Voxels of a tile, at most.
@@ -76,7 +78,7 @@ impl<T: Real> Rows<T> {
         sum.fill(T::ZERO);
         for row in self.log_p.chunks_exact(width) {
             for (most, &value) in most.iter_mut().zip(row) {
-                *most = if value > *most { value } else { *most };
+                *most = most.larger(value);
             }
         }
         for (row, p) in self.log_p.chunks_exact_mut(width).zip(self.p.chunks_exact_mut(width)) {
@@ -142,17 +144,22 @@ impl<T: Real> Rows<T> {
         self.t[count..].fill(T::ZERO);
     }
 
-    /// Voxels of `class`, whose labels have been taken, from `at` on.
+    /// `count` voxels of `class`, whose labels have been taken, from `at` on.
     #[inline(always)]
-    pub(super) fn lanes<'a>(&'a self, class: usize, at: usize, clip: &'a Clip<T>) -> Lanes<'a, T> {
+    pub(super) fn span<'a>(
+        &'a self,
+        class: usize,
+        [at, count]: [usize; 2],
+        clip: &Clip<T>,
+    ) -> Span<'a, T> {
         let row = class * self.width + at;
-        Lanes {
-            p: lanes(&self.p, row),
-            log_p: lanes(&self.log_p, row),
-            log_not: lanes(&self.log_not, row),
-            t: lanes(&self.t, at),
-            weight: lanes(&self.weight, at),
-            clip,
+        Span {
+            p: &self.p[row..][..count],
+            log_p: &self.log_p[row..][..count],
+            log_not: &self.log_not[row..][..count],
+            t: &self.t[at..][..count],
+            weight: &self.weight[at..][..count],
+            clip: *clip,
         }
     }
 
@@ -164,7 +171,6 @@ impl<T: Real> Rows<T> {
 
     /// How the sums, each times its factor, change with the logits of `class`; under softmax, before
     /// [`Self::finish`].
-    #[expect(clippy::needless_range_loop, reason = "lanes of several arrays, all at once")]
     #[inline(always)]
     pub(super) fn slopes<const IS_BINARY: bool, const K: usize>(
         &mut self,
@@ -174,20 +180,25 @@ impl<T: Real> Rows<T> {
         factors: [T; K],
         slopes: &mut [T],
     ) {
-        for at in (0..self.width).step_by(LANES) {
-            let mut made = [T::ZERO; LANES];
-            let tile = self.lanes(class, at, clip);
-            for lane in 0..LANES {
-                let (voxel, is_within) = tile.voxel::<IS_BINARY>(lane);
+        // An array of its own, which nothing else points to.
+        let mut made = [T::ZERO; SPAN];
+        for at in (0..self.width).step_by(SPAN) {
+            let count = SPAN.min(self.width - at);
+            let span = self.span(class, [at, count], clip);
+            let made = &mut made[..count];
+            for (made, (voxel, is_within, weight)) in
+                made.iter_mut().zip(span.voxels::<IS_BINARY>())
+            {
                 let Slopes { p, log_p, log_not } = terms.slopes(voxel, factors);
                 let up = p * voxel.p + log_p;
                 let slope =
                     if IS_BINARY { up * (T::ONE - voxel.p) - log_not * voxel.p } else { up };
-                made[lane] = if is_within { slope * tile.weight[lane] } else { T::ZERO };
+                let slope = slope * weight;
+                *made = if is_within { slope } else { T::ZERO };
             }
-            slopes[at..at + LANES].copy_from_slice(&made);
-            for (shared, made) in self.shared[0][at..at + LANES].iter_mut().zip(made) {
-                *shared += made;
+            slopes[at..at + count].copy_from_slice(made);
+            for (shared, made) in self.shared[0][at..at + count].iter_mut().zip(made) {
+                *shared += *made;
             }
         }
     }
@@ -208,35 +219,31 @@ impl<T: Real> Rows<T> {
     }
 }
 
-#[inline(always)]
-fn lanes<T>(row: &[T], at: usize) -> &[T; LANES] {
-    row[at..].first_chunk().expect("tiles are whole lanes")
-}
-
 /// Some voxels of one class.
-pub(super) struct Lanes<'a, T> {
-    p: &'a [T; LANES],
-    log_p: &'a [T; LANES],
-    log_not: &'a [T; LANES],
-    t: &'a [T; LANES],
-    pub(super) weight: &'a [T; LANES],
-    clip: &'a Clip<T>,
+pub(super) struct Span<'a, T> {
+    p: &'a [T],
+    log_p: &'a [T],
+    log_not: &'a [T],
+    t: &'a [T],
+    weight: &'a [T],
+    clip: Clip<T>,
 }
 
-impl<T: Real> Lanes<'_, T> {
-    /// One of them, kept within bounds, and whether it lies within.
+impl<T: Real> Span<'_, T> {
+    /// Each of them, kept within bounds, whether it lies within, and its weight.
+    #[expect(clippy::needless_bitwise_bool, reason = "a branch for each voxel is slow")]
     #[inline(always)]
-    pub(super) fn voxel<const IS_BINARY: bool>(&self, lane: usize) -> (Voxel<T>, bool) {
-        let Clip { p: [low, high], log } = *self.clip;
-        let p = self.p[lane];
-        let log_not = self.log_not[lane];
-        let voxel = Voxel {
-            p: clamp(p, [low, high]),
-            log_p: clamp(self.log_p[lane], log),
-            log_not: if IS_BINARY { clamp(log_not, log) } else { T::ZERO },
-            t: self.t[lane],
-        };
-        (voxel, low <= p && p <= high)
+    pub(super) fn voxels<const IS_BINARY: bool>(
+        &self,
+    ) -> impl Iterator<Item = (Voxel<T>, bool, T)> {
+        let Clip { p: [low, high], log } = self.clip;
+        // Zipped: an index would be looked at for each voxel, and compilers then finish half of them alone.
+        let voxels = self.p.iter().zip(self.log_p).zip(self.log_not).zip(self.t).zip(self.weight);
+        voxels.map(move |((((&p, &log_p), &log_not), &t), &weight)| {
+            let log_not = if IS_BINARY { clamp(log_not, log) } else { T::ZERO };
+            let voxel = Voxel { p: clamp(p, [low, high]), log_p: clamp(log_p, log), log_not, t };
+            (voxel, (low <= p) & (p <= high), weight)
+        })
     }
 }
 
