@@ -3,12 +3,11 @@ use data::Dataset;
 use models::{Architecture as _, Interface, Model, Topology};
 use nn::{Optimizer, Parameters};
 use preprocess::augment::TransformConfig;
-use preprocess::{Augmentation, CaseFingerprint, Fingerprint, Plan, PlanConfig};
-use rayon::prelude::*;
+use preprocess::{Augmentation, Plan, PlanConfig};
 
 use crate::config::TrainConfig;
 use crate::file::read_versioned;
-use crate::guard::guarded;
+use crate::plans::{Chosen, fingerprint};
 use crate::trained::{NetworkConfig, config_path, plan_path};
 use crate::{
     Batch, Error, LabelSpace, Progress, Result, Run, RunConfig, StepOutcome, Supervision, step,
@@ -93,10 +92,14 @@ pub(crate) fn planned(
         classes: space.channels(),
         rank: plan.rank,
     };
+    let topology = match Chosen::of(&run.config.preprocess, description.channels.len())? {
+        Some(chosen) => chosen.topology,
+        None => stages(&plan),
+    };
     let network = NetworkConfig {
         schema: NetworkConfig::SCHEMA,
         dataset: description.name.clone(),
-        architecture: run.config.model.fitted(&stages(&plan)).map_err(Error::unsuitable)?,
+        architecture: run.config.model.fitted(&topology).map_err(Error::unsuitable)?,
         interface,
         activation: space.activation(),
         channels: description.channels.clone(),
@@ -109,25 +112,16 @@ pub(crate) fn planned(
     Ok((plan, network))
 }
 
-/// The plan for cases of a data set, which are all read for it.
+/// The plan that the settings name, or one for cases of a data set, which are all read for it.
 pub(crate) fn fresh_plan(
     dataset: &dyn Dataset,
     config: &PlanConfig,
     training: &[String],
 ) -> Result<Plan> {
-    let looked_at: Vec<Result<CaseFingerprint>> = training
-        .par_iter()
-        .map(|id| {
-            guarded(id, || {
-                let case = dataset.read(id)?;
-                Ok(CaseFingerprint::of(&case.image, case.label.as_ref()))
-            })
-        })
-        .collect();
-    let mut fingerprint = Fingerprint::new(dataset.description().channels.len());
-    for case in looked_at {
-        fingerprint.push(case?);
+    if let Some(chosen) = Chosen::of(config, dataset.description().channels.len())? {
+        return Ok(chosen.plan);
     }
+    let fingerprint = fingerprint(dataset, training, &|| ())?;
     Plan::new(config, &fingerprint, &dataset.description().channels).map_err(|error| match error {
         preprocess::Error::Settings(_) | preprocess::Error::NoForeground { .. } => {
             Error::unsuitable(error)

@@ -130,6 +130,7 @@ impl Origins<'_> {
             || config.canonical.is_some_and(|canonical| canonical != other.canonical)
             || config.transpose.is_some_and(|transpose| transpose != other.transpose)
             || config.normalize.is_some()
+            || config.plans.is_some()
             || config.interpolation.is_some_and(|how| how != other.interpolation)
             || config.crop_to_nonzero.is_some_and(|crop| crop != other.crop_to_nonzero);
         if says_otherwise {

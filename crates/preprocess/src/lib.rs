@@ -102,6 +102,7 @@
 )]
 
 pub mod augment;
+pub mod nnunet;
 
 mod agreement;
 mod budget;
@@ -118,6 +119,7 @@ mod patch;
 mod patterns;
 mod plan;
 mod prepare;
+mod preset;
 mod real;
 mod resample;
 mod resample_labels;
@@ -145,6 +147,7 @@ pub use crate::orient::Orientation;
 pub use crate::patch::{Patch, PatchSampler};
 pub use crate::plan::{Plan, PlanConfig};
 pub use crate::prepare::{Annotation, Outside, Prepared};
+pub use crate::preset::Preset;
 pub use crate::real::Real;
 pub use crate::resample::{Resampling, new_size, separate_axis};
 pub use crate::resize::resize;

@@ -1,12 +1,14 @@
+use std::path::PathBuf;
+
 use serde::{Deserialize, Serialize};
 
-use crate::budget::{Budget, MIN_EDGE, voxels};
+use crate::budget::{Allotted, Budget, MIN_EDGE, voxels};
 use crate::fingerprint::{CaseFingerprint, Fingerprint};
 use crate::normalize::{Normalize, NormalizeScheme};
 use crate::resample::new_size;
 use crate::spline::Interpolation;
 use crate::topology::{Topology, topology};
-use crate::{Error, Result};
+use crate::{Error, Preset, Result};
 
 /// Everything about the data that is decided before training: the file `plan.json` of a model.
 ///
@@ -47,6 +49,11 @@ pub struct Plan {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct PlanConfig {
+    /// A file of plans in nnU-Net's format, as `sconce dataset plan` and nnU-Net write them: they say all
+    /// that the other settings say, and nothing else may be set but `configuration`.
+    pub plans: Option<PathBuf>,
+    /// Which configuration of `plans`; absent, `3d_fullres`.
+    pub configuration: Option<String>,
     /// 2 or 3; absent, 2 where the median image is a single slice, in whatever plane.
     pub rank: Option<usize>,
     /// Spacing along the axes of the network, mm, z y x; absent, the median of the data set.
@@ -66,7 +73,10 @@ pub struct PlanConfig {
     pub crop_to_nonzero: Option<bool>,
     /// How to interpolate intensities; absent, by cubic splines.
     pub interpolation: Option<Interpolation>,
-    /// Memory that patch and batch are planned for, GB; absent, nnU-Net's 8.
+    /// The network that patch and batch are planned for; absent, `plain`.
+    pub preset: Option<Preset>,
+    /// Memory that patch and batch are planned for, GB, as nnU-Net counts it; absent, what the preset is
+    /// made for.
     pub memory: Option<f64>,
 }
 
@@ -127,11 +137,16 @@ impl Plan {
         let median_size =
             std::array::from_fn(|axis| median(sizes.iter().map(|size| size[axis] as f64)));
 
-        let classes = cases.iter().map(|case| case.classes).max().unwrap_or(0).max(2);
-        let memory = config.memory.unwrap_or(8.0);
-        let budget = Budget { rank, spacing, median_size, classes, cases: cases.len(), memory };
+        let outputs = cases.iter().map(|case| case.classes).max().unwrap_or(0).max(2);
+        let data = median_size.iter().product::<f64>() * cases.len() as f64;
+        let preset = config.preset.unwrap_or_default();
+        let memory = config.memory.unwrap_or(preset.memory());
+        let budget = Budget { rank, spacing, median_size, outputs, data, preset, memory };
         let (patch_size, batch_size) = match config.patch_size {
-            None => budget.plan(),
+            None => {
+                let Allotted { patch_size, batch_size, .. } = budget.plan();
+                (patch_size, batch_size)
+            }
             Some(patch) => (topology(spacing, patch, MIN_EDGE).patch_size, 2),
         };
         check_patch(patch_size, rank)?;
@@ -169,6 +184,11 @@ fn check_patch(patch_size: [usize; 3], rank: usize) -> Result<()> {
 }
 
 impl PlanConfig {
+    /// The name of the configuration of [`Self::plans`].
+    pub fn configuration(&self) -> &str {
+        self.configuration.as_deref().unwrap_or("3d_fullres")
+    }
+
     /// That the settings make sense for images of so many channels, whatever else the data are.
     /// [`Plan::new`] checks it, too; here it costs nothing, before the first case is read.
     ///
@@ -177,6 +197,23 @@ impl PlanConfig {
     /// [`Error::Settings`], which names the setting.
     pub fn check(&self, channels: usize) -> Result<()> {
         let refuse = |text: String| Err(Error::Settings(text));
+        let alone = Self {
+            plans: self.plans.clone(),
+            configuration: self.configuration.clone(),
+            ..Self::default()
+        };
+        if self.plans.is_some() && *self != alone {
+            return refuse(
+                "preprocess.plans says all of [preprocess]; remove its other settings but \
+                 configuration, or plans"
+                    .to_owned(),
+            );
+        }
+        if self.plans.is_none() && self.configuration.is_some() {
+            return refuse(
+                "preprocess.configuration is one of preprocess.plans, which is not set".to_owned(),
+            );
+        }
         if let Some(rank) = self.rank.filter(|rank| !(2..=3).contains(rank)) {
             return refuse(format!("preprocess.rank is {rank}; use 2 for slices, 3 for volumes"));
         }
@@ -222,7 +259,7 @@ fn seen(case: &CaseFingerprint, canonical: bool) -> ([usize; 3], [f64; 3]) {
 }
 
 /// The median spacing; where slices are thick and few, the thin end of theirs.
-fn target_spacing(cases: &[([usize; 3], [f64; 3])]) -> [f64; 3] {
+pub(crate) fn target_spacing(cases: &[([usize; 3], [f64; 3])]) -> [f64; 3] {
     const ANISOTROPY: f64 = 3.0;
     let spacings = |axis: usize| cases.iter().map(move |(_, spacing)| spacing[axis]);
     let mut target: [f64; 3] = std::array::from_fn(|axis| median(spacings(axis)));
@@ -261,7 +298,7 @@ fn first(axis: usize) -> [usize; 3] {
     }
 }
 
-fn median(values: impl Iterator<Item = f64>) -> f64 {
+pub(crate) fn median(values: impl Iterator<Item = f64>) -> f64 {
     percentile(values, 0.5)
 }
 

@@ -1,5 +1,8 @@
 use serde::{Deserialize, Serialize};
 
+use crate::Preset;
+use crate::real::index;
+
 /// Where a U-Net halves its feature maps, and how wide its kernels are.
 ///
 /// For slices, a patch of one voxel along its first axis, nothing happens along that axis.
@@ -28,7 +31,14 @@ pub struct Topology {
 ///
 /// `get_pool_and_conv_props` of nnU-Net v2; nnU-Net uses `min_edge = 4`.
 pub fn topology(spacing: [f64; 3], patch_size: [usize; 3], min_edge: usize) -> Topology {
-    let axes = if patch_size[0] == 1 { 1..3 } else { 0..3 };
+    topology_of(spacing, patch_size.map(|voxels| voxels as f64), min_edge)
+}
+
+/// The same, of a patch that need not be of whole voxels: a median of sizes may lie between two.
+#[expect(clippy::float_cmp, reason = "a slice is one voxel exactly")]
+pub(crate) fn topology_of(spacing: [f64; 3], patch_size: [f64; 3], min_edge: usize) -> Topology {
+    let axes = if patch_size[0] == 1.0 { 1..3 } else { 0..3 };
+    let min_edge = min_edge as f64;
     let mut spacing = spacing;
     let mut size = patch_size;
     let mut pools = [0; 3];
@@ -36,14 +46,14 @@ pub fn topology(spacing: [f64; 3], patch_size: [usize; 3], min_edge: usize) -> T
     let mut strides = vec![[1; 3]];
     let mut kernel_sizes = Vec::new();
     loop {
-        let long: Vec<usize> = axes.clone().filter(|&axis| size[axis] >= 2 * min_edge).collect();
+        let long: Vec<usize> = axes.clone().filter(|&axis| size[axis] >= 2.0 * min_edge).collect();
         let finest = long.iter().map(|&axis| spacing[axis]).fold(f64::INFINITY, f64::min);
         let pooled: Vec<usize> =
             long.into_iter().filter(|&axis| spacing[axis] / finest < 2.0).collect();
         match pooled.as_slice() {
             [] => break,
             // Alone, an axis is only halved while something is left to halve again.
-            [axis] if size[*axis] < 3 * min_edge => break,
+            [axis] if size[*axis] < 3.0 * min_edge => break,
             _ => {}
         }
         let finest = axes.clone().map(|axis| spacing[axis]).fold(f64::INFINITY, f64::min);
@@ -57,7 +67,7 @@ pub fn topology(spacing: [f64; 3], patch_size: [usize; 3], min_edge: usize) -> T
             stride[axis] = 2;
             pools[axis] += 1;
             spacing[axis] *= 2.0;
-            size[axis] = size[axis].div_ceil(2);
+            size[axis] = (size[axis] / 2.0).ceil();
         }
         strides.push(stride);
         kernel_sizes.push(kernel);
@@ -65,26 +75,32 @@ pub fn topology(spacing: [f64; 3], patch_size: [usize; 3], min_edge: usize) -> T
     let mut coarsest = [1; 3];
     axes.for_each(|axis| coarsest[axis] = 3);
     kernel_sizes.push(coarsest);
-    let multiple = |axis: usize| patch_size[axis].next_multiple_of(1 << pools[axis]);
+    let multiple = |axis: usize| index(patch_size[axis].ceil()).next_multiple_of(1 << pools[axis]);
     Topology { strides, kernel_sizes, pools, patch_size: std::array::from_fn(multiple) }
 }
 
 impl Topology {
-    /// nnU-Net's estimate of the memory that a plain U-Net of this topology needs: the values of
-    /// all feature maps of one patch, from two convolutions a stage, `base` features in the finest
-    /// stage, twice as many in each following one, and `most` at the most.
-    pub(crate) fn feature_values(&self, base: usize, most: usize, classes: usize) -> f64 {
+    /// nnU-Net's estimate of the memory that a U-Net of this topology needs: the values of all feature
+    /// maps of one patch, where the finest stage has a head of `outputs` channels.
+    pub(crate) fn feature_values(&self, preset: Preset, rank: usize, outputs: usize) -> f64 {
         let mut size = self.patch_size.map(|voxels| voxels as f64);
         let last = self.strides.len() - 1;
         let mut values = 0.0;
         for (stage, stride) in self.strides.iter().enumerate() {
             size = std::array::from_fn(|axis| (size[axis] / stride[axis] as f64).floor());
-            let features = most.min(base << stage.min(16)) as f64;
             let voxels: f64 = size.iter().product();
-            // Two convolutions down; two up and the upsampling, but not at the bottom.
-            values += features * voxels * if stage < last { 5.0 } else { 2.0 };
+            let mut maps = preset.down(stage);
+            if preset.is_residual() {
+                // Two in each block, and a stem, or the projection where a stage begins.
+                maps = 2 * maps + 1;
+            }
+            if stage < last {
+                // And the upsampling.
+                maps += preset.up() + 1;
+            }
+            values += (Preset::features(stage, rank) * maps) as f64 * voxels;
             if stage == 0 && last > 0 {
-                values += classes as f64 * voxels;
+                values += outputs as f64 * voxels;
             }
         }
         values

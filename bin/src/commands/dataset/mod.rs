@@ -2,6 +2,7 @@
 
 mod convert;
 mod get;
+mod plan;
 mod preview;
 mod split;
 
@@ -63,6 +64,25 @@ pub(crate) enum Command {
         #[arg(long, default_value_t = 0, default_missing_value = "5", num_args = 0..=1, value_name = "N")]
         augment: u8,
     },
+    /// Plan networks by nnU-Net's rules, in nnU-Net's format, and say why; every case is read
+    Plan {
+        #[command(flatten)]
+        source: Source,
+        /// The file to write, which nnU-Net calls nnUNetPlans.json
+        output: PathBuf,
+        /// For which of nnU-Net's networks
+        #[arg(long, value_enum, value_name = "NAME", default_value_t)]
+        preset: plan::Preset,
+        /// Memory to plan for, GB of the device as nnU-Net counts them; default: what the preset is made for
+        #[arg(long, value_name = "GB", value_parser = plan::memory)]
+        memory: Option<f64>,
+        /// A run file to write as well, which trains one of the configurations
+        #[arg(long, value_name = "FILE")]
+        recipe: Option<PathBuf>,
+        /// The configuration of that run file; default: that of full resolution, in 3D where there are volumes
+        #[arg(long, value_name = "NAME", requires = "recipe")]
+        configuration: Option<String>,
+    },
     /// Write which cases each fold holds out, as nnU-Net's `splits_final.json`; no image is read
     Split {
         #[command(flatten)]
@@ -123,6 +143,13 @@ impl Source {
 
     /// The data set, and what is to be remarked of a published one.
     fn open(&self) -> anyhow::Result<(Box<dyn Dataset>, Option<Problem>)> {
+        let (dataset, layout) = self.open_with_layout()?;
+        let remark = layout.source().and_then(|source| source.remark(dataset.as_ref()));
+        Ok((dataset, remark))
+    }
+
+    /// The data set, and how its folder is laid out.
+    fn open_with_layout(&self) -> anyhow::Result<(Box<dyn Dataset>, LayoutConfig)> {
         if self.path.is_file() {
             bail!("{} is a file; give a data folder", self.path.display());
         }
@@ -137,9 +164,7 @@ impl Source {
                 })?,
             (None, None) => data::recognize(&self.path)?,
         };
-        let dataset = layout.open(&self.path)?;
-        let remark = layout.source().and_then(|source| source.remark(dataset.as_ref()));
-        Ok((dataset, remark))
+        Ok((layout.open(&self.path)?, layout))
     }
 }
 
@@ -180,6 +205,17 @@ pub(crate) fn run(command: &Command) -> anyhow::Result<Output> {
                 usize::from(*augment),
                 output,
             )
+        }
+        Command::Plan { source, output, preset, memory, recipe, configuration } => {
+            let (dataset, layout) = source.open_with_layout()?;
+            let wanted = plan::Wanted {
+                preset: (*preset).into(),
+                memory: *memory,
+                output,
+                recipe: recipe.as_deref(),
+                configuration: configuration.as_deref(),
+            };
+            plan::run(dataset.as_ref(), &layout, &wanted)
         }
         Command::Split { source, output, rule, folds, seed } => {
             split::run(source.open()?.0.as_ref(), (*rule).into(), *folds, *seed, output)

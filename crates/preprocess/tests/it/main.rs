@@ -8,4 +8,5 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot make its input fails")]
 
 mod golden;
+mod plans;
 mod properties;
