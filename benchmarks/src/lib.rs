@@ -4,11 +4,13 @@ mod layer;
 mod memory;
 mod objective;
 mod place;
+mod volume;
 
 pub use crate::layer::{Layer, LayerRequest};
 pub use crate::memory::{Watermark, peak_memory};
 pub use crate::objective::{LossRequest, Objective};
 pub use crate::place::Place;
+pub use crate::volume::{Task, VolumeRequest, VolumeWork};
 
 use candle::{DType, Device, Tensor};
 use sconce::engine::{Batch, LabelSupervision, Progress, step};

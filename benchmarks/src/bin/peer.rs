@@ -7,7 +7,8 @@ use std::io::{BufRead as _, Write as _};
 use std::time::Instant;
 
 use sconce_benchmarks::{
-    Layer, LayerRequest, LossRequest, Objective, Place, Subject, Watermark, peak_memory,
+    Layer, LayerRequest, LossRequest, Objective, Place, Subject, VolumeRequest, VolumeWork,
+    Watermark, peak_memory,
 };
 use serde::{Deserialize, Serialize};
 
@@ -33,6 +34,7 @@ enum Request {
     },
     Layer(LayerRequest),
     Loss(LossRequest),
+    Volume(VolumeRequest),
 }
 
 fn single() -> String {
@@ -44,7 +46,7 @@ impl Request {
         match self {
             Self::Network { device, .. } => *device,
             Self::Layer(request) => request.device,
-            Self::Loss(_) => Place::default(),
+            Self::Loss(_) | Self::Volume(_) => Place::default(),
         }
     }
 }
@@ -63,6 +65,7 @@ enum Held {
     Network(Box<Subject>, String),
     Layer(Box<Layer>),
     Loss(Box<Objective>),
+    Volume(Box<VolumeWork>),
 }
 
 impl Held {
@@ -76,6 +79,7 @@ impl Held {
             }
             Request::Layer(request) => Self::Layer(Box::new(Layer::new(request)?)),
             Request::Loss(request) => Self::Loss(Box::new(Objective::new(&request)?)),
+            Request::Volume(request) => Self::Volume(Box::new(VolumeWork::new(&request))),
         })
     }
 
@@ -88,6 +92,7 @@ impl Held {
             },
             Self::Layer(layer) => layer.run().map(|()| 0.0),
             Self::Loss(loss) => loss.run(),
+            Self::Volume(work) => work.run(),
         }
     }
 }

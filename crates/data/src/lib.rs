@@ -78,7 +78,8 @@ use std::path::Path;
 pub use crate::batches::batches;
 pub use crate::case::{Case, Class, Dataset, Description};
 pub use crate::check::{
-    ChannelSummary, ClassSummary, RaterCount, Report, Spread, Summary, check, summary,
+    ChannelSummary, ClassSummary, RaterCount, Report, Spread, Summary, check, check_with_folds,
+    summary, summary_with,
 };
 pub use crate::convert::{ConvertTo, convert};
 pub use crate::error::{Action, Error, Result};

@@ -59,6 +59,10 @@ pub enum ProblemKind {
     DuplicateCase,
     /// Two cases of different groups have the same image.
     DuplicateImage,
+    /// What is held out is trained on, too: the case, its group, or its image.
+    Leakage,
+    /// A division into folds is not one of this data set.
+    Split,
     /// A label holds nothing but background.
     EmptyLabel,
     /// All voxels of a channel are equal.

@@ -14,7 +14,8 @@ use anyhow::bail;
 use sconce::data::{
     self, Dataset, ImageInfo, Layout as _, LayoutConfig, Phantom, PhantomConfig, Problem,
 };
-use sconce::engine::RunConfig;
+use sconce::engine::report::Provenance;
+use sconce::engine::{self, RunConfig, file};
 use serde::Serialize;
 
 use crate::output::{Output, Usage};
@@ -27,11 +28,20 @@ pub(crate) enum Command {
     Check {
         #[command(flatten)]
         source: Source,
+        /// A division into folds, as nnU-Net's `splits_final.json`, in which what is held out must be apart
+        #[arg(long, value_name = "FILE")]
+        splits: Option<PathBuf>,
     },
     /// Say what a data folder, or a single image file, holds
     Summary {
         #[command(flatten)]
         source: Source,
+        /// A page to write as well, with pictures, intensities, volumes and agreement of raters
+        #[arg(long, value_name = "FILE")]
+        html: Option<PathBuf>,
+        /// How many cases the page shows
+        #[arg(long, default_value_t = 12, value_name = "N", requires = "html")]
+        pictures: u16,
     },
     /// Write a data set in another layout, or a single image in another format; geometry is kept
     Convert {
@@ -170,10 +180,11 @@ impl Source {
 
 pub(crate) fn run(command: &Command) -> anyhow::Result<Output> {
     match command {
-        Command::Check { source } => {
+        Command::Check { source, splits } => {
             let (dataset, remark) = source.open()?;
+            let folds = splits.as_ref().map(data::read_splits).transpose()?.unwrap_or_default();
             let progress = Mutex::new(Progress::new("check"));
-            let mut report = data::check(dataset.as_ref(), &|done, total| {
+            let mut report = data::check_with_folds(dataset.as_ref(), &folds, &|done, total| {
                 shared(&progress).count("cases", done, total);
             });
             shared(&progress).finish();
@@ -181,15 +192,32 @@ pub(crate) fn run(command: &Command) -> anyhow::Result<Output> {
             let failed = report.errors() > 0;
             Ok(Output::of(&report).failing_if(failed))
         }
-        Command::Summary { source } if source.path.is_file() => {
+        Command::Summary { source, html, .. } if source.path.is_file() => {
+            if html.is_some() {
+                bail!("{} is a file; a page is of a data folder", source.path.display());
+            }
             Ok(Output::of(&ImageInfo::read(&source.path)?))
         }
-        Command::Summary { source } => {
+        Command::Summary { source, html, pictures } => {
             let (dataset, _) = source.open()?;
             let progress = Mutex::new(Progress::new("summary"));
-            let summary = data::summary(dataset.as_ref(), &|done, total| {
-                shared(&progress).count("cases", done, total);
-            });
+            let observe = |done, total| shared(&progress).count("cases", done, total);
+            let summary = match html {
+                None => data::summary(dataset.as_ref(), &observe),
+                Some(path) => {
+                    let (summary, page) = engine::report::data_set(
+                        dataset.as_ref(),
+                        usize::from(*pictures),
+                        &Provenance {
+                            version: concat!("sconce ", env!("CARGO_PKG_VERSION")).to_owned(),
+                            command: "sconce dataset summary".to_owned(),
+                        },
+                        &observe,
+                    )?;
+                    file::write_atomic(path, page.as_bytes())?;
+                    summary
+                }
+            };
             shared(&progress).finish();
             Ok(Output::of(&summary))
         }

@@ -5,7 +5,7 @@ use ndarray::Axis;
 use rayon::prelude::*;
 use volume::{Grid, Image, Label, LabelMap, SoftLabelMap};
 
-use crate::{Dataset, Description, Error};
+use crate::{Case, Dataset, Description, Error};
 
 /// What a single look at a case shows.
 #[derive(Clone, Debug)]
@@ -35,10 +35,11 @@ pub(super) struct Intensity {
     pub(super) non_finite: Option<([usize; 3], usize)>,
 }
 
-/// Looks at every case, on as many threads as there are; `progress` hears how many of how many are
+/// Looks at every case, and shows those that can be read to `look`, on as many threads as there are; `progress` hears how many of how many are
 /// done, from any thread.
 pub(super) fn gather(
     dataset: &dyn Dataset,
+    look: &(dyn Fn(&Case) + Sync),
     progress: &(dyn Fn(usize, usize) + Sync),
 ) -> Vec<Result<Facts, Error>> {
     let ids = dataset.ids();
@@ -46,7 +47,7 @@ pub(super) fn gather(
     progress(0, ids.len());
     ids.par_iter()
         .map(|id| {
-            let facts = Facts::of(dataset, id);
+            let facts = Facts::of(dataset, id, look);
             progress(done.fetch_add(1, Ordering::Relaxed) + 1, ids.len());
             facts
         })
@@ -54,8 +55,9 @@ pub(super) fn gather(
 }
 
 impl Facts {
-    fn of(dataset: &dyn Dataset, id: &str) -> Result<Self, Error> {
+    fn of(dataset: &dyn Dataset, id: &str, look: &(dyn Fn(&Case) + Sync)) -> Result<Self, Error> {
         let case = dataset.read(id)?;
+        look(&case);
         let mut hasher = DefaultHasher::new();
         case.image.data.shape().hash(&mut hasher);
         for value in &case.image.data {

@@ -1,6 +1,7 @@
 //! Looking at all cases of a data set: what is wrong with them, and what they are like.
 
 mod facts;
+mod splits;
 mod summary;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -8,11 +9,14 @@ use std::fmt;
 
 use serde::Serialize;
 
-pub use self::summary::{ChannelSummary, ClassSummary, RaterCount, Spread, Summary, summary};
+pub use self::summary::{
+    ChannelSummary, ClassSummary, RaterCount, Spread, Summary, summary, summary_with,
+};
 
 use self::facts::{Facts, gather, median};
+use self::splits::splits;
 use crate::problem::{Problem, ProblemKind, Severity};
-use crate::{Dataset, Error, format};
+use crate::{Dataset, Error, Fold, format};
 
 /// How many times larger or smaller than usual a spacing may be before it is remarked upon.
 const UNUSUAL: f64 = 3.0;
@@ -62,7 +66,18 @@ impl fmt::Display for Report {
 ///
 /// `progress` hears how many of how many cases are done, from any thread.
 pub fn check(dataset: &dyn Dataset, progress: &(dyn Fn(usize, usize) + Sync)) -> Report {
-    let facts = gather(dataset, progress);
+    check_with_folds(dataset, &[], progress)
+}
+
+/// The same, and what is wrong with a division into folds: cases that there are not, that are trained on and
+/// held out at once, by themselves, by their group or by their image, and cases that no fold holds out, or
+/// several do.
+pub fn check_with_folds(
+    dataset: &dyn Dataset,
+    folds: &[Fold],
+    progress: &(dyn Fn(usize, usize) + Sync),
+) -> Report {
+    let facts = gather(dataset, &|_| (), progress);
     let readable: Vec<(&String, &Facts)> = dataset
         .ids()
         .iter()
@@ -82,6 +97,7 @@ pub fn check(dataset: &dyn Dataset, progress: &(dyn Fn(usize, usize) + Sync)) ->
     raters(dataset, &mut problems);
     spacings(dataset, &readable, &mut problems);
     duplicates(dataset, &readable, &mut problems);
+    splits(dataset, folds, &readable, &mut problems);
     classes(dataset, &readable, labelled, &mut problems);
     remarks(dataset, &mut problems);
     problems.sort_by_key(|problem| std::cmp::Reverse(problem.severity));

@@ -4,7 +4,7 @@ use std::fmt;
 use serde::Serialize;
 
 use super::facts::{Facts, gather, median};
-use crate::Dataset;
+use crate::{Case, Dataset};
 
 /// What the cases of a data set are like.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -86,7 +86,17 @@ pub struct RaterCount {
 ///
 /// `progress` hears how many of how many cases are done, from any thread.
 pub fn summary(dataset: &dyn Dataset, progress: &(dyn Fn(usize, usize) + Sync)) -> Summary {
-    let all = gather(dataset, progress);
+    summary_with(dataset, &|_| (), progress)
+}
+
+/// The same; each case that can be read is shown to `look`, from any thread, so that whoever wants to know
+/// more need not read it again.
+pub fn summary_with(
+    dataset: &dyn Dataset,
+    look: &(dyn Fn(&Case) + Sync),
+    progress: &(dyn Fn(usize, usize) + Sync),
+) -> Summary {
+    let all = gather(dataset, look, progress);
     let facts: Vec<&Facts> = all.iter().filter_map(|facts| facts.as_ref().ok()).collect();
     let description = dataset.description();
     let groups: BTreeSet<&str> = dataset.ids().iter().map(|id| dataset.group(id)).collect();

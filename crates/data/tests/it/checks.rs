@@ -1,5 +1,7 @@
 use ndarray::Array4;
-use sconce_data::{ProblemKind, Report, Severity, check, summary, write_image};
+use sconce_data::{
+    Fold, ProblemKind, Report, Severity, check, check_with_folds, summary, write_image,
+};
 use volume::{Grid, Image};
 
 use crate::folder::{Folder, block, slice};
@@ -175,5 +177,47 @@ fn cases_with_fewer_raters_are_one_remark() {
     assert!(
         message.contains("masks of 01, 02 only, of 3 raters (and 1 others have fewer, too)"),
         "{message}"
+    );
+}
+
+#[test]
+fn what_is_held_out_must_not_be_trained_on_in_any_guise() {
+    let folder = sound();
+    folder.labels("labels/s3.nii.gz", &block(), &[0, 1, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0]);
+    std::fs::copy(folder.root().join("images/s1.nii.gz"), folder.root().join("images/s3.nii.gz"))
+        .unwrap();
+    let fold = |train: &[&str], val: &[&str]| {
+        let list = |ids: &[&str]| ids.iter().map(|id| (*id).to_owned()).collect();
+        Fold { train: list(train), val: list(val) }
+    };
+    let found = |settings: &str, folds: &[Fold]| -> Vec<String> {
+        let report = check_with_folds(&*folder.open(settings), folds, &silent);
+        let about = [ProblemKind::Leakage, ProblemKind::Split];
+        let problems = report.problems.into_iter().filter(|it| about.contains(&it.kind));
+        problems.map(|problem| problem.message).collect()
+    };
+    let one = |settings: &str, folds: &[Fold], part: &str| {
+        let found = found(settings, folds);
+        assert!(found.len() == 1 && found[0].contains(part), "{found:?}, not {part}");
+    };
+
+    assert!(found("[pairs]", &[fold(&["s1", "s3"], &["s2"])]).is_empty());
+    one("[pairs]", &[fold(&["s1"], &["s1"])], "fold 0: case s1 is both trained on and held out");
+    one("[pairs]", &[fold(&["s1"], &["s3"])], "s3 is held out, but s1, which has the same image");
+    one("[pairs]", &[fold(&["s1", "s9"], &["s2"])], "there is no case s9 in the data set");
+    one(
+        "[pairs]\ngroup = \"all\"",
+        &[fold(&["s1"], &["s2"])],
+        "s2 is held out, but s1 of the same group, all, is trained on",
+    );
+    let folds = [fold(&["s2"], &["s1", "s3"]), fold(&["s2"], &["s1", "s3"])];
+    let found = found("[pairs]", &folds);
+    assert_eq!(
+        found,
+        [
+            "case s2 is held out by no fold: scores of all folds together leave it out",
+            "case s1 (and 1 others) is held out by several folds: scores of all folds together count it \
+             more than once",
+        ]
     );
 }

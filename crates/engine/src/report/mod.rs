@@ -15,6 +15,7 @@
 
 mod charts;
 mod contour;
+mod data_set;
 #[cfg(test)]
 mod example;
 mod folders;
@@ -29,6 +30,7 @@ use crate::EpochSummary;
 use crate::evaluate::{Calibration, CaseScores, Definition, Evaluation, Summary};
 
 pub use self::charts::reliability_svg;
+pub use self::data_set::data_set;
 pub use self::folders::of_folders;
 pub(crate) use self::picture::encode_colours;
 pub use self::picture::{Contour, Picture, Role, load_pictures, save_pictures, window};

@@ -3,7 +3,7 @@
 use super::charts::Series;
 use super::text::{count, escape, label, number, number_like, plural, put};
 use super::{
-    MEAN, ReportInput, SERIES, aggregate, charts, definition, mask_scores, primary,
+    MEAN, Provenance, ReportInput, SERIES, aggregate, charts, definition, mask_scores, primary,
     probability_scores, tables,
 };
 use crate::evaluate::{Evaluation, Summary};
@@ -12,11 +12,11 @@ const STYLE: &str = include_str!("page.css");
 const SCRIPT: &str = include_str!("sort.js");
 
 /// A part of the page that the menu leads to.
-struct Section {
-    id: &'static str,
-    title: &'static str,
+pub(super) struct Section {
+    pub(super) id: &'static str,
+    pub(super) title: &'static str,
     /// Empty where there is nothing to show.
-    body: String,
+    pub(super) body: String,
 }
 
 pub(super) fn page(report: &ReportInput) -> String {
@@ -30,24 +30,33 @@ pub(super) fn page(report: &ReportInput) -> String {
         Section { id: "definitions", title: "Definitions", body: definitions(evaluations) },
         Section { id: "settings", title: "Settings", body: settings(report) },
     ];
+    let (title, overview) = (escape(&report.title), overview(evaluations));
+    framed(&title, &overview, &cards(evaluations), &sections, &report.provenance)
+}
+
+/// A page of sections, with a menu of those that have content; texts are escaped already.
+pub(super) fn framed(
+    title: &str,
+    overview: &str,
+    cards: &str,
+    sections: &[Section],
+    provenance: &Provenance,
+) -> String {
     let shown = || sections.iter().filter(|section| !section.body.is_empty());
     let (mut menu, mut content) = (String::new(), String::new());
     for Section { id, title, body } in shown() {
         put!(menu, "<a href=\"#{id}\">{title}</a>");
         put!(content, "<section id=\"{id}\"><h2>{title}</h2>\n{body}</section>\n");
     }
-    let title = escape(&report.title);
     format!(
         "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
          <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
          <meta name=\"color-scheme\" content=\"light dark\">\n<title>{title}</title>\n\
          <style>\n{}{STYLE}</style>\n</head>\n<body>\n<header>\n<h1>{title}</h1>\n\
-         <p>{}</p>\n<nav aria-label=\"Sections\">{menu}</nav>\n</header>\n<main>\n{}{content}</main>\n\
+         <p>{overview}</p>\n<nav aria-label=\"Sections\">{menu}</nav>\n</header>\n<main>\n{cards}{content}</main>\n\
          <footer><p>{}</p></footer>\n<script>\n{SCRIPT}</script>\n</body>\n</html>\n",
         charts::STYLE,
-        overview(evaluations),
-        cards(evaluations),
-        provenance(report),
+        made_by(provenance),
     )
 }
 
@@ -78,8 +87,7 @@ fn overview(evaluations: &[Evaluation]) -> String {
     format!("{sets}: {}. {what}: {}.", datasets.join(", "), names.join(", "))
 }
 
-fn provenance(report: &ReportInput) -> String {
-    let provenance = &report.provenance;
+fn made_by(provenance: &Provenance) -> String {
     let command = if provenance.command.is_empty() {
         String::new()
     } else {

@@ -20,8 +20,8 @@ pub struct Snapshot<'a> {
     pub image: &'a Image,
     /// What it was scored against, and the label as it was drawn.
     pub reference: &'a Reference,
-    /// The predicted classes.
-    pub labels: &'a LabelMap,
+    /// The predicted classes; `None` where nothing was predicted.
+    pub labels: Option<&'a LabelMap>,
     /// The predicted probabilities, where they are to be shown.
     pub probabilities: Option<&'a SoftLabelMap>,
     /// The names of the channels.
@@ -53,23 +53,25 @@ impl Snapshot<'_> {
         let photograph = grid.is_planar() && nowhere;
         let way = Orientation::of(grid);
         let target = way.target();
-        let (labels, hard) = (way.apply(self.labels).data, way.apply(&self.reference.hard).data);
+        let labels = self.labels.map(|labels| way.apply(labels).data);
+        let hard = way.apply(&self.reference.hard).data;
         let ignored = self.reference.ignore;
         let foreground = |label: u16| label > 0 && Some(label) != ignored;
         let axis = slice_axis(target.size, target.spacing);
         let slice = fullest(&hard, axis, foreground)
-            .or_else(|| fullest(&labels, axis, foreground))
+            .or_else(|| fullest(labels.as_ref()?, axis, foreground))
             .unwrap_or(target.size[axis] / 2);
 
         let view = View { axis: Axis(axis), slice, flipped: !photograph };
-        let (labels, hard) = (view.of(&labels.view()), view.of(&hard.view()));
+        let labels = labels.map(|labels| view.of(&labels.view()));
+        let hard = view.of(&hard.view());
         let raters: Vec<Array2<u16>> = match &self.reference.label {
             Label::Raters(masks) => {
                 masks.iter().map(|mask| view.of(&way.apply(mask).data.view())).collect()
             }
             _ => Vec::new(),
         };
-        let all = || raters.iter().chain([&labels, &hard]);
+        let all = || raters.iter().chain(&labels).chain([&hard]);
         let cut = close_up(all().map(|mask| mask.mapv(foreground)));
         let cut = s![cut[0].0..cut[0].1, cut[1].0..cut[1].1];
 
@@ -92,10 +94,8 @@ impl Snapshot<'_> {
                 .iter()
                 .enumerate()
                 .map(|(rater, mask)| (self.rater(rater), Role::Rater, mask))
-                .chain([
-                    ("reference".to_owned(), Role::Reference, &hard),
-                    ("prediction".to_owned(), Role::Prediction, &labels),
-                ]);
+                .chain([("reference".to_owned(), Role::Reference, &hard)])
+                .chain(labels.iter().map(|it| ("prediction".to_owned(), Role::Prediction, it)));
             for (name, role, mask) in lines {
                 let name = if several { format!("{}, {name}", class.name) } else { name };
                 let mask = mask.slice(cut).mapv(|label| members.contains(&label));
@@ -151,7 +151,7 @@ pub fn pictures(
             caption: &score(evaluation, id),
             image: &case.image,
             reference: &reference,
-            labels: &labels,
+            labels: Some(&labels),
             probabilities: probabilities.as_ref(),
             channels: &config.channels,
             classes: &config.classes,
@@ -280,7 +280,7 @@ mod tests {
             caption: "",
             image,
             reference: &reference,
-            labels,
+            labels: Some(labels),
             probabilities: None,
             regions: false,
             channels: &["CT".to_owned()],

@@ -7,7 +7,7 @@ use super::{
 use crate::evaluate::{CaseScores, Evaluation, Summary};
 
 /// A table with a caption; `head` is a row of `th`, `body` rows.
-fn table(class: &str, caption: &str, head: &str, body: &str) -> String {
+pub(super) fn table(class: &str, caption: &str, head: &str, body: &str) -> String {
     format!(
         "<div class=\"scroll {class}\" tabindex=\"0\" role=\"region\" aria-label=\"{caption}\">\
          <table>\n<caption>{caption}</caption>\n<thead><tr>{head}</tr></thead>\n\

@@ -3,11 +3,13 @@
 extern crate sconce_engine as engine;
 
 mod checkpoints;
+mod data_set_page;
 mod distillation;
 mod door;
 mod fixture;
 mod golden;
 mod opinions;
+mod plans;
 mod prediction;
 mod pretrained;
 mod preview;

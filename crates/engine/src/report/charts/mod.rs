@@ -1,6 +1,7 @@
 //! The charts of a report.
 
 mod curves;
+mod histogram;
 mod reliability;
 mod strips;
 
@@ -9,6 +10,7 @@ use super::svg::{Anchor, Svg, short};
 pub(super) use super::svg::Svg as Drawing;
 
 pub(super) use self::curves::{dice_curves, loss_curves};
+pub(super) use self::histogram::{counts, shares};
 pub use self::reliability::reliability_svg;
 pub(super) use self::reliability::{Series, describe, reliability};
 pub(super) use self::strips::strips;
