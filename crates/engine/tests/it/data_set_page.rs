@@ -7,7 +7,7 @@ use crate::fixture::Balls;
 
 fn page(dataset: &dyn Dataset, pictures: usize) -> (data::Summary, String) {
     let provenance = Provenance { version: "sconce 0".to_owned(), command: "<made>".to_owned() };
-    data_set(dataset, pictures, &provenance, &|_, _| ()).unwrap()
+    data_set(dataset, pictures, &provenance, &|_, _| ()).expect("a page")
 }
 
 #[test]
