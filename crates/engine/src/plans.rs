@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use data::{Dataset, LayoutConfig};
 use models::{ModelConfig, ResidualUnet, Topology, Unet};
 use preprocess::nnunet::{
-    Architecture, Configuration, Planned, PlanningConfig, Plans, Stages, plan_networks,
+    Architecture, Configuration, Planned, PlanningConfig, Plans, Reader, Stages, plan_networks,
 };
 use preprocess::{CaseFingerprint, Fingerprint, Plan, PlanConfig, Preset};
 use rayon::prelude::*;
@@ -43,9 +43,23 @@ pub fn plan_data_set(
         labels: description.classes.len() + usize::from(description.ignore.is_some()),
         preset,
         memory: memory.unwrap_or(preset.memory()),
-        flat: fingerprint.cases().iter().all(|case| case.size[0] == 1),
+        reader: reader(dataset, fingerprint.cases().iter().all(|case| case.size[0] == 1)),
     };
     Ok(plan_networks(config, &fingerprint)?)
+}
+
+/// What nnU-Net reads such files by.
+fn reader(dataset: &dyn Dataset, is_planar: bool) -> Reader {
+    let first = dataset.ids().first().map(|id| dataset.files(id)).unwrap_or_default();
+    let ending = first.first().and_then(|path| path.extension()).unwrap_or_default();
+    let ending = ending.to_string_lossy().to_lowercase();
+    match ending.as_str() {
+        "png" | "bmp" | "jpg" | "jpeg" | "gif" | "tif" | "tiff" if is_planar => {
+            Reader::NaturalImage2d
+        }
+        "tif" | "tiff" => Reader::Tiff3d,
+        _ => Reader::SimpleItk,
+    }
 }
 
 /// What plans need to know of cases, which are all read.

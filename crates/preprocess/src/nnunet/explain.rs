@@ -40,7 +40,7 @@ impl Planned {
             self.cases
         );
         let target = millimetres(&target);
-        let why = if self.config.flat {
+        let why = if !self.plans.configurations.contains_key("3d_fullres") {
             format!(
                 "Images are brought to {target} mm in their plane, the median, so that a structure is as \
                  many pixels wide in each of them."

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-pub use self::planner::{Planned, PlanningConfig, plan_networks};
+pub use self::planner::{Planned, PlanningConfig, Reader, plan_networks};
 pub use self::read::Stages;
 
 /// The file `nnUNetPlans.json` of nnU-Net v2.

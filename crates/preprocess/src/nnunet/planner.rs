@@ -26,8 +26,29 @@ pub struct PlanningConfig {
     pub preset: Preset,
     /// Memory of the device, GB, as nnU-Net counts it.
     pub memory: f64,
-    /// Whether images are photographs or other single slices without a spacing across.
-    pub flat: bool,
+    /// How nnU-Net reads the images.
+    pub reader: Reader,
+}
+
+/// nnU-Net's classes that read images.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reader {
+    /// `SimpleITKIO`: NIfTI, NRRD and MetaImage.
+    SimpleItk,
+    /// `NaturalImage2DIO`: PNG, BMP and other pictures, which have no spacing across.
+    NaturalImage2d,
+    /// `Tiff3DIO`: stacks.
+    Tiff3d,
+}
+
+impl Reader {
+    fn name(self) -> &'static str {
+        match self {
+            Self::SimpleItk => "SimpleITKIO",
+            Self::NaturalImage2d => "NaturalImage2DIO",
+            Self::Tiff3d => "Tiff3DIO",
+        }
+    }
 }
 
 /// What is planned, and what led to it.
@@ -51,7 +72,7 @@ const ACROSS: f64 = 999.0;
 /// nnU-Net's plans for a data set: 2D, and for volumes 3D at full and, where patches would see too
 /// little of an image, at lower resolution.
 ///
-/// Axes are those of the files' arrays, as nnU-Net's `SimpleITKIO` and `NaturalImage2DIO` read them:
+/// Axes are those of the files' arrays, as nnU-Net's `SimpleITKIO`, `NaturalImage2DIO` and `Tiff3DIO` read them:
 /// images are not turned.
 ///
 /// # Source
@@ -75,8 +96,9 @@ pub fn plan_networks(config: PlanningConfig, fingerprint: &Fingerprint) -> Resul
         let text = format!("a memory of {} GB; use a positive number", config.memory);
         return Err(Error::Settings(text));
     }
-    let across = |spacing: [f64; 3]| {
-        if config.flat { [ACROSS, spacing[1], spacing[2]] } else { spacing }
+    let across = |spacing: [f64; 3]| match config.reader {
+        Reader::NaturalImage2d => [ACROSS, spacing[1], spacing[2]],
+        _ => spacing,
     };
     let seen: Vec<([usize; 3], [f64; 3])> =
         cases.iter().map(|case| (case.size, across(case.spacing))).collect();
@@ -106,8 +128,7 @@ pub fn plan_networks(config: PlanningConfig, fingerprint: &Fingerprint) -> Resul
         plans_name: plans_name(config.preset).to_owned(),
         original_median_spacing_after_transp: permuted(middle),
         original_median_shape_after_transp: of_sizes(&original).map(rounded),
-        image_reader_writer: if config.flat { "NaturalImage2DIO" } else { "SimpleITKIO" }
-            .to_owned(),
+        image_reader_writer: config.reader.name().to_owned(),
         transpose_forward: transpose,
         transpose_backward: inverse(transpose),
         configurations,

@@ -1,7 +1,7 @@
 //! Plans in nnU-Net's format: the same as its own planners make, and read back as what a run needs.
 
 use anyhow::{Context as _, Result};
-use sconce_preprocess::nnunet::{PlanningConfig, Plans, Stages, plan_networks};
+use sconce_preprocess::nnunet::{PlanningConfig, Plans, Reader, Stages, plan_networks};
 use sconce_preprocess::{
     CaseFingerprint, Fingerprint, Intensities, Normalize, Orientation, Preset,
 };
@@ -53,7 +53,7 @@ impl MadeUp {
             labels: self.labels,
             preset: self.preset,
             memory: self.memory.unwrap_or(self.preset.memory()),
-            flat: self.flat,
+            reader: if self.flat { Reader::NaturalImage2d } else { Reader::SimpleItk },
         };
         Ok(plan_networks(config, &self.fingerprint())?)
     }
