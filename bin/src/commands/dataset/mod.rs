@@ -239,6 +239,7 @@ pub(crate) fn run(command: &Command) -> anyhow::Result<Output> {
             let wanted = plan::Wanted {
                 preset: (*preset).into(),
                 memory: *memory,
+                folder: &source.path,
                 output,
                 recipe: recipe.as_deref(),
                 configuration: configuration.as_deref(),

@@ -51,6 +51,7 @@ pub(super) fn memory(text: &str) -> Result<f64, String> {
 pub(super) struct Wanted<'a> {
     pub(super) preset: preprocess::Preset,
     pub(super) memory: Option<f64>,
+    pub(super) folder: &'a Path,
     pub(super) output: &'a Path,
     pub(super) recipe: Option<&'a Path>,
     pub(super) configuration: Option<&'a str>,
@@ -86,10 +87,17 @@ pub(super) fn run(
     wanted: &Wanted<'_>,
 ) -> anyhow::Result<Output> {
     let progress = Mutex::new(Progress::new("plan"));
-    let planned = engine::plan_data_set(dataset, wanted.preset, wanted.memory, &|done, total| {
-        shared(&progress).count("cases", done, total);
-    })?;
+    let mut planned =
+        engine::plan_data_set(dataset, wanted.preset, wanted.memory, &|done, total| {
+            shared(&progress).count("cases", done, total);
+        })?;
     shared(&progress).finish();
+    // nnU-Net knows a data set by its folder.
+    if let Some(name) = wanted.folder.file_name().and_then(|name| name.to_str())
+        && name.starts_with("Dataset")
+    {
+        name.clone_into(&mut planned.plans.dataset_name);
+    }
     let plans = &planned.plans;
     let recipe = match wanted.recipe {
         Some(_) => {

@@ -200,7 +200,7 @@ fn depth(preset: Preset, architecture: &Architecture) -> String {
     };
     let blocks = if preset.is_residual() {
         let blocks = settings.n_blocks_per_stage.as_deref().unwrap_or_default();
-        format!("residual blocks {}", listed(blocks))
+        format!("residual blocks {}", in_turn(blocks))
     } else {
         "two convolutions in each".to_owned()
     };
@@ -209,8 +209,12 @@ fn depth(preset: Preset, architecture: &Architecture) -> String {
          four voxels; channels {}.{kernels}",
         settings.n_stages,
         listed(&halvings),
-        listed(&settings.features_per_stage),
+        in_turn(&settings.features_per_stage),
     )
+}
+
+fn in_turn(values: &[usize]) -> String {
+    values.iter().map(usize::to_string).collect::<Vec<_>>().join(", ")
 }
 
 fn listed(values: &[usize]) -> String {
