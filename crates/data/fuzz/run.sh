@@ -10,7 +10,7 @@ cd "$(dirname "$0")/.."
 runs=${1:-1000000}
 shift || true
 targets=("$@")
-[ ${#targets[@]} -gt 0 ] || targets=(nifti nrrd metaimage dicom png jpeg tiff gif)
+[ ${#targets[@]} -gt 0 ] || targets=(nifti npz nrrd metaimage dicom png jpeg tiff gif)
 for target in "${targets[@]}"; do
   corpus=fuzz/corpus/$target
   mkdir -p "$corpus"

@@ -21,8 +21,8 @@
 //! | stream equal-sized cases as candle tensors (feature `parquet`) | `batches` |
 //! | say where files are | [`Pattern`], [`Patterns`], [`LabelGeometry`], [`Unlabelled`] |
 //! | read cases | [`Dataset`], [`Case`], [`Description`], [`Class`] |
-//! | find what is wrong | [`check()`], giving [`Report`], [`Problem`], [`ProblemKind`], [`Severity`] |
-//! | see what is there | [`summary()`], giving [`Summary`], [`Spread`], [`ChannelSummary`], [`ClassSummary`], [`RaterCount`] |
+//! | find what is wrong | [`check()`], [`check_with_folds`], giving [`Report`], [`Problem`], [`ProblemKind`], [`Severity`] |
+//! | see what is there | [`summary()`], [`summary_with`], giving [`Summary`], [`Spread`], [`ChannelSummary`], [`ClassSummary`], [`RaterCount`] |
 //! | write a data set in another layout | [`convert()`], [`ConvertTo`] |
 //! | hold cases out | [`Fold`], [`SplitRule`], [`k_fold`], [`read_splits`], [`write_splits`], [`NNUNET_SEED`] |
 //!
@@ -34,6 +34,7 @@
 //! | `tiff`: pages are slices | yes | yes | yes | yes | none |
 //! | `png`: a single slice | yes | yes | 8 bits | no | none |
 //! | `dicom`: a folder with a series, files of one slice or many, segmentations; raw, JPEG, JPEG 2000, RLE | yes | no | no | no: fractional segmentations are read | kept |
+//! | `npz`: class probabilities that nnU-Net saves | yes | no | no | no | none: that of the image |
 //! | `gif`: a single slice in up to 256 colours | yes | no | no | no | none |
 //! | `jpeg`: a single slice, not exact | yes | no: it loses them | 8 bits, grey | no | none |
 //!

@@ -16,6 +16,7 @@ mod write;
     feature = "jpeg",
     feature = "metaimage",
     feature = "nifti",
+    feature = "npz",
     feature = "nrrd",
     feature = "png",
     feature = "tiff"
@@ -31,6 +32,8 @@ mod jpeg;
 mod metaimage;
 #[cfg(feature = "nifti")]
 mod nifti;
+#[cfg(feature = "npz")]
+mod npz;
 #[cfg(feature = "nrrd")]
 mod nrrd;
 #[cfg(any(feature = "gif", feature = "jpeg", feature = "png"))]
@@ -62,6 +65,8 @@ use self::absent as jpeg;
 use self::absent as metaimage;
 #[cfg(not(feature = "nifti"))]
 use self::absent as nifti;
+#[cfg(not(feature = "npz"))]
+use self::absent as npz;
 #[cfg(not(feature = "nrrd"))]
 use self::absent as nrrd;
 #[cfg(not(feature = "png"))]

@@ -17,6 +17,7 @@ pub(super) enum Format {
     Jpeg,
     MetaImage,
     Nifti,
+    Npz,
     Nrrd,
     Png,
     Tiff,
@@ -30,6 +31,7 @@ impl Format {
             Self::Jpeg => "JPEG",
             Self::MetaImage => "MetaImage",
             Self::Nifti => "NIfTI",
+            Self::Npz => "NPZ",
             Self::Nrrd => "NRRD",
             Self::Png => "PNG",
             Self::Tiff => "TIFF",
@@ -56,6 +58,9 @@ impl Format {
         }
         if ends(&[".dcm"]) {
             return Some(Self::Dicom);
+        }
+        if ends(&[".npz"]) {
+            return Some(Self::Npz);
         }
         if ends(&[".nrrd", ".nhdr"]) {
             return Some(Self::Nrrd);
@@ -167,6 +172,7 @@ pub(crate) fn meta(path: &Path) -> Result<Meta> {
         Format::Jpeg => super::jpeg::meta(&bytes(path)?[..]),
         Format::MetaImage => super::metaimage::meta(path),
         Format::Nifti => super::nifti::meta(path),
+        Format::Npz => super::npz::meta(path),
         Format::Nrrd => super::nrrd::meta(path),
         Format::Png => super::png::meta(&bytes(path)?[..]),
         Format::Tiff => super::tiff::meta(&bytes(path)?[..]),
@@ -192,6 +198,7 @@ pub(crate) fn decode<V: Voxel + Send + Sync>(path: &Path) -> Result<Decoded<V>> 
         Format::Jpeg => super::jpeg::decode(&bytes(path)?[..]),
         Format::MetaImage => super::metaimage::decode(path),
         Format::Nifti => super::nifti::decode(path),
+        Format::Npz => super::npz::decode(path),
         Format::Nrrd => super::nrrd::decode(path),
         Format::Png => super::png::decode(&bytes(path)?[..]),
         Format::Tiff => super::tiff::decode(&bytes(path)?[..]),
@@ -207,9 +214,8 @@ pub(crate) fn decode_bytes<V: Voxel>(path: &Path, bytes: &[u8]) -> Result<Decode
         Some(Format::Jpeg) => super::jpeg::decode(bytes),
         Some(Format::Png) => super::png::decode(bytes),
         Some(Format::Tiff) => super::tiff::decode(bytes),
-        Some(Format::Dicom | Format::MetaImage | Format::Nifti | Format::Nrrd) | None => {
-            Err(unknown(&bytes[..bytes.len().min(8)]))
-        }
+        Some(Format::Dicom | Format::MetaImage | Format::Nifti | Format::Npz | Format::Nrrd)
+        | None => Err(unknown(&bytes[..bytes.len().min(8)])),
     };
     decoded.map_err(|trouble| trouble.at(path))
 }
@@ -263,7 +269,8 @@ pub(crate) fn single<V: Voxel + PartialEq>(path: &Path, decoded: Decoded<V>) -> 
 }
 
 /// Reads class probabilities, `(C, D, H, W)`: a file with one channel for each class, background
-/// first, or with one channel for the foreground alone, which makes two classes.
+/// first, or with one channel for the foreground alone, which makes two classes. Of NPZ files, those that
+/// nnU-Net writes with `--save_probabilities`.
 ///
 /// # Errors
 ///

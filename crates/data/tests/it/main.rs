@@ -11,6 +11,7 @@ mod dicom;
 mod folder;
 mod golden;
 mod nnunet;
+mod npz;
 mod pairs;
 #[cfg(feature = "parquet")]
 mod parquet;

@@ -162,6 +162,19 @@ pub(crate) fn colour_tiff() -> Vec<u8> {
 }
 
 /// One file of every kind that is read.
+/// An archive with one array of numpy's.
+pub(crate) fn npz(name: &str, header: &str, values: &[u8]) -> Vec<u8> {
+    let mut archive = zip::ZipWriter::new(Cursor::new(Vec::new()));
+    let options = zip::write::SimpleFileOptions::default()
+        .compression_method(zip::CompressionMethod::Deflated);
+    archive.start_file(name, options).unwrap();
+    archive.write_all(b"\x93NUMPY\x01\x00").unwrap();
+    archive.write_all(&u16::try_from(header.len()).unwrap().to_le_bytes()).unwrap();
+    archive.write_all(header.as_bytes()).unwrap();
+    archive.write_all(values).unwrap();
+    archive.finish().unwrap().into_inner()
+}
+
 pub(crate) fn all() -> Vec<Sample> {
     let shorts: Vec<u8> = (0..60_i16).flat_map(|value| (value - 7).to_le_bytes()).collect();
     let mut plain = nifti_header(&[5, 4, 3], 4, 16, *b"n+1\0");
@@ -183,6 +196,14 @@ pub(crate) fn all() -> Vec<Sample> {
         Sample::new("soft.nii.gz", gzip(&soft)),
         Sample::new("second.nii", nifti_2()),
         Sample { beside: Some(("pair.img.gz", gzip(&shorts))), ..Sample::new("pair.hdr", header) },
+        Sample::new(
+            "soft.npz",
+            npz(
+                "probabilities.npy",
+                "{'descr': '<f4', 'fortran_order': False, 'shape': (2, 1, 2, 2), }\n",
+                &[0.25_f32, 1.0, 0.5, 0.0, 0.75, 0.0, 0.5, 1.0].map(f32::to_le_bytes).concat(),
+            ),
+        ),
         Sample::new("plain.nrrd", nrrd("short", "gzip", "", &gzip(&shorts))),
         Sample::new("raw.nrrd", nrrd("short", "raw", "", &shorts)),
         Sample {
