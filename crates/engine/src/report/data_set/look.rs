@@ -23,11 +23,14 @@ pub(super) struct Looked {
     pub(super) agreement: Option<f64>,
 }
 
-/// Values of a case that intensities are drawn with, at most, of each channel.
-const VALUES: usize = 400;
-
 impl Looked {
-    pub(super) fn at(case: &Case, description: &Description, space: &LabelSpace) -> Self {
+    /// With at most so many `values` of each channel.
+    pub(super) fn at(
+        case: &Case,
+        description: &Description,
+        space: &LabelSpace,
+        values: usize,
+    ) -> Self {
         let label = case.label.as_ref();
         let reference =
             label.and_then(|label| Reference::of(label, space.labels(), description.ignore).ok());
@@ -35,10 +38,10 @@ impl Looked {
         let is_foreground = |label: u16| label > 0 && Some(label) != description.ignore;
         let mut looked = Self::default();
         for channel in case.image.data.axis_iter(Axis(0)) {
-            looked.intensities.push(thinned(channel.iter().copied()));
+            looked.intensities.push(thinned(channel.iter().copied(), values));
             let inside = hard.map(|hard| {
                 let marked = channel.iter().zip(hard).filter(|(_, label)| is_foreground(**label));
-                thinned(marked.map(|(value, _)| *value))
+                thinned(marked.map(|(value, _)| *value), values)
             });
             looked.foreground.push(inside.unwrap_or_default());
         }
@@ -61,9 +64,9 @@ impl Looked {
 }
 
 /// At most so many of the finite values, evenly from first to last.
-fn thinned(values: impl Iterator<Item = f32>) -> Vec<f64> {
+fn thinned(values: impl Iterator<Item = f32>, most: usize) -> Vec<f64> {
     let all: Vec<f32> = values.filter(|value| value.is_finite()).collect();
-    let step = all.len().div_ceil(VALUES).max(1);
+    let step = all.len().div_ceil(most).max(1);
     all.into_iter().step_by(step).map(f64::from).collect()
 }
 

@@ -12,6 +12,9 @@ use self::look::{Looked, picture};
 use super::Provenance;
 use crate::{LabelSpace, Result};
 
+/// Values of all cases together that the intensities of a channel are drawn with.
+const VALUES: usize = 1 << 22;
+
 /// A [`Summary`] and a page that shows it: sizes and spacings, pictures of `pictures` cases with their labels,
 /// intensities of each channel, volumes of each class, and how far raters agree.
 ///
@@ -29,11 +32,13 @@ pub fn data_set(
     observe: &(dyn Fn(usize, usize) + Sync),
 ) -> Result<(Summary, String)> {
     let space = LabelSpace::of(dataset.description())?;
+    // As many as a curve needs, and not more than memory has room for in a set of any size.
+    let values = (VALUES / dataset.ids().len().max(1)).clamp(16, 400);
     let looked: Mutex<BTreeMap<String, Looked>> = Mutex::default();
     let summary = data::summary_with(
         dataset,
         &|case| {
-            let found = Looked::at(case, dataset.description(), &space);
+            let found = Looked::at(case, dataset.description(), &space, values);
             let mut looked = looked.lock().unwrap_or_else(PoisonError::into_inner);
             looked.insert(case.id.clone(), found);
         },
