@@ -40,10 +40,12 @@ def spacing(request):
 def run(request, image, labels):
     task = request["volume"]
     if task == "resample_image":
-        made = resample(image[None], request["to"], spacing(request), spacing(request), is_seg=False, order=3, order_z=0)
+        made = resample(image[None], request["to"], spacing(request), spacing(request), is_seg=False, order=3, order_z=0,
+                        force_separate_z=None)
         return made.ravel()[::997].astype(np.float64).sum()
     if task == "resample_labels":
-        made = resample(labels[None], request["to"], spacing(request), spacing(request), is_seg=True, order=1, order_z=0)
+        made = resample(labels[None], request["to"], spacing(request), spacing(request), is_seg=True, order=1, order_z=0,
+                        force_separate_z=None)
         return made.ravel()[::997].astype(np.float64).sum()
     if task == "read":
         data = nibabel.load(request["file"]).get_fdata(dtype=np.float32)
