@@ -81,7 +81,7 @@ pub(crate) fn planned(
             NetworkConfig { temperature: 1.0, predict: run.config.predict.clone(), ..network };
         return Ok((read_versioned(&plan_path(root))?, network));
     }
-    let plan = fresh_plan(run.dataset, &run.config.preprocess, training)?;
+    let (plan, chosen) = fresh_plan(run.dataset, &run.config.preprocess, training)?;
     let plan = run
         .origins
         .planned(plan, &run.config.preprocess, &description.channels)
@@ -92,10 +92,7 @@ pub(crate) fn planned(
         classes: space.channels(),
         rank: plan.rank,
     };
-    let topology = match Chosen::of(&run.config.preprocess, description.channels.len())? {
-        Some(chosen) => chosen.topology,
-        None => stages(&plan),
-    };
+    let topology = chosen.unwrap_or_else(|| stages(&plan));
     let network = NetworkConfig {
         schema: NetworkConfig::SCHEMA,
         dataset: description.name.clone(),
@@ -112,22 +109,27 @@ pub(crate) fn planned(
     Ok((plan, network))
 }
 
-/// The plan that the settings name, or one for cases of a data set, which are all read for it.
+/// The plan that the settings name, with the stages of its network, or one for cases of a data set, which are
+/// all read for it.
 pub(crate) fn fresh_plan(
     dataset: &dyn Dataset,
     config: &PlanConfig,
     training: &[String],
-) -> Result<Plan> {
-    if let Some(chosen) = Chosen::of(config, dataset.description().channels.len())? {
-        return Ok(chosen.plan);
+) -> Result<(Plan, Option<Topology>)> {
+    if let Some(Chosen { plan, topology }) =
+        Chosen::of(config, dataset.description().channels.len())?
+    {
+        return Ok((plan, Some(topology)));
     }
     let fingerprint = fingerprint(dataset, training, &|| ())?;
-    Plan::new(config, &fingerprint, &dataset.description().channels).map_err(|error| match error {
+    let plan = Plan::new(config, &fingerprint, &dataset.description().channels);
+    let plan = plan.map_err(|error| match error {
         preprocess::Error::Settings(_) | preprocess::Error::NoForeground { .. } => {
             Error::unsuitable(error)
         }
         error => error.into(),
-    })
+    })?;
+    Ok((plan, None))
 }
 
 /// The stages of a U-Net for a plan, along the axes that it has.

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use data::{Dataset, LayoutConfig};
+use data::{Dataset, Description, LayoutConfig};
 use models::{ModelConfig, ResidualUnet, Topology, Unet};
 use preprocess::nnunet::{
     Architecture, Configuration, Planned, PlanningConfig, Plans, Reader, Stages, plan_networks,
@@ -169,7 +169,8 @@ pub fn planned_model(plans: &Plans, configuration: &str) -> Result<ModelConfig> 
     }
 }
 
-/// A run file that trains a configuration of plans in the file `plans`, as nnU-Net does, on data of that layout.
+/// A run file that trains a configuration of `plans`, which are in that `file`, as nnU-Net does: on data of that layout
+/// and `description`, with cross entropy and Dice, of regions under sigmoid.
 ///
 /// # Errors
 ///
@@ -178,7 +179,7 @@ pub fn planned_run(
     plans: &Plans,
     file: &Path,
     configuration: &str,
-    layout: &LayoutConfig,
+    (layout, description): (&LayoutConfig, &Description),
 ) -> Result<String> {
     #[derive(Serialize)]
     struct Head<'a> {
@@ -187,7 +188,13 @@ pub fn planned_run(
         preprocess: BTreeMap<&'a str, String>,
         model: ModelConfig,
     }
-    let Configuration { batch_size, .. } = plans.configuration(configuration)?;
+    let Configuration { batch_size, batch_dice, .. } = plans.configuration(configuration)?;
+    let pool_batch = batch_dice.unwrap_or(false);
+    let (cross_entropy, dice) = if description.has_regions() {
+        ("activation = \"sigmoid\"", "activation = \"sigmoid\", include_background = true, ")
+    } else {
+        ("", "include_background = false, ")
+    };
     let head = Head {
         schema: 1,
         data: layout,
@@ -200,8 +207,8 @@ pub fn planned_run(
     let head = toml::to_string(&head).map_err(|error| Error::Settings(error.to_string()))?;
     Ok(format!(
         "# {} of {}, as nnU-Net trains it.\n{head}\
-         \n[[loss.sum.terms]]\nweight = 1.0\nloss.cross_entropy = {{}}\n\
-         [[loss.sum.terms]]\nweight = 1.0\nloss.dice = {{}}\n\
+         \n[[loss.sum.terms]]\nweight = 1.0\nloss.cross_entropy = {{{cross_entropy}}}\n\
+         [[loss.sum.terms]]\nweight = 1.0\nloss.dice = {{ {dice}pool_batch = {pool_batch} }}\n\
          \n[optimizer.sgd]\nmomentum = 0.99\nnesterov = true\nweight_decay = 3e-5\n\
          \n[schedule.poly]\n\
          \n[train]\nlearning_rate = 0.01\nepochs = 1000\niterations_per_epoch = 250\nbatch_size = {}\n",

@@ -56,7 +56,7 @@ pub fn preview(
     let chosen = Fold { train: ids.to_vec(), val: Vec::new() };
     chosen.check(dataset)?;
     let space = LabelSpace::of(dataset.description())?;
-    let plan = fresh_plan(dataset, &config.preprocess, ids)?;
+    let (plan, _) = fresh_plan(dataset, &config.preprocess, ids)?;
     config.augment.check(&plan.normalize).map_err(Error::unsuitable)?;
     let recipe = Recipe {
         plan: &plan,

@@ -104,7 +104,8 @@ pub(super) fn run(
             let has_volumes = plans.configurations.contains_key("3d_fullres");
             let default = if has_volumes { "3d_fullres" } else { "2d" };
             let configuration = wanted.configuration.unwrap_or(default);
-            Some(engine::planned_run(plans, wanted.output, configuration, layout)?)
+            let data = (layout, dataset.description());
+            Some(engine::planned_run(plans, wanted.output, configuration, data)?)
         }
         None => None,
     };

@@ -7,6 +7,9 @@ use volume::{Grid, Image, Label, LabelMap, SoftLabelMap};
 
 use crate::{Case, Dataset, Description, Error};
 
+/// Is shown a case, and the voxels of each of its classes, if it has a label.
+pub(super) type Look<'a> = dyn Fn(&Case, Option<&[f64]>) + Sync + 'a;
+
 /// What a single look at a case shows.
 #[derive(Clone, Debug)]
 pub(super) struct Facts {
@@ -39,7 +42,7 @@ pub(super) struct Intensity {
 /// done, from any thread.
 pub(super) fn gather(
     dataset: &dyn Dataset,
-    look: &(dyn Fn(&Case) + Sync),
+    look: &Look<'_>,
     progress: &(dyn Fn(usize, usize) + Sync),
 ) -> Vec<Result<Facts, Error>> {
     let ids = dataset.ids();
@@ -55,9 +58,8 @@ pub(super) fn gather(
 }
 
 impl Facts {
-    fn of(dataset: &dyn Dataset, id: &str, look: &(dyn Fn(&Case) + Sync)) -> Result<Self, Error> {
+    fn of(dataset: &dyn Dataset, id: &str, look: &Look<'_>) -> Result<Self, Error> {
         let case = dataset.read(id)?;
-        look(&case);
         let mut hasher = DefaultHasher::new();
         case.image.data.shape().hash(&mut hasher);
         for value in &case.image.data {
@@ -70,6 +72,7 @@ impl Facts {
             Some(Label::Soft(probabilities)) => (Some(sums(probabilities)), 1),
             Some(Label::Raters(masks)) => (Some(mean(masks, description)), masks.len()),
         };
+        look(&case, voxels.as_deref());
         let channels = intensities(&case.image);
         Ok(Self { grid: case.image.grid, hash: hasher.finish(), channels, voxels, masks })
     }

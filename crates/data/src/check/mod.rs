@@ -77,7 +77,7 @@ pub fn check_with_folds(
     folds: &[Fold],
     progress: &(dyn Fn(usize, usize) + Sync),
 ) -> Report {
-    let facts = gather(dataset, &|_| (), progress);
+    let facts = gather(dataset, &|_, _| (), progress);
     let readable: Vec<(&String, &Facts)> = dataset
         .ids()
         .iter()

@@ -86,14 +86,15 @@ pub struct RaterCount {
 ///
 /// `progress` hears how many of how many cases are done, from any thread.
 pub fn summary(dataset: &dyn Dataset, progress: &(dyn Fn(usize, usize) + Sync)) -> Summary {
-    summary_with(dataset, &|_| (), progress)
+    summary_with(dataset, &|_, _| (), progress)
 }
 
-/// The same; each case that can be read is shown to `look`, from any thread, so that whoever wants to know
-/// more need not read it again.
+/// The same; each case that can be read is shown to `look`, from any thread, with the voxels of each class if it
+/// has a label (of several raters the mean, of soft labels the sum of probabilities), so that whoever wants to
+/// know more need not read it again.
 pub fn summary_with(
     dataset: &dyn Dataset,
-    look: &(dyn Fn(&Case) + Sync),
+    look: &(dyn Fn(&Case, Option<&[f64]>) + Sync),
     progress: &(dyn Fn(usize, usize) + Sync),
 ) -> Summary {
     let all = gather(dataset, look, progress);

@@ -6,6 +6,7 @@ use std::io::Read as _;
 use std::path::Path;
 
 use half::f16;
+use ndarray::{Array4, Axis, Zip};
 use zip::ZipArchive;
 
 use super::decoded::{Decoded, Meta, Trouble, Voxel};
@@ -15,7 +16,9 @@ const RATIO: u64 = 1032;
 /// The header of an array is shorter than this, bytes.
 const HEADER: usize = 1 << 16;
 /// How far a sum of probabilities in half precision may be from 1 and yet be meant to be 1.
-const ROUNDING: f64 = 1e-2;
+const ROUNDING: f32 = 1e-2;
+/// Values that are decoded at a time.
+const CHUNK: usize = 1 << 16;
 
 /// How a value is stored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,20 +46,13 @@ impl Kind {
         }
     }
 
-    fn values(self, bytes: &[u8]) -> Vec<f64> {
+    /// The value of these bytes, the least significant first.
+    fn value(self, bytes: [u8; 8]) -> f64 {
+        let [a, b, c, d, ..] = bytes;
         match self {
-            Self::Float16 => {
-                let (pairs, _) = bytes.as_chunks();
-                pairs.iter().map(|pair| f16::from_le_bytes(*pair).into()).collect()
-            }
-            Self::Float32 => {
-                let (fours, _) = bytes.as_chunks();
-                fours.iter().map(|four| f32::from_le_bytes(*four).into()).collect()
-            }
-            Self::Float64 => {
-                let (eights, _) = bytes.as_chunks();
-                eights.iter().map(|eight| f64::from_le_bytes(*eight)).collect()
-            }
+            Self::Float16 => f16::from_le_bytes([a, b]).into(),
+            Self::Float32 => f32::from_le_bytes([a, b, c, d]).into(),
+            Self::Float64 => f64::from_le_bytes(bytes),
         }
     }
 }
@@ -167,45 +163,48 @@ pub(crate) fn meta(path: &Path) -> Result<Meta, Trouble> {
 pub(crate) fn decode<V: Voxel>(path: &Path) -> Result<Decoded<V>, Trouble> {
     with_array(path, |header, values, most| {
         let meta = header.meta()?;
-        let (voxels, classes) = (meta.grid.len(), meta.channels);
-        let bytes = voxels.checked_mul(classes).and_then(|all| all.checked_mul(header.kind.size()));
-        let bytes = bytes.filter(|&bytes| bytes as u64 <= most).ok_or_else(|| {
+        let size = header.kind.size();
+        let all = meta
+            .grid
+            .len()
+            .checked_mul(meta.channels)
+            .filter(|all| all.checked_mul(size).is_some_and(|bytes| bytes as u64 <= most));
+        let all = all.ok_or_else(|| {
             Trouble::damaged("its header announces more values than the file can hold")
         })?;
+        let mut data = Vec::new();
         let mut held = Vec::new();
-        values.take(bytes as u64).read_to_end(&mut held).map_err(Trouble::damaged)?;
-        if held.len() < bytes {
-            return Err(Trouble::damaged(format!(
-                "it holds {} of the {bytes} bytes that its header announces",
-                held.len()
-            )));
+        while data.len() < all {
+            held.clear();
+            let wanted = CHUNK.min(all - data.len()) * size;
+            values.take(wanted as u64).read_to_end(&mut held).map_err(Trouble::damaged)?;
+            if held.len() < wanted {
+                return Err(Trouble::damaged(format!(
+                    "it holds {} of the {all} values that its header announces",
+                    data.len() + held.len() / size
+                )));
+            }
+            for bytes in held.chunks_exact(size) {
+                let mut padded = [0; 8];
+                padded[..size].copy_from_slice(bytes);
+                let value = header.kind.value(padded);
+                let found = V::from_f64(value);
+                data.push(found.ok_or_else(|| Trouble::not_label(&meta, data.len(), value))?);
+            }
         }
-        let mut values = header.kind.values(&held);
-        drop(held);
-        if header.kind == Kind::Float16 {
-            normalize(&mut values, voxels);
-        }
-        let found = values.iter().enumerate().map(|(index, &value)| {
-            V::from_f64(value).ok_or_else(|| Trouble::not_label(&meta, index, value))
-        });
-        let data = found.collect::<Result<_, _>>()?;
         Ok(Decoded { meta, data })
     })
 }
 
-/// Lets the probabilities of each voxel sum to 1 where rounding alone keeps them from it.
-fn normalize(values: &mut [f64], voxels: usize) {
-    let mut sums = vec![0.0; voxels];
-    for class in values.chunks_exact(voxels.max(1)) {
-        for (sum, value) in sums.iter_mut().zip(class) {
-            *sum += value;
-        }
-    }
-    for class in values.chunks_exact_mut(voxels.max(1)) {
-        for (value, sum) in class.iter_mut().zip(&sums) {
+/// Lets the probabilities of each voxel `(C, D, H, W)` sum to 1 where the rounding of half precision alone
+/// keeps them from it.
+pub(super) fn normalize(probabilities: &mut Array4<f32>) {
+    let sums = probabilities.sum_axis(Axis(0));
+    for mut class in probabilities.axis_iter_mut(Axis(0)) {
+        Zip::from(&mut class).and(&sums).for_each(|value, &sum| {
             if (sum - 1.0).abs() < ROUNDING {
                 *value /= sum;
             }
-        }
+        });
     }
 }

@@ -282,7 +282,14 @@ pub fn read_soft_labels(path: impl AsRef<Path>) -> Result<SoftLabelMap> {
 
 /// Class probabilities out of what a file holds.
 pub(crate) fn soft(path: &Path, decoded: Decoded<f32>) -> Result<SoftLabelMap> {
-    let Image { grid, data } = decoded.into_image();
+    #[cfg(feature = "npz")]
+    let is_half = decoded.meta.voxel_type == "float16";
+    #[cfg_attr(not(feature = "npz"), expect(unused_mut, reason = "only NPZ has half precision"))]
+    let Image { grid, mut data } = decoded.into_image();
+    #[cfg(feature = "npz")]
+    if is_half {
+        super::npz::normalize(&mut data);
+    }
     let data: Array4<f32> = if data.len_of(Axis(0)) == 1 {
         let background = data.mapv(|foreground| 1.0 - foreground);
         ndarray::concatenate(Axis(0), &[background.view(), data.view()])

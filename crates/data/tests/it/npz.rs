@@ -94,7 +94,7 @@ fn what_is_no_array_of_probabilities_is_refused_with_a_reason() {
             "probabilities.npy",
             header("<f4", "False", "(2, 2, 2, 4)"),
             &floats,
-            "holds 96 of the 128 bytes",
+            "holds 24 of the 32 values",
         ),
         (
             "probabilities.npy",

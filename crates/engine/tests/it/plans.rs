@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use data::LayoutConfig;
+use data::{Dataset as _, LayoutConfig};
 use engine::{RunConfig, file, plan_data_set, planned_run};
 use preprocess::Preset;
 use preprocess::nnunet::Plans;
@@ -25,7 +25,12 @@ fn planned(
     assert_eq!(asked.into_inner(), 6);
     file::write_json(&path, &planned.plans)?;
     let layout = LayoutConfig::defaults().into_iter().find(|it| it.name() == "nnunet_raw");
-    let text = planned_run(&planned.plans, &path, configuration, &layout.expect("a layout"))?;
+    let text = planned_run(
+        &planned.plans,
+        &path,
+        configuration,
+        (&layout.expect("a layout"), dataset.description()),
+    )?;
     let text = text
         .replace("epochs = 1000", "epochs = 1")
         .replace("iterations_per_epoch = 250", "iterations_per_epoch = 2")
@@ -54,6 +59,30 @@ fn a_run_file_made_of_plans_trains_the_network_that_they_plan() {
         let strides = &network["architecture"][model]["strides"];
         assert_eq!(*strides, serde_json::json!(plans.stages(configuration).unwrap().strides));
     }
+}
+
+#[test]
+fn a_run_file_made_of_plans_has_the_loss_of_nnu_net() {
+    let folder = tempfile::tempdir().unwrap();
+    let loss = |dataset: &Balls, configuration: &str| -> serde_json::Value {
+        let config = planned(folder.path(), dataset, Preset::Plain, configuration).unwrap();
+        let output = folder.path().join(configuration).join(dataset.ids().len().to_string());
+        train_into(&output, &config, dataset, false, None).unwrap();
+        serde_json::to_value(&config.loss).unwrap()["sum"]["terms"].clone()
+    };
+
+    let classes = loss(&Balls::new(6, [8, 12, 12]), "2d");
+    assert_eq!(classes[0]["loss"]["cross_entropy"]["activation"], "softmax");
+    // Without the background, and of slices over the whole batch.
+    assert_eq!(classes[1]["loss"]["dice"]["include_background"], false);
+    assert_eq!(classes[1]["loss"]["dice"]["pool_batch"], true);
+
+    let regions = loss(&Balls::nested(6, [8, 12, 12]), "3d_fullres");
+    for (term, name) in [(0, "cross_entropy"), (1, "dice")] {
+        assert_eq!(regions[term]["loss"][name]["activation"], "sigmoid");
+    }
+    assert_eq!(regions[1]["loss"]["dice"]["include_background"], true);
+    assert_eq!(regions[1]["loss"]["dice"]["pool_batch"], false);
 }
 
 #[test]

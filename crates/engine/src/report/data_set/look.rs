@@ -6,7 +6,6 @@ use volume::Label;
 use crate::LabelSpace;
 use crate::Result;
 use crate::evaluate::Reference;
-use crate::label_space::foreground_labels;
 use crate::report::{Picture, Snapshot};
 
 /// What the page shows of a case.
@@ -24,9 +23,10 @@ pub(super) struct Looked {
 }
 
 impl Looked {
-    /// With at most so many `values` of each channel.
+    /// With the `voxels` of each class, and at most so many `values` of each channel.
     pub(super) fn at(
         case: &Case,
+        voxels: Option<&[f64]>,
         description: &Description,
         space: &LabelSpace,
         values: usize,
@@ -46,10 +46,7 @@ impl Looked {
             looked.foreground.push(inside.unwrap_or_default());
         }
         let voxel = case.image.grid.voxel_volume() / 1000.0;
-        if let Some(label) = label {
-            looked.volumes =
-                voxels(label, description).into_iter().map(|count| count * voxel).collect();
-        }
+        looked.volumes = voxels.iter().copied().flatten().map(|count| count * voxel).collect();
         if let Some(Label::Raters(masks)) = label {
             let masks: Vec<_> = masks.iter().map(|mask| mask.data.view()).collect();
             looked.agreement =
@@ -68,36 +65,6 @@ fn thinned(values: impl Iterator<Item = f32>, most: usize) -> Vec<f64> {
     let all: Vec<f32> = values.filter(|value| value.is_finite()).collect();
     let step = all.len().div_ceil(most).max(1);
     all.into_iter().step_by(step).map(f64::from).collect()
-}
-
-/// Voxels of each class.
-fn voxels(label: &Label, description: &Description) -> Vec<f64> {
-    let members = foreground_labels(&description.classes, description.has_regions());
-    let of_map = |map: &volume::LabelMap| -> Vec<f64> {
-        let mut found = vec![0.0; description.classes.len()];
-        for (class, members) in members.iter().enumerate() {
-            found[class + 1] =
-                map.data.iter().filter(|label| members.contains(label)).count() as f64;
-        }
-        found[0] = map.data.iter().filter(|label| **label == 0).count() as f64;
-        found
-    };
-    match label {
-        Label::Hard(map) => of_map(map),
-        Label::Soft(soft) => {
-            let classes = soft.data.axis_iter(Axis(0));
-            classes.map(|class| class.iter().map(|&p| f64::from(p)).sum()).collect()
-        }
-        Label::Raters(masks) => {
-            let mut mean = vec![0.0; description.classes.len()];
-            for mask in masks {
-                for (mean, count) in mean.iter_mut().zip(of_map(mask)) {
-                    *mean += count / masks.len() as f64;
-                }
-            }
-            mean
-        }
-    }
 }
 
 /// The slice of a case with most foreground, and what was drawn on it.

@@ -37,8 +37,8 @@ pub fn data_set(
     let looked: Mutex<BTreeMap<String, Looked>> = Mutex::default();
     let summary = data::summary_with(
         dataset,
-        &|case| {
-            let found = Looked::at(case, dataset.description(), &space, values);
+        &|case, voxels| {
+            let found = Looked::at(case, voxels, dataset.description(), &space, values);
             let mut looked = looked.lock().unwrap_or_else(PoisonError::into_inner);
             looked.insert(case.id.clone(), found);
         },
