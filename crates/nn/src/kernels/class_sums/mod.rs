@@ -15,7 +15,7 @@ use rayon::prelude::*;
 pub(crate) use self::real::Real;
 use self::rows::{Clip, LANES, Rows, SPAN};
 use self::summand::{
-    Any, CrossEntropy, Difference, Divergence, Errors, Focal, One, Overlap, Terms, Two, Zero,
+    Any, CrossEntropy, Difference, Divergence, Errors, Focal, Half, One, Overlap, Terms, Two, Zero,
 };
 use super::fresh::in_new_columns;
 use crate::class_sums::Shape;
@@ -56,6 +56,9 @@ macro_rules! with_power {
             $run
         } else if $exponent == 2.0 {
             let $power = Two;
+            $run
+        } else if $exponent == 0.5 {
+            let $power = Half;
             $run
         } else {
             let $power = Any(T::of($exponent));
@@ -98,6 +101,9 @@ macro_rules! with_terms {
                     $run
                 } else if gamma == 2.0 {
                     let $terms = Focal(power, Two);
+                    $run
+                } else if gamma == 0.5 {
+                    let $terms = Focal(power, Half);
                     $run
                 } else {
                     let $terms = Focal(power, Any(T::of(gamma)));
@@ -216,7 +222,7 @@ impl<T: Real, S: Terms<T, K>, const K: usize> WithSimd for Part<'_, T, S, K> {
         let mut rows = Rows::new(classes);
         for first in range.clone().step_by(rows.width) {
             let count = rows.width.min(range.end - first);
-            rows.read(task, sample, first, count);
+            rows.read(S::LOGS, task, sample, first, count);
             for (class, sums) in sums.iter_mut().enumerate() {
                 rows.label(task, [sample, class], first, count);
                 match task.activation {
@@ -324,7 +330,7 @@ impl<T: Real, S: Terms<T, K>, const K: usize> Slice<'_, '_, T, S, K> {
         let length = columns.first().map_or(0, |column| column.len());
         for from in (0..length).step_by(rows.width) {
             let count = rows.width.min(length - from);
-            rows.read(task, sample, first + from, count);
+            rows.read(S::LOGS, task, sample, first + from, count);
             rows.begin();
             for (class, slopes) in slopes.chunks_exact_mut(rows.width).enumerate() {
                 rows.label(task, [sample, class], first + from, count);

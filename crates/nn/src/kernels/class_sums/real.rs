@@ -31,6 +31,8 @@ pub(crate) trait Real:
 
     fn recip(self) -> Self;
 
+    fn sqrt(self) -> Self;
+
     /// The larger of the two. (Not `if`: of that, compilers make stores under a mask, which are slow.)
     fn larger(self, other: Self) -> Self;
 
@@ -58,6 +60,11 @@ impl Real for f32 {
     #[inline(always)]
     fn recip(self) -> Self {
         1.0 / self
+    }
+
+    #[inline(always)]
+    fn sqrt(self) -> Self {
+        self.sqrt()
     }
 
     #[inline(always)]
@@ -95,6 +102,11 @@ impl Real for f64 {
     #[inline(always)]
     fn recip(self) -> Self {
         1.0 / self
+    }
+
+    #[inline(always)]
+    fn sqrt(self) -> Self {
+        self.sqrt()
     }
 
     #[inline(always)]

@@ -43,9 +43,17 @@ impl<T: Real> Rows<T> {
         Self { width, p, log_p, log_not, t: row(), weight: row(), shared: [row(), row()] }
     }
 
-    /// Takes the probabilities of `count` voxels of `sample`, from `first` on.
+    /// Takes the probabilities of `count` voxels of `sample`, from `first` on; with `logs`, their
+    /// logarithms.
     #[inline(always)]
-    pub(super) fn read(&mut self, task: &Task<'_, T>, sample: usize, first: usize, count: usize) {
+    pub(super) fn read(
+        &mut self,
+        logs: bool,
+        task: &Task<'_, T>,
+        sample: usize,
+        first: usize,
+        count: usize,
+    ) {
         let (classes, voxels) = (task.shape.classes, task.shape.voxels);
         let scale = T::of(task.scale);
         for (class, row) in self.log_p.chunks_exact_mut(self.width).enumerate() {
@@ -64,14 +72,14 @@ impl<T: Real> Rows<T> {
         }
         self.weight[count..].fill(T::ZERO);
         match task.activation {
-            ClassActivation::Softmax => self.softmax(),
+            ClassActivation::Softmax => self.softmax(logs),
             ClassActivation::Sigmoid => self.sigmoid(),
         }
     }
 
     /// Turns logits, which lie in `log_p`, into probabilities of which a voxel's sum to 1.
     #[inline(always)]
-    fn softmax(&mut self) {
+    fn softmax(&mut self, logs: bool) {
         let width = self.width;
         let [most, sum] = &mut self.shared;
         most.fill(T::LOWEST);
@@ -87,6 +95,17 @@ impl<T: Real> Rows<T> {
                 *p = value.exp();
                 *sum += *p;
             }
+        }
+        if !logs {
+            for sum in &mut *sum {
+                *sum = sum.recip();
+            }
+            for p in self.p.chunks_exact_mut(width) {
+                for (p, &share) in p.iter_mut().zip(&*sum) {
+                    *p = *p * share;
+                }
+            }
+            return;
         }
         for (most, sum) in most.iter_mut().zip(&mut *sum) {
             *most = sum.ln();
@@ -130,8 +149,10 @@ impl<T: Real> Rows<T> {
         match task.labels {
             Labels::Indices(indices) => {
                 let indices = &indices[sample * voxels + first..][..count];
+                // As narrow as the indices: wider ones are half as many in a vector.
+                let class = u32::try_from(class).unwrap_or(u32::MAX);
                 for (t, &index) in self.t.iter_mut().zip(indices) {
-                    *t = if index as usize == class { T::ONE } else { T::ZERO };
+                    *t = if index == class { T::ONE } else { T::ZERO };
                 }
             }
             Labels::Shares(shares) => self.t[..count].copy_from_slice(&shares[from..][..count]),
@@ -206,15 +227,16 @@ impl<T: Real> Rows<T> {
     /// Makes slopes of `class` complete, when those of all classes are known.
     #[inline(always)]
     pub(super) fn finish(&self, class: usize, task: &Task<'_, T>, slopes: &mut [T]) {
+        let scale = T::of(task.scale);
         if task.activation == ClassActivation::Softmax {
             let row = &self.p[class * self.width..][..self.width];
             for ((slope, &p), &shared) in slopes.iter_mut().zip(row).zip(&self.shared[0]) {
-                *slope = *slope - p * shared;
+                *slope = (*slope - p * shared) * scale;
             }
-        }
-        let scale = T::of(task.scale);
-        for slope in slopes {
-            *slope = *slope * scale;
+        } else {
+            for slope in slopes {
+                *slope = *slope * scale;
+            }
         }
     }
 }

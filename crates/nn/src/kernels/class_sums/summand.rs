@@ -31,6 +31,9 @@ impl<T: Real> Slopes<T> {
 
 /// `K` sums that are taken together.
 pub(super) trait Terms<T: Real, const K: usize>: Copy + Send + Sync {
+    /// Whether they take logarithms: where none does, none is computed.
+    const LOGS: bool;
+
     /// What a voxel adds to each.
     fn of(self, voxel: Voxel<T>) -> [T; K];
 
@@ -43,6 +46,8 @@ pub(super) trait Terms<T: Real, const K: usize>: Copy + Send + Sync {
 pub(super) struct Overlap<const SQUARED: bool>;
 
 impl<T: Real, const SQUARED: bool> Terms<T, 3> for Overlap<SQUARED> {
+    const LOGS: bool = false;
+
     #[inline(always)]
     fn of(self, Voxel { p, t, .. }: Voxel<T>) -> [T; 3] {
         if SQUARED { [p * t, p * p, t * t] } else { [p * t, p, t] }
@@ -59,6 +64,8 @@ impl<T: Real, const SQUARED: bool> Terms<T, 3> for Overlap<SQUARED> {
 pub(super) struct Difference<P>(pub(super) P);
 
 impl<T: Real, P: Power<T>> Terms<T, 3> for Difference<P> {
+    const LOGS: bool = false;
+
     #[inline(always)]
     fn of(self, Voxel { p, t, .. }: Voxel<T>) -> [T; 3] {
         let apart = p - t;
@@ -115,6 +122,23 @@ impl<T: Real> Power<T> for Two {
     }
 }
 
+/// Its square root; as flat as [`Any`] where it is tiny.
+#[derive(Clone, Copy)]
+pub(super) struct Half;
+
+impl<T: Real> Power<T> for Half {
+    #[inline(always)]
+    fn of(self, x: T) -> T {
+        if x > T::TINY { x.sqrt() } else { T::ZERO }
+    }
+
+    #[inline(always)]
+    fn slope(self, x: T) -> T {
+        let slope = T::of(0.5) * x.sqrt().recip();
+        if x > T::TINY { slope } else { T::ZERO }
+    }
+}
+
 /// Any power; 0 and flat at 0.
 #[derive(Clone, Copy)]
 pub(super) struct Any<T>(pub(super) T);
@@ -152,6 +176,8 @@ impl<T: Real> Power<T> for Zero {
 pub(super) struct Errors<P>(pub(super) P);
 
 impl<T: Real, P: Power<T>> Terms<T, 4> for Errors<P> {
+    const LOGS: bool = false;
+
     #[inline(always)]
     fn of(self, Voxel { p, t, .. }: Voxel<T>) -> [T; 4] {
         let (not_p, not_t) = (T::ONE - p, T::ONE - t);
@@ -173,6 +199,8 @@ impl<T: Real, P: Power<T>> Terms<T, 4> for Errors<P> {
 pub(super) struct CrossEntropy;
 
 impl<T: Real> Terms<T, 4> for CrossEntropy {
+    const LOGS: bool = true;
+
     #[inline(always)]
     fn of(self, Voxel { log_p, log_not, t, .. }: Voxel<T>) -> [T; 4] {
         [-(t * log_p), -log_p, -((T::ONE - t) * log_not), -log_not]
@@ -190,6 +218,8 @@ impl<T: Real> Terms<T, 4> for CrossEntropy {
 pub(super) struct Divergence;
 
 impl<T: Real> Terms<T, 1> for Divergence {
+    const LOGS: bool = true;
+
     #[inline(always)]
     fn of(self, Voxel { log_p, t, .. }: Voxel<T>) -> [T; 1] {
         let from = if t > T::TINY { t } else { T::TINY };
@@ -207,6 +237,8 @@ impl<T: Real> Terms<T, 1> for Divergence {
 pub(super) struct Focal<P, G>(pub(super) P, pub(super) G);
 
 impl<T: Real, P: Power<T>, G: Power<T>> Terms<T, 5> for Focal<P, G> {
+    const LOGS: bool = true;
+
     #[inline(always)]
     fn of(self, Voxel { p, log_p, t, .. }: Voxel<T>) -> [T; 5] {
         let not_p = T::ONE - p;
