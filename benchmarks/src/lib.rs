@@ -3,12 +3,14 @@
 mod layer;
 mod memory;
 mod objective;
+mod patches;
 mod place;
 mod volume;
 
 pub use crate::layer::{Layer, LayerRequest};
 pub use crate::memory::{Watermark, peak_memory};
 pub use crate::objective::{LossRequest, Objective};
+pub use crate::patches::{PatchRequest, PatchWork};
 pub use crate::place::Place;
 pub use crate::volume::{Task, VolumeRequest, VolumeWork};
 

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressStyle};
 use sconce::engine::evaluate::decimals;
-use sconce::engine::{self, Event, Observer, Transfer};
+use sconce::engine::{self, Event, Held, Observer, Transfer};
 
 /// Shows how far a command has come.
 #[derive(Debug)]
@@ -114,6 +114,21 @@ impl Observer for Progress {
         match *event {
             Event::Prepared { done, total } => {
                 self.show(Stage::Prepare, "preparing cases", done, total);
+            }
+            Event::Held(Held { on_disk, on_disk_bytes, in_memory, memory, folder, .. })
+                if *on_disk > 0 =>
+            {
+                let gigabytes = |bytes: &u64| *bytes as f64 / 1e9;
+                let folder = folder.as_ref().map(|folder| folder.display().to_string());
+                self.say(&format!(
+                    "{}: {on_disk} of {} prepared cases ({:.1} GB) do not fit into {:.1} GB of memory (--memory); their \
+                     patches are read from {}",
+                    self.label,
+                    on_disk + in_memory,
+                    gigabytes(on_disk_bytes),
+                    gigabytes(memory),
+                    folder.unwrap_or_else(|| "the data folder".to_owned()),
+                ));
             }
             Event::Transferred(Transfer { reused, fresh, left }) => {
                 let list = |names: &[String]| match names {

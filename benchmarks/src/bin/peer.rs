@@ -7,8 +7,8 @@ use std::io::{BufRead as _, Write as _};
 use std::time::Instant;
 
 use sconce_benchmarks::{
-    Layer, LayerRequest, LossRequest, Objective, Place, Subject, VolumeRequest, VolumeWork,
-    Watermark, peak_memory,
+    Layer, LayerRequest, LossRequest, Objective, PatchRequest, PatchWork, Place, Subject,
+    VolumeRequest, VolumeWork, Watermark, peak_memory,
 };
 use serde::{Deserialize, Serialize};
 
@@ -35,6 +35,7 @@ enum Request {
     Layer(LayerRequest),
     Loss(LossRequest),
     Volume(VolumeRequest),
+    Patches(PatchRequest),
 }
 
 fn single() -> String {
@@ -46,7 +47,7 @@ impl Request {
         match self {
             Self::Network { device, .. } => *device,
             Self::Layer(request) => request.device,
-            Self::Loss(_) | Self::Volume(_) => Place::default(),
+            Self::Loss(_) | Self::Volume(_) | Self::Patches(_) => Place::default(),
         }
     }
 }
@@ -66,6 +67,7 @@ enum Held {
     Layer(Box<Layer>),
     Loss(Box<Objective>),
     Volume(Box<VolumeWork>),
+    Patches(Box<PatchWork>),
 }
 
 impl Held {
@@ -79,6 +81,7 @@ impl Held {
             }
             Request::Layer(request) => Self::Layer(Box::new(Layer::new(request)?)),
             Request::Loss(request) => Self::Loss(Box::new(Objective::new(&request)?)),
+            Request::Patches(request) => Self::Patches(Box::new(PatchWork::new(&request)?)),
             Request::Volume(request) => Self::Volume(Box::new(VolumeWork::new(&request))),
         })
     }
@@ -93,6 +96,7 @@ impl Held {
             Self::Layer(layer) => layer.run().map(|()| 0.0),
             Self::Loss(loss) => loss.run(),
             Self::Volume(work) => work.run(),
+            Self::Patches(work) => work.run(),
         }
     }
 }

@@ -9,7 +9,8 @@ use sconce::data::{Layout as _, Phantom, PhantomConfig};
 use sconce::engine::evaluate::{Evaluation, decimals};
 use sconce::engine::observe::Log;
 use sconce::engine::{
-    DeviceChoice, Observer, Origins, Run, RunConfig, RunFolder, file, report, train, validate,
+    DeviceChoice, Observer, Origins, Run, RunConfig, RunFolder, Storage, file, report, train,
+    validate,
 };
 use sconce::zoo::{self, PackOptions};
 use serde::Serialize;
@@ -121,6 +122,7 @@ fn one(part: &Part, root: &Path, device: &sconce::Device) -> anyhow::Result<Trai
         device,
         resume: false,
         origins: Origins::default(),
+        storage: Storage::default(),
     };
     let mut log = Log::open(&folder.log())?;
     let mut observers: [&mut dyn Observer; 2] = [&mut progress, &mut log];

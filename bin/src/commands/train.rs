@@ -9,7 +9,7 @@ use sconce::engine::evaluate::{Calibration, Evaluation, decimals};
 use sconce::engine::observe::Log;
 use sconce::engine::{
     self, DeviceChoice, Observer, Opinions, Origins, PretrainedConfig, PretrainedEncoder, Run,
-    RunConfig, RunFolder, Trained, device, train, validate,
+    RunConfig, RunFolder, Storage, Trained, device, train, validate,
 };
 use sconce::nn;
 use serde::Serialize;
@@ -41,6 +41,13 @@ pub(crate) struct Args {
     /// auto, cpu, cuda, cuda:N or metal
     #[arg(long, default_value_t, value_name = "DEVICE")]
     device: DeviceChoice,
+    /// Keep prepared cases in this folder, for later runs too
+    #[arg(long, value_name = "DIR")]
+    cache: Option<PathBuf>,
+    /// GB of prepared cases to hold in memory, where others are read from disk, patch by patch [default: half of what is
+    /// free]
+    #[arg(long, value_name = "GB", value_parser = bytes)]
+    memory: Option<u64>,
 }
 
 #[derive(Debug, Serialize)]
@@ -90,6 +97,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<Output> {
             teachers: &teachers,
             opinions: opinions.as_ref(),
         },
+        storage: Storage { cache: args.cache.clone(), memory: args.memory },
     };
 
     note(&format!(
@@ -155,6 +163,15 @@ pub(super) fn assignment(text: &str) -> Result<String, &'static str> {
         None => Err("it is not of the form key=value"),
         Some((key, _)) if key.trim().is_empty() => Err("it names no setting"),
         Some(_) => Ok(text.to_owned()),
+    }
+}
+
+/// Bytes, of GB.
+fn bytes(text: &str) -> Result<u64, &'static str> {
+    match text.parse::<f64>() {
+        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "in range")]
+        Ok(gigabytes) if (0.0..=1e6).contains(&gigabytes) => Ok((gigabytes * 1e9) as u64),
+        _ => Err("it is not a number of GB, such as 16; 0 holds nothing in memory"),
     }
 }
 

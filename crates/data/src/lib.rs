@@ -21,6 +21,7 @@
 //! | stream equal-sized cases as candle tensors (feature `parquet`) | `batches` |
 //! | say where files are | [`Pattern`], [`Patterns`], [`LabelGeometry`], [`Unlabelled`] |
 //! | read cases | [`Dataset`], [`Case`], [`Description`], [`Class`] |
+//! | mend a copy of a folder | [`mend`], giving [`Mended`] |
 //! | find what is wrong | [`check()`], [`check_with_folds`], giving [`Report`], [`Problem`], [`ProblemKind`], [`Severity`] |
 //! | see what is there | [`summary()`], [`summary_with`], giving [`Summary`], [`Spread`], [`ChannelSummary`], [`ClassSummary`], [`RaterCount`] |
 //! | write a data set in another layout | [`convert()`], [`ConvertTo`] |
@@ -67,6 +68,7 @@ mod error;
 mod format;
 mod inputs;
 mod layout;
+mod mend;
 mod phantom;
 mod problem;
 mod recognize;
@@ -91,6 +93,7 @@ pub use crate::format::{
 pub use crate::inputs::{FoundImages, ImageFiles, LabelFiles, find_images, pair_label_files};
 pub use crate::layout::published::isic2018::Part;
 pub use crate::layout::{LabelGeometry, Pattern, Patterns, Source, Unlabelled};
+pub use crate::mend::{Mended, mend};
 pub use crate::phantom::{Phantom, PhantomClasses};
 pub use crate::problem::{Problem, ProblemKind, Severity};
 pub use crate::recognize::recognize;

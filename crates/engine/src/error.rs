@@ -1,3 +1,4 @@
+use std::convert::Infallible;
 use std::io;
 use std::path::PathBuf;
 
@@ -100,6 +101,9 @@ pub enum Error {
     /// Preprocessing failed.
     #[error(transparent)]
     Preprocess(#[from] preprocess::Error),
+    /// A prepared case could not be kept, or not be read again.
+    #[error(transparent)]
+    Cache(#[from] cache::Error),
     /// A grid or label map is wrong.
     #[error(transparent)]
     Volume(#[from] volume::Error),
@@ -115,6 +119,12 @@ pub enum Error {
     /// A tensor operation failed.
     #[error(transparent)]
     Tensor(#[from] candle::Error),
+}
+
+impl From<Infallible> for Error {
+    fn from(never: Infallible) -> Self {
+        match never {}
+    }
 }
 
 impl Error {

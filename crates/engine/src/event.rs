@@ -5,7 +5,7 @@ use std::ops::ControlFlow;
 use serde::{Deserialize as _, Deserializer};
 
 use crate::checkpoint::Snapshot;
-use crate::{Result, Transfer};
+use crate::{Held, Result, Transfer};
 
 /// Watches a run: logs it, draws a progress bar, saves it, stops it early.
 ///
@@ -32,6 +32,8 @@ pub enum Event<'a> {
         /// All cases.
         total: usize,
     },
+    /// All cases have been made ready: this is where they are.
+    Held(&'a Held),
     /// A network has taken what fits of another's weights.
     Transferred(&'a Transfer),
     /// Training begins, or goes on.

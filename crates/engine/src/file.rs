@@ -33,6 +33,19 @@ pub fn write_atomic(path: &Path, bytes: &[u8]) -> Result<()> {
     Ok(())
 }
 
+/// An id as part of a file's name: what may be none is written as `%2f`.
+pub(crate) fn file_name(id: &str) -> String {
+    let written = |(at, letter): (usize, char)| {
+        let is_plain = letter.is_alphanumeric() || "-_ +=,@".contains(letter);
+        if is_plain || letter == '.' && at > 0 {
+            letter.to_string()
+        } else {
+            format!("%{:02x}", u32::from(letter))
+        }
+    };
+    id.char_indices().map(written).collect()
+}
+
 /// Removes what [`write_atomic`] leaves in a folder where its process is killed.
 pub(crate) fn remove_partial(folder: &Path) -> Result<()> {
     if !folder.is_dir() {

@@ -6,6 +6,7 @@
 //! | train a network | [`fn@train`], [`train_with`] a [`Supervision`] of one's own |
 //! | go on after an interruption | [`Run::resume`](train::Run), [`checkpoint`] |
 //! | look into what a run sees | [`Loader`] by a [`Recipe`], [`Batch`], [`LabelSpace`], [`fn@step`] |
+//! | decide how much memory prepared cases take, and where others lie | [`Storage`], [`Held`] |
 //! | watch a run, and save it | [`Observer`], [`Event`], [`observe`] |
 //! | read or write a trained network | [`Trained`], [`NetworkConfig`] |
 //! | predict an image | [`Predictor`] |
@@ -47,6 +48,7 @@ mod producer;
 pub mod report;
 mod run_folder;
 mod step;
+mod storage;
 mod supervise;
 pub mod train;
 mod trained;
@@ -72,6 +74,7 @@ pub use crate::pretrained::{PretrainedConfig, PretrainedEncoder};
 pub use crate::preview::{Preview, preview};
 pub use crate::run_folder::RunFolder;
 pub use crate::step::{StepOutcome, step};
+pub use crate::storage::{Held, Storage};
 pub use crate::supervise::{LabelSupervision, Progress, Supervision, Term};
 pub use crate::train::{Outcome, Run, train, train_with};
 pub use crate::trained::{NetworkConfig, Trained, WeightsMetadata};

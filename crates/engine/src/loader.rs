@@ -1,20 +1,28 @@
 //! From cases to batches: the one place where `data` meets `preprocess`.
 
+use std::borrow::Cow;
+use std::path::Path;
 use std::sync::Arc;
 
+use cache::{Cache, CachedCase};
 use candle::Device;
 use data::{Case, Dataset};
 use ndarray::Axis;
 use preprocess::{
-    Augmentation, Fusion, Locations, Patch, PatchSampler, Plan, Prepared, Truth, rng,
+    Augmentation, Fusion, Locations, Patch, PatchSampler, PatchSource, Plan, Prepared, Truth, rng,
 };
 use rand::Rng as _;
+use rand_chacha::ChaCha8Rng;
 use rayon::prelude::*;
+use volume::Label;
 
 use crate::config::{LabelConfig, TrainConfig};
+use crate::file::file_name;
 use crate::guard::guarded;
 use crate::maps::MapSettings;
-use crate::{Batch, Error, LabelSpace, Opinions, Result};
+use crate::producer::{makers, produce};
+use crate::storage::{Kept, Made, Shelf, version};
+use crate::{Batch, Error, Held, LabelSpace, Opinions, Result, Storage};
 
 /// How cases become batches.
 #[derive(Clone, Copy, Debug)]
@@ -40,43 +48,100 @@ pub struct Recipe<'a> {
 /// Makes every batch of a run, each from nothing but the seed, the epoch and its number.
 #[derive(Debug)]
 pub struct Loader<'a> {
+    dataset: &'a dyn Dataset,
     cases: Vec<Source>,
     recipe: Recipe<'a>,
 }
 
-/// A case, ready to be sampled; or, where its label is drawn anew in each epoch, to be prepared.
+/// A case that patches are taken from.
 #[derive(Debug)]
-enum Source {
-    Ready(String, Box<Prepared>),
-    /// With what teachers said of it, which stays.
-    PerEpoch(Box<Case>, Arc<[Truth]>),
+struct Source {
+    id: String,
+    place: Place,
+}
+
+#[derive(Debug)]
+enum Place {
+    /// In memory, ready to be sampled.
+    Memory(Box<Prepared>),
+    /// On disk, to be read patch by patch.
+    Disk(Box<CachedCase>),
+    /// Its label is drawn anew in each epoch, so that it is prepared for each patch; with what teachers said of it,
+    /// which stays. It is read for each patch too where there was no memory for it.
+    PerEpoch(Option<Box<Case>>, Arc<[Truth]>),
 }
 
 impl<'a> Loader<'a> {
-    /// Reads and prepares `ids` of a data set, and tells `progress` of each.
+    /// Reads and prepares `ids` of a data set, holds them in memory, and tells `progress` of each.
     ///
     /// # Errors
     ///
     /// Where a case cannot be read, has no label, or cannot be prepared; the error names it.
     pub fn new(
-        dataset: &dyn Dataset,
+        dataset: &'a dyn Dataset,
+        ids: &[String],
+        recipe: Recipe<'a>,
+        progress: impl FnMut(usize) -> Result<()>,
+    ) -> Result<Self> {
+        let mut shelf = Shelf::in_memory(recipe.made(dataset));
+        Self::on(&mut shelf, dataset, ids, recipe, progress)
+    }
+
+    /// The same, of cases that are kept as `storage` says; those for which there is no memory lie in `spill` where it names
+    /// no folder. Also says how much is held where.
+    ///
+    /// # Errors
+    ///
+    /// As [`Loader::new`]; and where a case cannot be kept, or a kept one not be read.
+    pub fn stored(
+        storage: &Storage,
+        spill: &Path,
+        dataset: &'a dyn Dataset,
+        ids: &[String],
+        recipe: Recipe<'a>,
+        progress: impl FnMut(usize) -> Result<()>,
+    ) -> Result<(Self, Held)> {
+        let mut shelf = Shelf::new(storage, spill, recipe.made(dataset))?;
+        let loader = Self::on(&mut shelf, dataset, ids, recipe, progress)?;
+        Ok((loader, shelf.held().clone()))
+    }
+
+    /// The same, of cases that are kept on a shelf: first those for which there is memory.
+    pub(crate) fn on(
+        shelf: &mut Shelf<'_>,
+        dataset: &'a dyn Dataset,
         ids: &[String],
         recipe: Recipe<'a>,
         mut progress: impl FnMut(usize) -> Result<()>,
     ) -> Result<Self> {
         let mut cases = Vec::with_capacity(ids.len());
-        // In portions, so that all threads work and progress is told in order.
-        for portion in ids.chunks(2 * rayon::current_num_threads()) {
-            let prepared: Vec<Result<Source>> = portion
-                .par_iter()
-                .map(|id| guarded(id, || recipe.source(dataset.read(id)?)))
-                .collect();
-            for source in prepared {
-                cases.push(source?);
+        // In portions, so that all threads work and progress is told in order; one case first, to see how large they
+        // are.
+        let (mut largest, mut left) = (None, ids);
+        while !left.is_empty() {
+            let (portion, rest) = left.split_at(shelf.portion(largest).min(left.len()));
+            left = rest;
+            let of_cache = shelf.cache();
+            let found = portion.par_iter();
+            let found = found.map(|id| guarded(id, || recipe.found(dataset, id, of_cache)));
+            let found = found.collect::<Vec<_>>().into_iter().collect::<Result<Vec<_>>>()?;
+            largest = largest.max(found.iter().map(Found::bytes).max());
+            let fits: Vec<bool> = found.iter().map(|found| shelf.takes(found.bytes())).collect();
+            if found.iter().zip(&fits).any(|(found, fits)| !fits && found.is_fresh()) {
+                shelf.open()?;
+            }
+            let of_cache = shelf.cache();
+            let places = found.into_par_iter().zip(fits).zip(portion);
+            let places = places.map(|((found, fits), id)| {
+                guarded(id, || recipe.place(found, fits, (dataset, id), of_cache))
+            });
+            let places: Vec<Result<Place>> = places.collect();
+            for (id, place) in portion.iter().zip(places) {
+                cases.push(Source { id: id.clone(), place: place? });
             }
             progress(cases.len())?;
         }
-        Ok(Self { cases, recipe })
+        Ok(Self { dataset, cases, recipe })
     }
 
     /// The number of cases.
@@ -104,11 +169,28 @@ impl<'a> Loader<'a> {
         self.batch(device, |sample| {
             let mut rng = rng(seed, epoch as u64, &format!("train/{iteration}/{sample}"));
             let case = rng.random_range(0..self.cases.len());
-            self.patch(case, epoch, |prepared| {
-                let patch = sampler.sample(prepared, sample as f64 >= free, &mut rng);
-                augment.apply(patch, plan.patch_size, plan.rank, &mut rng)
+            self.patch(case, epoch, |case| {
+                let corner = case.place(&sampler, sample as f64 >= free, &mut rng);
+                let part = |start, size| case.part(added(corner, start), size);
+                augment.apply_to(part, input, plan.patch_size, plan.rank, &mut rng)
             })
         })
+    }
+
+    /// Gives `each` the training batches of an epoch in order, on the CPU, with their numbers. They are made ahead, on threads
+    /// of their own; whether many or few, batches are the same.
+    ///
+    /// # Errors
+    ///
+    /// As [`Loader::training`], and those of `each`: the first ends the epoch.
+    pub fn epoch(
+        &self,
+        epoch: usize,
+        iterations: usize,
+        each: impl FnMut(usize, Batch) -> Result<()>,
+    ) -> Result<()> {
+        let make = |iteration| self.training(epoch, iteration, &Device::Cpu);
+        produce(iterations, makers(self.recipe.train.batch_size), make, each)
     }
 
     /// The validation batch of that number: patches that are the same in every epoch, not varied,
@@ -123,8 +205,8 @@ impl<'a> Loader<'a> {
         self.batch(device, |sample| {
             let number = iteration * train.batch_size + sample;
             let mut rng = rng(seed, 0, &format!("validation/{number}"));
-            self.patch(number % self.cases.len(), 0, |prepared| {
-                sampler.sample(prepared, number % 2 == 1, &mut rng)
+            self.patch(number % self.cases.len(), 0, |case| {
+                case.part(case.place(&sampler, number % 2 == 1, &mut rng), plan.patch_size)
             })
         })
     }
@@ -148,35 +230,126 @@ impl<'a> Loader<'a> {
         &self,
         index: usize,
         epoch: usize,
-        take: impl FnOnce(&Prepared) -> Patch,
+        take: impl FnOnce(&dyn Sampled) -> Result<Patch>,
     ) -> Result<(String, Patch)> {
-        let (id, patch) = match &self.cases[index] {
-            Source::Ready(id, prepared) => (id, guarded(id, || Ok(take(prepared)))?),
-            Source::PerEpoch(case, further) => {
-                let fresh = || {
-                    let mut prepared = self.recipe.prepare(case, epoch)?;
-                    prepared.further = Arc::clone(further);
-                    Ok(take(&prepared))
-                };
-                (&case.id, guarded(&case.id, fresh)?)
+        let Source { id, place } = &self.cases[index];
+        let patch = guarded(id, || match place {
+            Place::Memory(prepared) => take(prepared.as_ref()),
+            Place::Disk(case) => take(case.as_ref()),
+            Place::PerEpoch(case, further) => {
+                let read = || self.dataset.read(id).map(Cow::Owned);
+                let case = case.as_deref().map_or_else(read, |case| Ok(Cow::Borrowed(case)))?;
+                let mut prepared = self.recipe.prepare(&case, epoch)?;
+                prepared.further = Arc::clone(further);
+                take(&prepared)
             }
-        };
+        })?;
         Ok((id.clone(), patch))
     }
 }
 
+/// A case of any place.
+pub(crate) trait Sampled {
+    fn place(&self, sampler: &PatchSampler, force: bool, rng: &mut ChaCha8Rng) -> [isize; 3];
+
+    fn part(&self, corner: [isize; 3], size: [usize; 3]) -> Result<Patch>;
+}
+
+impl<S: PatchSource> Sampled for S
+where
+    Error: From<S::Error>,
+{
+    fn place(&self, sampler: &PatchSampler, force: bool, rng: &mut ChaCha8Rng) -> [isize; 3] {
+        sampler.place(self, force, rng)
+    }
+
+    fn part(&self, corner: [isize; 3], size: [usize; 3]) -> Result<Patch> {
+        Ok(PatchSource::part(self, corner, size)?)
+    }
+}
+
+fn added(corner: [isize; 3], start: [isize; 3]) -> [isize; 3] {
+    std::array::from_fn(|axis| corner[axis] + start[axis])
+}
+
+/// A case on its way to its place.
+enum Found {
+    /// With what tells its version from others.
+    Kept(Option<String>, Kept),
+    PerEpoch(Box<Case>, Arc<[Truth]>),
+}
+
+impl Found {
+    fn is_fresh(&self) -> bool {
+        matches!(self, Self::Kept(_, Kept::Fresh(_)))
+    }
+
+    fn bytes(&self) -> u64 {
+        match self {
+            Self::Kept(_, kept) => kept.bytes(),
+            Self::PerEpoch(case, _) => {
+                let masks = match &case.label {
+                    Some(Label::Raters(masks)) => masks.len(),
+                    _ => 1,
+                };
+                let voxels: usize = case.image.grid.size.iter().product();
+                (4 * case.image.data.len() + 2 * masks * voxels) as u64
+            }
+        }
+    }
+}
+
 impl Recipe<'_> {
-    fn source(self, case: Case) -> Result<Source> {
-        let several = matches!(case.label, Some(volume::Label::Raters(_)));
+    pub(crate) fn made<'b>(&'b self, dataset: &'b dyn Dataset) -> Made<'b> {
+        Made::new(dataset.description(), self.plan, self.labels, self.opinions)
+    }
+
+    /// A case that has been kept, or is prepared now.
+    fn found(self, dataset: &dyn Dataset, id: &str, cache: Option<&Cache>) -> Result<Found> {
+        let mut source = None;
+        if let Some(cache) = cache {
+            let version = version(dataset, id, self.opinions)?;
+            if let Some(case) = cache.read(&file_name(id), &version)? {
+                return Ok(Found::Kept(None, Kept::OnDisk(Box::new(case))));
+            }
+            source = Some(version);
+        }
+        let case = dataset.read(id)?;
+        let several = matches!(case.label, Some(Label::Raters(_)));
         let mut prepared = self.prepare(&case, 0)?;
         if let Some(opinions) = self.opinions {
             let further = opinions.read(&case, &prepared.restore);
             prepared.further = further.map_err(|error| error.in_case(&case.id))?.into();
         }
         if several && matches!(self.labels.fusion, Fusion::RandomRater) {
-            return Ok(Source::PerEpoch(Box::new(case), prepared.further));
+            return Ok(Found::PerEpoch(Box::new(case), prepared.further));
         }
-        Ok(Source::Ready(case.id, Box::new(prepared)))
+        Ok(Found::Kept(source, Kept::Fresh(Box::new(prepared))))
+    }
+
+    /// Puts a case where there is room for it, and keeps what is new.
+    fn place(
+        self,
+        found: Found,
+        fits: bool,
+        (dataset, id): (&dyn Dataset, &str),
+        cache: Option<&Cache>,
+    ) -> Result<Place> {
+        Ok(match found {
+            Found::PerEpoch(case, further) => Place::PerEpoch(fits.then_some(case), further),
+            Found::Kept(_, Kept::OnDisk(case)) if fits => Place::Memory(Box::new(case.load()?)),
+            Found::Kept(_, Kept::OnDisk(case)) => Place::Disk(case),
+            Found::Kept(source, Kept::Fresh(prepared)) => {
+                let write = |cache: &Cache| -> Result<CachedCase> {
+                    let source = source.map_or_else(|| version(dataset, id, self.opinions), Ok)?;
+                    Ok(cache.write(&file_name(id), &source, &prepared, self.plan.patch_size)?)
+                };
+                match cache.map(write).transpose()? {
+                    Some(case) if !fits => Place::Disk(Box::new(case)),
+                    _ => Place::Memory(prepared),
+                }
+            }
+        })
     }
 
     fn prepare(self, case: &Case, epoch: usize) -> Result<Prepared> {

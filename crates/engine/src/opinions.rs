@@ -11,7 +11,9 @@ use serde::{Deserialize, Serialize};
 use volume::{Image, SoftLabelMap};
 
 use crate::config::PredictConfig;
-use crate::file::{Versioned, create_folder, read_json, read_versioned, sha256, write_json};
+use crate::file::{
+    Versioned, create_folder, file_name, read_json, read_versioned, sha256, write_json,
+};
 use crate::{Error, LabelSpace, Predictor, Result, SupervisionConfig, Trained};
 
 /// A folder with what teachers say of each case: `opinions.json`, which says who they are, and for each
@@ -166,16 +168,7 @@ impl Opinions {
 
     /// The file of a case. Of its id, what may be no part of a file's name is written as `%2f`.
     pub fn file(&self, id: &str) -> PathBuf {
-        let written = |(at, letter): (usize, char)| {
-            let is_plain = letter.is_alphanumeric() || "-_ +=,@".contains(letter);
-            if is_plain || letter == '.' && at > 0 {
-                letter.to_string()
-            } else {
-                format!("%{:02x}", u32::from(letter))
-            }
-        };
-        let name: String = id.char_indices().map(written).collect();
-        self.root.join(format!("{name}.nii.gz"))
+        self.root.join(format!("{}.nii.gz", file_name(id)))
     }
 
     /// Whether the teachers were asked about a case.

@@ -91,14 +91,14 @@ fn row(
     let sampler = PatchSampler::new(input).for_output(plan.patch_size);
     (0..=variants)
         .map(|column| {
-            let (_, patch) = loader.patch(case, 0, |prepared| {
+            let (_, patch) = loader.patch(case, 0, |source| {
                 let mut place = rng(config.seed, 0, &format!("preview/{case}"));
-                let patch = sampler.sample(prepared, true, &mut place);
+                let patch = source.part(source.place(&sampler, true, &mut place), input)?;
                 if column == 0 {
-                    return patch.middle(plan.patch_size);
+                    return Ok(patch.middle(plan.patch_size));
                 }
                 let mut varied = rng(config.seed, column as u64, &format!("preview/{case}"));
-                config.augment.apply(patch, plan.patch_size, plan.rank, &mut varied)
+                Ok(config.augment.apply(patch, plan.patch_size, plan.rank, &mut varied))
             })?;
             Ok(patch)
         })

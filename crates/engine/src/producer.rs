@@ -1,49 +1,128 @@
-use std::sync::mpsc::sync_channel;
+//! Items that are made ahead of their use, in parallel, and used in order.
+
+use std::collections::BTreeMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 
 use crate::Result;
 use crate::guard::panicked;
 
-/// How many items wait for their use at most.
+/// How many finished items wait for their use at most.
 const AHEAD: usize = 2;
 
-/// Makes `count` items on a thread of their own, a few ahead of their use, and uses them in order.
+/// How many batches of so many patches are made at a time: as many as give every thread a patch.
+pub(crate) fn makers(batch_size: usize) -> usize {
+    rayon::current_num_threads().div_ceil(batch_size.max(1))
+}
+
+/// What makers and user share.
+struct State<T> {
+    /// The next item that nobody makes yet.
+    next: usize,
+    /// Items that have been used.
+    used: usize,
+    /// Those that have been made, and not been used.
+    made: BTreeMap<usize, Result<T>>,
+    /// Whether no more items are wanted.
+    ended: bool,
+}
+
+struct Shared<T> {
+    state: Mutex<State<T>>,
+    /// Something has changed.
+    changed: Condvar,
+}
+
+impl<T> Shared<T> {
+    /// The state is whole between any two of its changes: a panic elsewhere does not spoil it.
+    fn lock(&self) -> MutexGuard<'_, State<T>> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn wait<'a>(&self, state: MutexGuard<'a, State<T>>) -> MutexGuard<'a, State<T>> {
+        self.changed.wait(state).unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn end(&self) {
+        self.lock().ended = true;
+        self.changed.notify_all();
+    }
+}
+
+/// Makes `count` items on `makers` threads, a few ahead of their use, and uses them in order, one after the other.
 ///
-/// Whatever fails first, making or using, ends both; a panic of the thread becomes an error.
+/// What fails first in that order, making or using, ends all; a panic of a maker becomes an error.
 ///
 /// # Errors
 ///
 /// The first error of `make` or `each`.
 pub(crate) fn produce<T: Send>(
     count: usize,
-    make: impl Fn(usize) -> Result<T> + Send,
+    makers: usize,
+    make: impl Fn(usize) -> Result<T> + Sync,
     mut each: impl FnMut(usize, T) -> Result<()>,
 ) -> Result<()> {
-    thread::scope(|scope| {
-        let (sender, receiver) = sync_channel(AHEAD);
-        let thread = scope.spawn(move || {
-            for index in 0..count {
-                let item = make(index);
-                let failed = item.is_err();
-                // Nobody listens once a use has failed.
-                if sender.send(item).is_err() || failed {
-                    return;
-                }
+    let makers = makers.clamp(1, count.max(1));
+    let window = makers + AHEAD;
+    let state = State { next: 0, used: 0, made: BTreeMap::new(), ended: false };
+    let shared = &Shared { state: Mutex::new(state), changed: Condvar::new() };
+    let make = &make;
+    let run = move || {
+        let mut state = shared.lock();
+        loop {
+            if state.ended || state.next == count {
+                return;
             }
-        });
-        // The receiver is gone after this: the thread cannot wait for someone who listens no more.
-        let mut items = receiver.into_iter().enumerate();
-        let outcome = items.try_for_each(|(index, item)| each(index, item?));
-        drop(items);
-        match thread.join() {
-            Err(payload) => outcome.and(Err(panicked(payload.as_ref()))),
-            Ok(()) => outcome,
+            if state.next >= state.used + window {
+                state = shared.wait(state);
+                continue;
+            }
+            let index = state.next;
+            state.next += 1;
+            drop(state);
+            let item = catch_unwind(AssertUnwindSafe(|| make(index)));
+            let item = item.unwrap_or_else(|payload| Err(panicked(payload.as_ref())));
+            state = shared.lock();
+            state.made.insert(index, item);
+            shared.changed.notify_all();
         }
+    };
+    thread::scope(|scope| {
+        for _ in 0..makers {
+            scope.spawn(run);
+        }
+        let _ending = Ending(shared);
+        (0..count).try_for_each(|index| {
+            let mut state = shared.lock();
+            let item = loop {
+                match state.made.remove(&index) {
+                    Some(item) => break item,
+                    None => state = shared.wait(state),
+                }
+            };
+            state.used = index + 1;
+            drop(state);
+            shared.changed.notify_all();
+            each(index, item?)
+        })
     })
+}
+
+/// Lets makers end, however their user ends.
+struct Ending<'a, T>(&'a Shared<T>);
+
+impl<T> Drop for Ending<'_, T> {
+    fn drop(&mut self) {
+        self.0.end();
+    }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::time::Duration;
+
     use super::*;
     use crate::Error;
 
@@ -52,49 +131,98 @@ mod tests {
     }
 
     #[test]
-    fn items_are_used_in_order() -> anyhow::Result<()> {
-        let mut seen = Vec::new();
+    fn items_are_used_in_order_whoever_is_faster() -> anyhow::Result<()> {
+        for makers in [1, 2, 7] {
+            let mut seen = Vec::new();
+
+            produce(
+                20,
+                makers,
+                |index| {
+                    thread::sleep(Duration::from_millis(if index % 3 == 0 { 3 } else { 0 }));
+                    Ok(10 * index)
+                },
+                |index, item| {
+                    seen.push((index, item));
+                    Ok(())
+                },
+            )?;
+
+            let expected: Vec<_> = (0..20).map(|index| (index, 10 * index)).collect();
+            assert_eq!(seen, expected);
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn no_more_are_made_than_a_few_ahead() -> anyhow::Result<()> {
+        let made = AtomicUsize::new(0);
+        let mut most = 0;
 
         produce(
-            20,
-            |index| Ok(10 * index),
-            |index, item| {
-                seen.push((index, item));
+            50,
+            3,
+            |_| {
+                made.fetch_add(1, Ordering::SeqCst);
+                Ok(())
+            },
+            |index, ()| {
+                thread::sleep(Duration::from_millis(1));
+                most = most.max(made.load(Ordering::SeqCst) - index);
                 Ok(())
             },
         )?;
 
-        let expected: Vec<_> = (0..20).map(|index| (index, 10 * index)).collect();
-        assert_eq!(seen, expected);
+        // That which is used, and the window.
+        assert!(most <= 1 + 3 + AHEAD, "{most}");
         Ok(())
     }
 
     #[test]
     fn an_error_on_either_side_ends_both() {
-        let mut used = 0;
-        let count = |used: &mut i32| {
-            *used += 1;
-            Ok(())
-        };
+        for makers in [1, 4] {
+            let mut used = 0;
+            let count = |used: &mut i32| {
+                *used += 1;
+                Ok(())
+            };
 
-        let made = |index| if index == 3 { Err(refusal()) } else { Ok(()) };
-        assert!(produce(1000, made, |_, ()| count(&mut used)).is_err());
-        assert_eq!(used, 3);
+            let made = |index| if index == 3 { Err(refusal()) } else { Ok(()) };
+            assert!(produce(1000, makers, made, |_, ()| count(&mut used)).is_err());
+            assert_eq!(used, 3);
 
-        let result =
-            produce(1000, |_| Ok(()), |index, ()| if index == 5 { Err(refusal()) } else { Ok(()) });
-        assert_eq!(result.unwrap_err().to_string(), "no");
+            let using = |index, ()| if index == 5 { Err(refusal()) } else { Ok(()) };
+            let result = produce(1000, makers, |_| Ok(()), using);
+            assert_eq!(result.unwrap_err().to_string(), "no");
+        }
     }
 
     #[test]
-    fn a_panic_of_the_thread_is_an_error_and_does_not_pass_for_the_end() {
+    fn a_panic_of_a_maker_is_an_error_and_does_not_pass_for_the_end() {
         let make = |index| {
-            assert!(index < 2, "item 2 is broken");
+            assert!(index != 2, "item 2 is broken");
             Ok(())
         };
 
-        let error = produce(4, make, |_, ()| Ok(())).unwrap_err().to_string();
+        let error = produce(4, 2, make, |_, ()| Ok(())).unwrap_err().to_string();
 
         assert!(error.contains("item 2 is broken"), "{error}");
+    }
+
+    #[test]
+    fn a_panic_of_the_user_ends_the_makers() {
+        let run = || {
+            produce(
+                1000,
+                2,
+                |_| Ok(()),
+                |index, ()| -> Result<()> {
+                    assert!(index < 3, "the user is broken");
+                    Ok(())
+                },
+            )
+        };
+
+        assert!(catch_unwind(AssertUnwindSafe(run)).is_err());
     }
 }

@@ -22,6 +22,7 @@ use crate::{Error, Result};
 /// ├── log.jsonl                 one line for each step and epoch
 /// ├── checkpoint.safetensors    to go on from; replaced after each epoch
 /// ├── model.safetensors         the weights, once training is done
+/// ├── prepared/                cases for which there is no memory, until the run ends
 /// ├── calibration.json          temperature and reliability on held-out cases
 /// └── validation/               scores and pictures of held-out cases
 /// ```
@@ -149,6 +150,17 @@ impl RunFolder {
             }
         }
         Ok(())
+    }
+
+    /// `prepared`.
+    pub(crate) fn prepared(&self) -> PathBuf {
+        self.root.join("prepared")
+    }
+
+    /// Removes prepared cases that were kept for this run alone.
+    pub(crate) fn forget_prepared(&self) -> Result<()> {
+        let path = self.prepared();
+        if path.exists() { fs::remove_dir_all(&path).map_err(Error::io(&path)) } else { Ok(()) }
     }
 
     /// `log.jsonl`.

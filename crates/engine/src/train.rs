@@ -16,7 +16,7 @@ use crate::file::{read_json, write_atomic, write_json};
 use crate::network::{Learner, planned};
 use crate::observe::Checkpoint;
 use crate::origins::{Origins, Transfer};
-use crate::producer::produce;
+use crate::storage::{Shelf, Storage};
 use crate::supervise::{LabelSupervision, Progress, Supervision};
 use crate::trained::{NetworkConfig, Trained, WeightsMetadata, config_path, plan_path};
 use crate::{
@@ -38,6 +38,8 @@ pub struct Run<'a> {
     pub resume: bool,
     /// The trained networks that it begins with.
     pub origins: Origins<'a>,
+    /// Where prepared cases are kept.
+    pub storage: Storage,
 }
 
 /// What a run came to.
@@ -144,8 +146,7 @@ pub fn train_with(
         let started = Instant::now();
         let (mut losses, mut learning_rate) = (0.0, 0.0);
         // Batches wait on the CPU; moving them to the device is the consumer's, whose stream it is.
-        let make = |iteration| training.training(epoch, iteration, &Device::Cpu);
-        produce(iterations, make, |iteration, batch| {
+        training.epoch(epoch, iterations, |iteration, batch| {
             let progress = Progress {
                 epoch,
                 step: epoch * iterations + iteration,
@@ -198,11 +199,17 @@ pub fn train_with(
     let metadata = WeightsMetadata::of(&network, Some(config.seed));
     let trained = Trained { config: network, plan: plan.clone(), parameters, metadata };
     if !stopped {
-        // In this order: no moment has new weights beside what was found out about old ones.
-        run.folder.forget_scores()?;
-        trained.save(run.folder.root())?;
+        publish(run.folder, &trained)?;
     }
     Ok(Outcome { trained, history, held_out: split.val, stopped })
+}
+
+/// Puts a trained network into the folder of its run.
+fn publish(folder: &RunFolder, trained: &Trained) -> Result<()> {
+    // In this order: no moment has new weights beside what was found out about old ones.
+    folder.forget_scores()?;
+    trained.save(folder.root())?;
+    folder.forget_prepared()
 }
 
 /// Which cases are trained on and which held out; of a run that goes on, those that it began with.
@@ -241,18 +248,22 @@ fn divided(run: &Run<'_>) -> Result<Fold> {
 
 /// Prepares all cases, those of training first.
 fn loaders<'a>(
-    run: &Run<'_>,
+    run: &Run<'a>,
     split: &Fold,
     recipe: Recipe<'a>,
     observers: &mut [&mut dyn Observer],
 ) -> Result<(Loader<'a>, Loader<'a>)> {
     let total = split.train.len() + split.val.len();
+    let made = recipe.made(run.dataset);
+    let mut shelf = Shelf::new(&run.storage, &run.folder.prepared(), made)?;
     let mut load = |ids: &[String], before: usize| {
-        Loader::new(run.dataset, ids, recipe, |done| {
+        Loader::on(&mut shelf, run.dataset, ids, recipe, |done| {
             tell(observers, &Event::Prepared { done: before + done, total }).map(drop)
         })
     };
-    Ok((load(&split.train, 0)?, load(&split.val, split.train.len())?))
+    let loaders = (load(&split.train, 0)?, load(&split.val, split.train.len())?);
+    tell(observers, &Event::Held(shelf.held()))?;
+    Ok(loaders)
 }
 
 /// Gives a fresh network the weights that it is to start from, where they fit.

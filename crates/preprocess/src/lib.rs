@@ -70,7 +70,7 @@
 //! | find out how good raters are | [`Agreement`], [`StapleEstimate`], [`MultiLabelStapleEstimate`], [`Staple`], [`label_voting`] |
 //! | hold the truth, hard or soft | [`Truth`], [`soft_from_foreground`] |
 //! | smooth labels | [`LabelSmoothing`], [`label_boundary`] |
-//! | take patches | [`PatchSampler`], [`Patch`], [`Locations`], [`Outside`] |
+//! | take patches | [`PatchSampler`], [`PatchSource`], [`Patch`], [`Locations`], [`Outside`] |
 //! | augment them | [`Augmentation`], [`augment`] |
 //! | draw random numbers | [`rng`] |
 //!
@@ -144,7 +144,7 @@ pub use crate::normalize::{Normalize, NormalizeScheme};
 pub use crate::number::{Factors, Interval};
 pub use crate::onto::{resample_array_onto, resample_labels_onto, resample_onto};
 pub use crate::orient::Orientation;
-pub use crate::patch::{Patch, PatchSampler};
+pub use crate::patch::{Patch, PatchSampler, PatchSource};
 pub use crate::plan::{Plan, PlanConfig};
 pub use crate::prepare::{Annotation, Outside, Prepared};
 pub use crate::preset::Preset;

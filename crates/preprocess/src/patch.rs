@@ -1,9 +1,11 @@
+use std::convert::Infallible;
+
 use ndarray::{Array3, Array4, ArrayView3, Axis, s};
 use rand_chacha::ChaCha8Rng;
 
 use crate::real::offset;
 use crate::rng::position;
-use crate::{Outside, Prepared, Truth};
+use crate::{Locations, Outside, Prepared, Truth};
 
 /// A part of a prepared case.
 #[derive(Clone, Debug, PartialEq)]
@@ -53,6 +55,51 @@ impl Patch {
     }
 }
 
+/// A prepared case that patches can be taken from, wherever it lies.
+pub trait PatchSource {
+    /// Why a part cannot be had.
+    type Error;
+
+    /// The number of voxels along each axis, `(D, H, W)`.
+    fn size(&self) -> [usize; 3];
+
+    /// Where classes are found.
+    fn locations(&self) -> &Locations;
+
+    /// The part of `size` voxels that begins at the voxel `corner`, which may lie before the case, as the
+    /// part may reach beyond it: see [`Patch`].
+    ///
+    /// # Errors
+    ///
+    /// Where it cannot be read.
+    fn part(&self, corner: [isize; 3], size: [usize; 3]) -> Result<Patch, Self::Error>;
+}
+
+impl PatchSource for Prepared {
+    type Error = Infallible;
+
+    fn size(&self) -> [usize; 3] {
+        let shape = self.image.shape();
+        [shape[1], shape[2], shape[3]]
+    }
+
+    fn locations(&self) -> &Locations {
+        &self.locations
+    }
+
+    fn part(&self, corner: [isize; 3], size: [usize; 3]) -> Result<Patch, Infallible> {
+        let part = |truth: &Truth| part_of_truth(truth, corner, size);
+        let truth = match &self.truth {
+            Some(truth) => part(truth),
+            None => Truth::Hard(Array3::from_elem(size, u16::MAX)),
+        };
+        let outside = self.outside.as_ref().map(|outside| part_of_outside(outside, corner, size));
+        let image = part_of_channels(&self.image, corner, size, 0.0);
+        let further = self.further.iter().map(part).collect();
+        Ok(Patch { image, truth, further, outside, corner })
+    }
+}
+
 /// Takes patches out of prepared cases.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PatchSampler {
@@ -84,11 +131,26 @@ impl PatchSampler {
     /// `nnUNetDataLoader.get_bbox` of nnU-Net v2, which lets a patch in the middle of foreground
     /// reach beyond the case on one side only.
     pub fn sample(&self, case: &Prepared, force_foreground: bool, rng: &mut ChaCha8Rng) -> Patch {
-        let shape = case.image.shape();
-        let size = [shape[1], shape[2], shape[3]];
+        self.take(case, self.place(case, force_foreground, rng))
+    }
+
+    /// The patch that begins at the voxel `corner`.
+    pub fn take(&self, case: &Prepared, corner: [isize; 3]) -> Patch {
+        let Ok(patch) = case.part(corner, self.patch_size);
+        patch
+    }
+
+    /// Where [`PatchSampler::sample`] lets a patch begin.
+    pub fn place<S: PatchSource + ?Sized>(
+        &self,
+        case: &S,
+        force_foreground: bool,
+        rng: &mut ChaCha8Rng,
+    ) -> [isize; 3] {
+        let size = case.size();
         let bounds = self.bounds(size);
-        let middle = Self::draw_middle(case, force_foreground, rng);
-        let corner: [isize; 3] = std::array::from_fn(|axis| {
+        let middle = draw_middle(case.locations(), force_foreground, rng);
+        std::array::from_fn(|axis| {
             let (low, high) = bounds[axis];
             match middle {
                 Some(voxel) => {
@@ -97,21 +159,7 @@ impl PatchSampler {
                 }
                 None => low + offset(position((high - low).unsigned_abs() + 1, rng)),
             }
-        });
-        self.take(case, corner)
-    }
-
-    /// The patch that begins at the voxel `corner`.
-    pub fn take(&self, case: &Prepared, corner: [isize; 3]) -> Patch {
-        let size = self.patch_size;
-        let truth = match &case.truth {
-            Some(truth) => part_of_truth(truth, corner, size),
-            None => Truth::Hard(Array3::from_elem(size, u16::MAX)),
-        };
-        let outside = case.outside.as_ref().map(|outside| part_of_outside(outside, corner, size));
-        let image = part_of_channels(&case.image, corner, size, 0.0);
-        let further = case.further.iter().map(|truth| part_of_truth(truth, corner, size)).collect();
-        Patch { image, truth, further, outside, corner }
+        })
     }
 
     /// Where patches may begin along each axis, both ends included.
@@ -123,20 +171,19 @@ impl PatchSampler {
             (-margin, offset(size[axis]) + margin - offset(patch))
         })
     }
+}
 
-    fn draw_middle(case: &Prepared, force: bool, rng: &mut ChaCha8Rng) -> Option<u32> {
-        let locations = &case.locations;
-        let voxels = if force {
-            let mut present = locations.classes.iter().filter(|voxels| !voxels.is_empty());
-            match present.clone().count() {
-                0 => locations.annotated.as_ref(),
-                count => present.nth(position(count, rng)),
-            }
-        } else {
-            locations.annotated.as_ref()
-        }?;
-        (!voxels.is_empty()).then(|| voxels[position(voxels.len(), rng)])
-    }
+fn draw_middle(locations: &Locations, force: bool, rng: &mut ChaCha8Rng) -> Option<u32> {
+    let voxels = if force {
+        let mut present = locations.classes.iter().filter(|voxels| !voxels.is_empty());
+        match present.clone().count() {
+            0 => locations.annotated.as_ref(),
+            count => present.nth(position(count, rng)),
+        }
+    } else {
+        locations.annotated.as_ref()
+    }?;
+    (!voxels.is_empty()).then(|| voxels[position(voxels.len(), rng)])
 }
 
 /// The voxel at an index of an array in standard order.

@@ -37,6 +37,19 @@ pub struct Prepared {
     pub spacing: [f64; 3],
 }
 
+impl Prepared {
+    /// What its arrays take in memory, bytes.
+    pub fn bytes(&self) -> u64 {
+        let of_truth = |truth: &Truth| match truth {
+            Truth::Hard(labels) => 2 * labels.len(),
+            Truth::Soft(soft) => 4 * soft.len(),
+        };
+        let labels: usize = self.truth.iter().chain(self.further.iter()).map(of_truth).sum();
+        let outside = self.outside.as_ref().map_or(0, |outside| outside.voxels.len());
+        (4 * self.image.len() + labels + outside) as u64
+    }
+}
+
 /// What is outside the patient, and 0 in some channels.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Outside {

@@ -4,6 +4,7 @@
 //! |---|---|
 //! | [`data`] | files and folders → cases |
 //! | [`preprocess`] | a case → network input, and back |
+//! | [`cache`] | prepared cases on disk |
 //! | [`nn`] | layers, optimizers, schedules |
 //! | [`models`] | networks |
 //! | [`losses`] | objectives for hard and soft labels |
@@ -15,6 +16,8 @@
 
 pub mod guide;
 
+#[doc(inline)]
+pub use cache;
 #[doc(inline)]
 pub use data;
 #[doc(inline)]

@@ -31,6 +31,9 @@ pub(crate) enum Command {
         /// A division into folds, as nnU-Net's `splits_final.json`, in which what is held out must be apart
         #[arg(long, value_name = "FILE")]
         splits: Option<PathBuf>,
+        /// Copy the folder to this one, and mend there what can be mended without doubt; then look at the copy
+        #[arg(long, value_name = "DIR", conflicts_with = "splits")]
+        fix: Option<PathBuf>,
     },
     /// Say what a data folder, or a single image file, holds
     Summary {
@@ -180,7 +183,17 @@ impl Source {
 
 pub(crate) fn run(command: &Command) -> anyhow::Result<Output> {
     match command {
-        Command::Check { source, splits } => {
+        Command::Check { source, fix: Some(output), .. } => {
+            let (_, layout) = source.open_with_layout()?;
+            let progress = Mutex::new(Progress::new("check"));
+            let mended = data::mend(layout.as_dyn(), &source.path, output, &|done, total| {
+                shared(&progress).count("cases", done, total);
+            })?;
+            shared(&progress).finish();
+            let failed = mended.report.errors() > 0;
+            Ok(Output::of(&mended).failing_if(failed))
+        }
+        Command::Check { source, splits, .. } => {
             let (dataset, remark) = source.open()?;
             let folds = splits.as_ref().map(data::read_splits).transpose()?.unwrap_or_default();
             let progress = Mutex::new(Progress::new("check"));

@@ -53,7 +53,7 @@ pub use self::write::{write_image, write_label_map, write_soft_labels};
 pub(crate) use self::dicom::is_series;
 #[cfg(feature = "parquet")]
 pub(crate) use self::read::decode_bytes;
-pub(crate) use self::read::{decode, meta, notes, single, soft};
+pub(crate) use self::read::{decode, is_guess, meta, notes, single, soft};
 
 #[cfg(not(feature = "dicom"))]
 use self::absent as dicom;

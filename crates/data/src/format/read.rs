@@ -190,6 +190,11 @@ pub(crate) fn notes(path: &Path) -> Vec<String> {
     meta(path).map(|meta| meta.notes).unwrap_or_default()
 }
 
+/// Whether a remark is of something that a file does not say, so that readers had to guess.
+pub(crate) fn is_guess(remark: &str) -> bool {
+    ["a guess", "no voxel size", "not the patient's"].iter().any(|words| remark.contains(words))
+}
+
 /// The voxels of a file, as intensities or labels.
 pub(crate) fn decode<V: Voxel + Send + Sync>(path: &Path) -> Result<Decoded<V>> {
     let decode = || match Format::of(path)? {

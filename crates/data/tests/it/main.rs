@@ -10,6 +10,7 @@ mod damage;
 mod dicom;
 mod folder;
 mod golden;
+mod mend;
 mod nnunet;
 mod npz;
 mod pairs;

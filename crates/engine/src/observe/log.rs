@@ -52,6 +52,11 @@ impl Observer for Log {
                 self.write(&line)?;
                 self.file.flush().map_err(Error::io(&self.path))?;
             }
+            Event::Held(held) => {
+                let mut line = json!(held);
+                line["event"] = "held".into();
+                self.write(&line)?;
+            }
             Event::Prepared { .. }
             | Event::Transferred(_)
             | Event::Between { .. }

@@ -2,7 +2,9 @@
 
 use std::ops::ControlFlow;
 
-use engine::{Event, Observer, Origins, Outcome, Run, RunConfig, RunFolder, Trained, Transfer};
+use engine::{
+    Event, Observer, Origins, Outcome, Run, RunConfig, RunFolder, Storage, Trained, Transfer,
+};
 use tempfile::tempdir;
 
 use crate::fixture::{self, Balls, config};
@@ -32,7 +34,15 @@ fn train(
 ) -> engine::Result<(Outcome, Watch)> {
     let folder = tempdir().expect("a temporary folder");
     let (folder, device) = (RunFolder::create(folder.path(), false)?, fixture::device());
-    let run = Run { config, dataset, folder: &folder, device: &device, resume: false, origins };
+    let run = Run {
+        config,
+        dataset,
+        folder: &folder,
+        device: &device,
+        resume: false,
+        origins,
+        storage: Storage::default(),
+    };
     let mut watch = Watch::default();
     let outcome = engine::train(&run, &mut [&mut watch])?;
     Ok((outcome, watch))
@@ -95,7 +105,18 @@ fn a_run_goes_on_with_the_teachers_that_it_began_with() -> anyhow::Result<()> {
         let folder = RunFolder::create(folder.path(), resume)?;
         let origins = Origins { teachers: std::slice::from_ref(teacher), ..Origins::default() };
         let (config, dataset, device) = (&config, &balls, &device);
-        engine::train(&Run { config, dataset, folder: &folder, device, resume, origins }, &mut [])
+        engine::train(
+            &Run {
+                config,
+                dataset,
+                folder: &folder,
+                device,
+                resume,
+                origins,
+                storage: Storage::default(),
+            },
+            &mut [],
+        )
     };
 
     train(&teacher, false)?;

@@ -3,7 +3,7 @@
 
 use candle::Device;
 use data::{Case, Class, Dataset, Description};
-use engine::{Event, Observer, Origins, Outcome, Run, RunConfig, RunFolder, Validation};
+use engine::{Event, Observer, Origins, Outcome, Run, RunConfig, RunFolder, Storage, Validation};
 use ndarray::{Array3, Array4};
 use volume::{Grid, Image, Label, LabelMap};
 
@@ -160,6 +160,7 @@ pub(crate) fn validated(
         device: &device,
         resume: false,
         origins: Origins::default(),
+        storage: Storage::default(),
     };
     engine::validate(&run, outcome, &mut [])
 }
@@ -190,7 +191,15 @@ pub(crate) fn train_on(
     stop_after: Option<usize>,
 ) -> engine::Result<Outcome> {
     let folder = RunFolder::create(folder, resume)?;
-    let run = Run { config, dataset, folder: &folder, device, resume, origins: Origins::default() };
+    let run = Run {
+        config,
+        dataset,
+        folder: &folder,
+        device,
+        resume,
+        origins: Origins::default(),
+        storage: Storage::default(),
+    };
     let mut stop = StopAfter(stop_after);
     engine::train(&run, &mut [&mut stop as &mut dyn Observer])
 }
@@ -211,8 +220,24 @@ pub(crate) fn train_watched(
         device: &device,
         resume: false,
         origins: Origins::default(),
+        storage: Storage::default(),
     };
     engine::train(&run, &mut [observer])
+}
+
+/// Trains into `folder` on the CPU, with prepared cases kept as `storage` says.
+pub(crate) fn train_stored(
+    folder: &std::path::Path,
+    config: &RunConfig,
+    dataset: &dyn Dataset,
+    storage: Storage,
+    observers: &mut [&mut dyn Observer],
+) -> engine::Result<Outcome> {
+    let folder = RunFolder::create(folder, false)?;
+    let origins = Origins::default();
+    let device = &Device::Cpu;
+    let run = Run { config, dataset, folder: &folder, device, resume: false, origins, storage };
+    engine::train(&run, observers)
 }
 
 /// Ends a run after a number of epochs.

@@ -19,6 +19,7 @@ mod robustness;
 mod run_file;
 mod scores;
 mod soft_path;
+mod storage;
 mod supervision;
 mod training;
 mod truth;

@@ -1,7 +1,8 @@
 //! Supervision of one's own.
 
 use engine::{
-    Batch, Observer, Origins, Progress, Run, RunFolder, Supervision, Term, checkpoint, train_with,
+    Batch, Observer, Origins, Progress, Run, RunFolder, Storage, Supervision, Term, checkpoint,
+    train_with,
 };
 use losses::CrossEntropy;
 use models::{HeadId, Logits};
@@ -59,6 +60,7 @@ fn heads_that_a_network_has_in_training_alone_have_no_part_in_its_validation() -
             device: &device,
             resume: false,
             origins: Origins::default(),
+            storage: Storage::default(),
         };
         let supervision = Deep { loss: CrossEntropy::default(), main };
         let none: &mut [&mut dyn Observer] = &mut [];

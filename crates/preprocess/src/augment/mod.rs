@@ -28,12 +28,14 @@ mod noise;
 mod spatial;
 mod warp;
 
+use std::convert::Infallible;
 use std::fmt;
 
 use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
 
 use crate::normalize::Normalize;
+use crate::real::offset;
 use crate::{Error, Patch, Result};
 
 pub use crate::augment::blur::{blur_axis, gaussian_kernel};
@@ -178,9 +180,49 @@ impl Augmentation {
         rank: usize,
         rng: &mut ChaCha8Rng,
     ) -> Patch {
+        let size = patch.size();
+        let mut patch = Some(patch);
+        let part = |start: [isize; 3], part: [usize; 3]| -> Result<Patch, Infallible> {
+            Ok(match patch.take() {
+                Some(patch) if part == size => patch,
+                Some(patch) => patch.part(start, part),
+                None => unreachable!("a patch is taken once"),
+            })
+        };
+        let Ok(patch) = self.apply_to(part, size, out_size, rank, rng);
+        patch
+    }
+
+    /// The same of a patch of `size` that has not been taken yet: `part` is asked, once, for what is needed of it,
+    /// the part of so many voxels that begins at so many from its corner. Patches that are neither turned nor scaled, most
+    /// of them, need no more than their middle.
+    ///
+    /// # Errors
+    ///
+    /// That of `part`.
+    pub fn apply_to<E>(
+        &self,
+        part: impl FnOnce([isize; 3], [usize; 3]) -> Result<Patch, E>,
+        size: [usize; 3],
+        out_size: [usize; 3],
+        rank: usize,
+        rng: &mut ChaCha8Rng,
+    ) -> Result<Patch, E> {
         let frame = Frame { out_size, rank };
-        let patch = if self.spatial().next().is_none() { patch.middle(out_size) } else { patch };
-        self.0.iter().fold(patch, |patch, step| step.as_dyn().apply(patch, &frame, rng))
+        let middle =
+            || std::array::from_fn(|axis| offset(size[axis] / 2) - offset(out_size[axis] / 2));
+        let (patch, rest) = match self.0.split_first() {
+            Some((TransformConfig::Spatial(spatial), rest)) => {
+                let patch = match spatial.draw(&frame, size, rng) {
+                    Some(motion) => motion.of(&part([0; 3], size)?),
+                    None => part(middle(), out_size)?,
+                };
+                (patch, rest)
+            }
+            _ if self.spatial().next().is_none() => (part(middle(), out_size)?, &*self.0),
+            _ => (part([0; 3], size)?, &*self.0),
+        };
+        Ok(rest.iter().fold(patch, |patch, step| step.as_dyn().apply(patch, &frame, rng)))
     }
 
     fn spatial(&self) -> impl Iterator<Item = &Spatial> {

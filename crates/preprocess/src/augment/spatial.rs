@@ -79,6 +79,37 @@ impl Default for Spatial {
 
 impl Transform for Spatial {
     fn apply(&self, patch: Patch, frame: &Frame, rng: &mut ChaCha8Rng) -> Patch {
+        match self.draw(frame, patch.size(), rng) {
+            Some(motion) => motion.of(&patch),
+            None => patch.middle(frame.out_size),
+        }
+    }
+}
+
+/// How a patch is moved.
+pub(super) struct Motion {
+    affine: Affine,
+    moved: Option<Displacement>,
+}
+
+impl Motion {
+    /// What becomes of a patch.
+    pub(super) fn of(&self, patch: &Patch) -> Patch {
+        match &self.moved {
+            Some(moved) => warp_elastically(patch, &self.affine, moved),
+            None => warp(patch, &self.affine),
+        }
+    }
+}
+
+impl Spatial {
+    /// How a patch of `size` is to be moved; `None` where it stays as it is.
+    pub(super) fn draw(
+        &self,
+        frame: &Frame,
+        size: [usize; 3],
+        rng: &mut ChaCha8Rng,
+    ) -> Option<Motion> {
         let rotates = happens(self.rotation_probability.get(), rng);
         let scales = happens(self.scale_probability.get(), rng);
         let largest = self.largest_angle(frame).to_radians();
@@ -96,22 +127,16 @@ impl Transform for Spatial {
         // Where patches are never deformed, nothing is drawn for it.
         let deforms =
             self.elastic_probability.get() > 0.0 && happens(self.elastic_probability.get(), rng);
-        if deforms {
+        let moved = deforms.then(|| {
             let (alpha, sigma) = (within(self.elastic_alpha, rng), within(self.elastic_sigma, rng));
-            let moved = Displacement::new(frame.out_size, frame.axes(), alpha, sigma, rng);
-            let affine = Affine::new(angles, factors, patch.size(), frame.out_size);
-            return warp_elastically(&patch, &affine, &moved);
-        }
-        if rotates || scales {
-            let affine = Affine::new(angles, factors, patch.size(), frame.out_size);
-            warp(&patch, &affine)
-        } else {
-            patch.middle(frame.out_size)
-        }
+            Displacement::new(frame.out_size, frame.axes(), alpha, sigma, rng)
+        });
+        (rotates || scales || deforms).then(|| {
+            let affine = Affine::new(angles, factors, size, frame.out_size);
+            Motion { affine, moved }
+        })
     }
-}
 
-impl Spatial {
     fn largest_angle(&self, frame: &Frame) -> f64 {
         let [_, h, w] = frame.out_size.map(|voxels| voxels as f64);
         let usual = if frame.rank == 2 && h.max(w) / h.min(w) > 1.5 {

@@ -12,12 +12,14 @@ const PLAN: &[(&str, &[&str])] = &[
     ("sconce-nn", &[]),
     ("sconce-data", &["sconce-registry", "sconce-volume"]),
     ("sconce-preprocess", &["sconce-registry", "sconce-volume"]),
+    ("sconce-cache", &["sconce-preprocess"]),
     ("sconce-metrics", &["sconce-registry", "sconce-volume"]),
     ("sconce-losses", &["sconce-nn", "sconce-registry"]),
     ("sconce-models", &["sconce-nn", "sconce-registry"]),
     (
         "sconce-engine",
         &[
+            "sconce-cache",
             "sconce-data",
             "sconce-losses",
             "sconce-metrics",
@@ -32,6 +34,7 @@ const PLAN: &[(&str, &[&str])] = &[
     (
         "sconce",
         &[
+            "sconce-cache",
             "sconce-data",
             "sconce-engine",
             "sconce-losses",

@@ -1,0 +1,192 @@
+//! Where prepared cases are kept: as many as fit in memory, the others on disk.
+
+use std::fmt::Write as _;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::UNIX_EPOCH;
+
+use cache::{Cache, CachedCase};
+use data::{Case, Dataset, Description};
+use preprocess::{Plan, Prepared};
+use serde::Serialize;
+use sysinfo::{MemoryRefreshKind, RefreshKind, System};
+
+use crate::config::LabelConfig;
+use crate::file::sha256;
+use crate::opinions::{OpinionRecord, Opinions};
+use crate::{Error, Result};
+
+/// Raised when the same case would be prepared otherwise than before.
+const VERSION: u32 = 1;
+
+/// Where the prepared cases of a run are kept.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Storage {
+    /// A folder that keeps them, for other runs too; absent, those that do not fit into memory lie in the run's folder
+    /// until it ends.
+    pub cache: Option<PathBuf>,
+    /// Bytes of them that are held in memory; absent, half of what the machine has to spare.
+    pub memory: Option<u64>,
+}
+
+/// How much is held where.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Held {
+    /// Cases in memory.
+    pub in_memory: usize,
+    /// Their bytes.
+    pub in_memory_bytes: u64,
+    /// Cases that are read from disk, patch by patch.
+    pub on_disk: usize,
+    /// What those would take in memory, bytes.
+    pub on_disk_bytes: u64,
+    /// Bytes of memory that there are for cases.
+    pub memory: u64,
+    /// Where those on disk lie.
+    pub folder: Option<PathBuf>,
+}
+
+/// All that decides how a case is prepared.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct Made<'a> {
+    version: u32,
+    data: &'a Description,
+    plan: &'a Plan,
+    labels: &'a LabelConfig,
+    opinions: Option<&'a OpinionRecord>,
+}
+
+impl<'a> Made<'a> {
+    pub(crate) fn new(
+        data: &'a Description,
+        plan: &'a Plan,
+        labels: &'a LabelConfig,
+        opinions: Option<&'a Opinions>,
+    ) -> Self {
+        Self { version: VERSION, data, plan, labels, opinions: opinions.map(Opinions::record) }
+    }
+}
+
+/// Deals out the memory of a run, and opens its cache when there is something to keep.
+#[derive(Debug)]
+pub(crate) struct Shelf<'a> {
+    root: PathBuf,
+    made: Made<'a>,
+    cache: Option<Cache>,
+    held: Held,
+}
+
+impl<'a> Shelf<'a> {
+    /// For cases made in one way; those for which there is no memory go to `spill` where `storage` names no folder.
+    pub(crate) fn new(storage: &Storage, spill: &Path, made: Made<'a>) -> Result<Self> {
+        let root = storage.cache.clone().unwrap_or_else(|| spill.to_owned());
+        let memory = storage.memory.unwrap_or_else(|| spare_memory() / 2);
+        let held = Held { memory, ..Held::default() };
+        let mut shelf = Self { root, made, cache: None, held };
+        if storage.cache.is_some() || spill.exists() {
+            shelf.open()?;
+        }
+        Ok(shelf)
+    }
+
+    /// Where there is always room.
+    pub(crate) fn in_memory(made: Made<'a>) -> Self {
+        let held = Held { memory: u64::MAX, ..Held::default() };
+        Self { root: PathBuf::new(), made, cache: None, held }
+    }
+
+    /// The cache, where one is in use.
+    pub(crate) fn cache(&self) -> Option<&Cache> {
+        self.cache.as_ref()
+    }
+
+    /// The cache, which is made where none has been in use.
+    pub(crate) fn open(&mut self) -> Result<&Cache> {
+        let cache = match self.cache.take() {
+            Some(cache) => cache,
+            None => Cache::open(&self.root, &self.made)?,
+        };
+        self.held.folder = Some(cache.root().to_owned());
+        Ok(self.cache.insert(cache))
+    }
+
+    /// Whether there is memory for so many bytes of a case, which are taken then.
+    pub(crate) fn takes(&mut self, bytes: u64) -> bool {
+        let held = &mut self.held;
+        let fits = held.in_memory_bytes.saturating_add(bytes) <= held.memory;
+        if fits {
+            held.in_memory += 1;
+            held.in_memory_bytes += bytes;
+        } else {
+            held.on_disk += 1;
+            held.on_disk_bytes += bytes;
+        }
+        fits
+    }
+
+    pub(crate) fn held(&self) -> &Held {
+        &self.held
+    }
+
+    /// How many cases may be prepared at a time, where the largest so far takes so many bytes: what is worked on must not
+    /// take more memory than what is kept may. One, where none has been seen.
+    pub(crate) fn portion(&self, largest: Option<u64>) -> usize {
+        let Some(largest) = largest else { return 1 };
+        // Preparing takes the image, its copy, and the result.
+        let count = self.held.memory / largest.saturating_mul(4).max(1);
+        usize::try_from(count).unwrap_or(usize::MAX).clamp(1, 2 * rayon::current_num_threads())
+    }
+}
+
+/// What tells one version of a case's files from another: their names, lengths and times; of cases that are made, not
+/// read, what they hold.
+pub(crate) fn version(
+    dataset: &dyn Dataset,
+    id: &str,
+    opinions: Option<&Opinions>,
+) -> Result<String> {
+    let files = dataset.files(id);
+    if files.is_empty() {
+        return content(&dataset.read(id)?);
+    }
+    let opinion = opinions.map(|opinions| opinions.file(id));
+    let mut text = String::new();
+    for path in files.into_iter().chain(opinion) {
+        let data = fs::metadata(&path).map_err(Error::io(&path))?;
+        let time = data.modified().ok().and_then(|time| time.duration_since(UNIX_EPOCH).ok());
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        let nanoseconds = time.map_or(0, |time| time.as_nanos());
+        _ = writeln!(text, "{name} {} {nanoseconds}", data.len());
+    }
+    Ok(text)
+}
+
+fn content(case: &Case) -> Result<String> {
+    let text = format!("{:?}", case.label);
+    let values = case.image.data.iter().flat_map(|value| value.to_le_bytes());
+    let bytes: Vec<u8> = values.chain(text.into_bytes()).collect();
+    sha256(bytes.as_slice()).map_err(Error::io("a case in memory"))
+}
+
+/// Memory that nobody uses, bytes: of the machine, or of what this process may have of it.
+fn spare_memory() -> u64 {
+    let memory = MemoryRefreshKind::nothing().with_ram();
+    let system = System::new_with_specifics(RefreshKind::nothing().with_memory(memory));
+    let limit = system.cgroup_limits().map_or(u64::MAX, |limits| limits.free_memory);
+    system.available_memory().min(limit)
+}
+
+/// A case that has been prepared, now or before.
+pub(crate) enum Kept {
+    Fresh(Box<Prepared>),
+    OnDisk(Box<CachedCase>),
+}
+
+impl Kept {
+    pub(crate) fn bytes(&self) -> u64 {
+        match self {
+            Self::Fresh(prepared) => prepared.bytes(),
+            Self::OnDisk(case) => case.bytes(),
+        }
+    }
+}
