@@ -82,7 +82,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<Output> {
         mirror: args.mirror || own.mirror && !args.no_mirror,
         ..own.clone()
     };
-    let found = find(&args.input, trained.config.interface.channels, &folder)?;
+    let found = find(&args.input, trained.plan.normalize.len(), &folder)?;
     let cases = found.images;
     let predictor = Predictor::new(&trained, settings, &device)
         .with_context(|| format!("cannot use the model {}", args.model))?;

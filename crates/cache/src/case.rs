@@ -127,7 +127,8 @@ impl CachedCase {
         }
         let store = store(folder).map_err(|reason| Error::damaged(folder, "", reason))?;
         let array = |name: &str| {
-            Stripes::open(&store, name).map_err(|reason| Error::damaged(folder, name, reason))
+            Stripes::open(&store, folder, name)
+                .map_err(|reason| Error::damaged(folder, name, reason))
         };
         let labels =
             |name: String, kind: Kind| array(&name).map(|values| Labels { name, kind, values });

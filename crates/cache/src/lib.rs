@@ -60,6 +60,7 @@ mod case;
 mod error;
 mod folder;
 mod record;
+mod shard;
 
 pub use crate::case::CachedCase;
 pub use crate::error::{Error, Result};

@@ -34,7 +34,7 @@
 //! | `metaimage`: `.mha` and `.mhd`; raw, zlib, text | yes | yes, `.mha` | yes | yes | kept |
 //! | `tiff`: pages are slices | yes | yes | yes | yes | none |
 //! | `png`: a single slice | yes | yes | 8 bits | no | none |
-//! | `dicom`: a folder with a series, files of one slice or many, segmentations; raw, JPEG, JPEG 2000, RLE | yes | no | no | no: fractional segmentations are read | kept |
+//! | `dicom`: a folder with a series, files of one slice or many, segmentations; raw, JPEG, JPEG 2000, RLE | yes | binary segmentation | no | fractional segmentation | kept |
 //! | `npz`: class probabilities that nnU-Net saves | yes | no | no | no | none: that of the image |
 //! | `gif`: a single slice in up to 256 colours | yes | no | no | no | none |
 //! | `jpeg`: a single slice, not exact | yes | no: it loses them | 8 bits, grey | no | none |
@@ -90,6 +90,8 @@ pub use crate::format::{
     ImageInfo, read_image, read_label_map, read_soft_labels, write_image, write_label_map,
     write_soft_labels,
 };
+#[cfg(feature = "dicom")]
+pub use crate::format::{SegmentationOf, write_fractional_segmentation, write_segmentation};
 pub use crate::inputs::{FoundImages, ImageFiles, LabelFiles, find_images, pair_label_files};
 pub use crate::layout::published::isic2018::Part;
 pub use crate::layout::{LabelGeometry, Pattern, Patterns, Source, Unlabelled};

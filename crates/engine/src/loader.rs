@@ -166,13 +166,17 @@ impl<'a> Loader<'a> {
             (train.batch_size as f64 * (1.0 - train.oversample_foreground)).round_ties_even();
         let input = augment.input_size(plan.patch_size, plan.rank);
         let sampler = PatchSampler::new(input).for_output(plan.patch_size);
+        let seen = plan.seen_size();
+        let input = [input[0] + 2 * plan.context, input[1], input[2]];
         self.batch(device, |sample| {
             let mut rng = rng(seed, epoch as u64, &format!("train/{iteration}/{sample}"));
             let case = rng.random_range(0..self.cases.len());
             self.patch(case, epoch, |case| {
                 let corner = case.place(&sampler, sample as f64 >= free, &mut rng);
+                let corner = around(corner, plan);
                 let part = |start, size| case.part(added(corner, start), size);
-                augment.apply_to(part, input, plan.patch_size, plan.rank, &mut rng)
+                let patch = augment.apply_to(part, input, seen, plan.rank, &mut rng)?;
+                Ok(patch.slices_as_channels())
             })
         })
     }
@@ -206,7 +210,8 @@ impl<'a> Loader<'a> {
             let number = iteration * train.batch_size + sample;
             let mut rng = rng(seed, 0, &format!("validation/{number}"));
             self.patch(number % self.cases.len(), 0, |case| {
-                case.part(case.place(&sampler, number % 2 == 1, &mut rng), plan.patch_size)
+                let corner = case.place(&sampler, number % 2 == 1, &mut rng);
+                Ok(case.part(around(corner, plan), plan.seen_size())?.slices_as_channels())
             })
         })
     }
@@ -266,6 +271,11 @@ where
     fn part(&self, corner: [isize; 3], size: [usize; 3]) -> Result<Patch> {
         Ok(PatchSource::part(self, corner, size)?)
     }
+}
+
+/// Where what is seen of a case begins, with the slices before.
+fn around([z, y, x]: [isize; 3], plan: &Plan) -> [isize; 3] {
+    [z.saturating_sub_unsigned(plan.context), y, x]
 }
 
 fn added(corner: [isize; 3], start: [isize; 3]) -> [isize; 3] {

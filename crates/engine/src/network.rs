@@ -88,7 +88,7 @@ pub(crate) fn planned(
         .map_err(Error::unsuitable)?;
     run.config.augment.check(&plan.normalize).map_err(Error::unsuitable)?;
     let interface = Interface {
-        channels: description.channels.len(),
+        channels: plan.network_channels(description.channels.len()),
         classes: space.channels(),
         rank: plan.rank,
     };

@@ -55,6 +55,35 @@ impl Patch {
     }
 }
 
+impl Patch {
+    /// What a network for slices sees of several: the slices of each channel as channels, `(C D, 1, H, W)`, and the truth
+    /// of the middle one. A patch of one slice stays as it is.
+    #[must_use]
+    pub fn slices_as_channels(self) -> Self {
+        let [slices, h, w] = self.size();
+        if slices == 1 {
+            return self;
+        }
+        let channels = self.image.shape()[0];
+        let middle = [offset(slices / 2), 0, 0];
+        let of_middle = |truth: &Truth| part_of_truth(truth, middle, [1, h, w]);
+        let outside = self.outside.as_ref();
+        let mut image = Array4::zeros((channels * slices, 1, h, w));
+        for (channel, from) in self.image.axis_iter(Axis(0)).enumerate() {
+            for (slice, from) in from.axis_iter(Axis(0)).enumerate() {
+                image.slice_mut(s![channel * slices + slice, 0, .., ..]).assign(&from);
+            }
+        }
+        Self {
+            image,
+            truth: of_middle(&self.truth),
+            further: self.further.iter().map(of_middle).collect(),
+            outside: outside.map(|outside| part_of_outside(outside, middle, [1, h, w])),
+            corner: [self.corner[0] + middle[0], self.corner[1], self.corner[2]],
+        }
+    }
+}
+
 /// A prepared case that patches can be taken from, wherever it lies.
 pub trait PatchSource {
     /// Why a part cannot be had.

@@ -41,6 +41,9 @@ pub struct Plan {
     pub median_size: [f64; 3],
     /// What the network sees at once, voxels; the first extent is 1 at rank 2.
     pub patch_size: [usize; 3],
+    /// So many slices on either side are channels, too, of what a network for slices sees (2.5D); 0 at rank 3.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub context: usize,
     /// How many patches nnU-Net would put into a batch.
     pub batch_size: usize,
 }
@@ -61,6 +64,8 @@ pub struct PlanConfig {
     /// Patch, voxels, z y x, enlarged to what a U-Net can halve; its first extent is 1 at rank 2.
     /// Absent, as large as `memory` allows.
     pub patch_size: Option<[usize; 3]>,
+    /// At rank 2, so many slices on either side that the network sees as further channels (2.5D); absent, none.
+    pub context: Option<usize>,
     /// One scheme for all channels, or one for each; absent, by the channels' names.
     pub normalize: Option<Vec<NormalizeScheme>>,
     /// Whether to bring images to one spacing; absent, yes.
@@ -150,6 +155,10 @@ impl Plan {
             Some(patch) => (topology(spacing, patch, MIN_EDGE).patch_size, 2),
         };
         check_patch(patch_size, rank)?;
+        let context = config.context.unwrap_or(0);
+        if rank == 3 && context > 0 {
+            return Err(no_context());
+        }
         Ok(Self {
             schema: Self::SCHEMA,
             rank,
@@ -162,14 +171,42 @@ impl Plan {
             interpolation: config.interpolation.unwrap_or(Interpolation::Cubic),
             median_size,
             patch_size,
+            context,
             batch_size,
         })
+    }
+
+    /// What a patch has of a case, voxels: [`Plan::patch_size`] and, at rank 2, the slices on either side.
+    pub fn seen_size(&self) -> [usize; 3] {
+        let [slices, height, width] = self.patch_size;
+        [slices + 2 * self.context, height, width]
+    }
+
+    /// Channels that the network sees of an image of so many: each slice of each channel.
+    pub fn network_channels(&self, channels: usize) -> usize {
+        channels * (1 + 2 * self.context)
     }
 
     /// Where a U-Net for this plan halves its feature maps.
     pub fn topology(&self) -> Topology {
         topology(self.spacing, self.patch_size, MIN_EDGE)
     }
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "as serde calls it")]
+fn is_zero(count: &usize) -> bool {
+    *count == 0
+}
+
+/// More slices than this on either side are a volume.
+const MOST_CONTEXT: usize = 32;
+
+fn no_context() -> Error {
+    Error::Settings(
+        "preprocess.context is for networks that see slices, and this one sees volumes; set \
+         preprocess.rank = 2, or remove it"
+            .to_owned(),
+    )
 }
 
 /// That a patch is a slice at rank 2, and a volume at rank 3.
@@ -231,6 +268,15 @@ impl PlanConfig {
         }
         if let (Some(patch), Some(rank)) = (self.patch_size, self.rank) {
             check_patch(patch, rank)?;
+        }
+        if self.context.is_some_and(|context| context > 0) && self.rank == Some(3) {
+            return Err(no_context());
+        }
+        if let Some(context) = self.context.filter(|&context| context > MOST_CONTEXT) {
+            return refuse(format!(
+                "preprocess.context is {context} slices on either side; use at most {MOST_CONTEXT}, or \
+                 preprocess.rank = 3"
+            ));
         }
         if let Some(memory) = self.memory.filter(|memory| !positive(memory)) {
             return refuse(format!("preprocess.memory is {memory} GB; use a positive number"));

@@ -1,9 +1,10 @@
 //! Arrays of another size over the same extent, axis by axis.
 //!
 //! Splines are separable: filtering and sampling one axis after another is the same as all at
-//! once, at a fraction of the work, and needs memory for no more than the result.
+//! once, at a fraction of the work. Beside the result it needs what has the result's number of slices and the input's rows and
+//! columns.
 
-use ndarray::{Array3, ArrayView2, ArrayView3, ArrayViewMut2, Axis};
+use ndarray::{Array2, Array3, ArrayView2, ArrayView3, ArrayViewMut2, Axis};
 use rayon::prelude::*;
 
 use crate::real::{Real, index};
@@ -31,14 +32,14 @@ pub fn resize<T: Real>(
     interpolation: [Interpolation; 3],
     clip: bool,
 ) -> Array3<T> {
-    let mut output: Option<Array3<T>> = None;
-    for axis in 0..3 {
-        let view = output.as_ref().map_or(input, |output| output.view());
-        if view.shape()[axis] != size[axis] {
-            output = Some(resize_axis(view, axis, size[axis], interpolation[axis]));
-        }
-    }
-    let mut output = output.unwrap_or_else(|| input.to_owned());
+    let first =
+        (input.shape()[0] != size[0]).then(|| resize_slices(input, size[0], interpolation[0]));
+    let view = first.as_ref().map_or(input, |first| first.view());
+    let mut output = if view.shape()[1..] == size[1..] {
+        first.unwrap_or_else(|| input.to_owned())
+    } else {
+        resize_within_slices(view, [size[1], size[2]], [interpolation[1], interpolation[2]])
+    };
     if clip && interpolation.iter().any(|&order| order > Interpolation::Linear) {
         let (low, high) = range(input.iter());
         output.par_mapv_inplace(|value| value.max(low).min(high));
@@ -93,26 +94,47 @@ impl Kernel {
     }
 }
 
-fn resize_axis<T: Real>(
+/// Another number of slices.
+fn resize_slices<T: Real>(
     input: ArrayView3<'_, T>,
-    axis: usize,
     length: usize,
     interpolation: Interpolation,
 ) -> Array3<T> {
-    let kernel = Kernel::new(input.shape()[axis], length, interpolation);
-    let mut size = [input.shape()[0], input.shape()[1], input.shape()[2]];
-    size[axis] = length;
-    let mut output = Array3::from_elem(size, T::zero());
-    // Tasks run over one of the other axes, lanes over the other, so that lanes lie side by side
-    // in memory where they can.
-    let tasks = Axis(usize::from(axis == 0));
-    let inputs = input.axis_iter(tasks).into_par_iter();
-    let outputs = output.axis_iter_mut(tasks).into_par_iter();
+    let kernel = Kernel::new(input.shape()[0], length, interpolation);
+    let mut output = Array3::from_elem([length, input.shape()[1], input.shape()[2]], T::zero());
+    // Tasks run over one of the other axes, lanes over the other, which lie side by side in memory.
+    let inputs = input.axis_iter(Axis(1)).into_par_iter();
+    let outputs = output.axis_iter_mut(Axis(1)).into_par_iter();
     inputs.zip(outputs).for_each_init(Vec::new, |buffer, (input, output)| {
-        if axis == 2 {
-            resize_plane(&kernel, input.reversed_axes(), output.reversed_axes(), buffer);
-        } else {
-            resize_plane(&kernel, input, output, buffer);
+        resize_plane(&kernel, input, output, buffer);
+    });
+    output
+}
+
+/// Slices of another size, each by itself: what lies between its two axes is no larger than a slice.
+fn resize_within_slices<T: Real>(
+    input: ArrayView3<'_, T>,
+    [height, width]: [usize; 2],
+    [of_rows, of_columns]: [Interpolation; 2],
+) -> Array3<T> {
+    let (slices, h, w) = input.dim();
+    let rows = (h != height).then(|| Kernel::new(h, height, of_rows));
+    let columns = (w != width).then(|| Kernel::new(w, width, of_columns));
+    let mut output = Array3::from_elem([slices, height, width], T::zero());
+    let inputs = input.axis_iter(Axis(0)).into_par_iter();
+    let outputs = output.axis_iter_mut(Axis(0)).into_par_iter();
+    let start = || (Vec::new(), Array2::from_elem([height, w], T::zero()));
+    inputs.zip(outputs).for_each_init(start, |(buffer, between), (input, mut output)| {
+        match (&rows, &columns) {
+            (Some(rows), Some(columns)) => {
+                resize_plane(rows, input, between.view_mut(), buffer);
+                resize_plane(columns, between.t(), output.reversed_axes(), buffer);
+            }
+            (Some(rows), None) => resize_plane(rows, input, output, buffer),
+            (None, Some(columns)) => {
+                resize_plane(columns, input.reversed_axes(), output.reversed_axes(), buffer);
+            }
+            (None, None) => output.assign(&input),
         }
     });
     output

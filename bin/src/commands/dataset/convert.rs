@@ -4,7 +4,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 
-use sconce::data::{self, ConvertTo, ImageInfo};
+use sconce::data::{self, ConvertTo, ImageInfo, SegmentationOf};
 use serde::Serialize;
 
 use super::{Source, shared};
@@ -32,6 +32,18 @@ pub(crate) enum Layout {
     Raters,
 }
 
+/// Of what a segmentation in DICOM is.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Of {
+    /// The images that labels written as .dcm show, a file or folder of DICOM: patient, study and frame of reference are
+    /// theirs
+    #[arg(long = "of", value_name = "IMAGES", conflicts_with = "to")]
+    images: Option<PathBuf>,
+    /// Names of the classes of labels written as .dcm, background first, with commas between
+    #[arg(long, value_name = "NAMES", value_delimiter = ',', conflicts_with = "to")]
+    classes: Vec<String>,
+}
+
 #[derive(Debug, Serialize)]
 struct Written {
     output: PathBuf,
@@ -54,6 +66,7 @@ pub(super) fn run(
     output: &Path,
     to: Option<Layout>,
     kind: Kind,
+    of: &Of,
 ) -> anyhow::Result<Output> {
     let Some(to) = to else {
         // That it is an image is said by the reader.
@@ -67,7 +80,21 @@ pub(super) fn run(
                 error.into()
             }
         })?;
+        let segmentation = SegmentationOf { images: of.images.as_deref(), classes: &of.classes };
+        let is_dicom = output.extension().is_some_and(|it| it.eq_ignore_ascii_case("dcm"));
+        if (of.images.is_some() || !of.classes.is_empty()) && !is_dicom {
+            let text = "--of and --classes are for segmentations in DICOM; name the output .dcm";
+            return Err(Usage(text.to_owned()).into());
+        }
         match kind {
+            Kind::Labels if is_dicom => {
+                let labels = data::read_label_map(&source.path)?;
+                data::write_segmentation(output, &labels, segmentation)?;
+            }
+            Kind::Probabilities if is_dicom => {
+                let labels = data::read_soft_labels(&source.path)?;
+                data::write_fractional_segmentation(output, &labels, segmentation)?;
+            }
             Kind::Image => data::write_image(output, &data::read_image(&source.path)?)?,
             Kind::Labels => data::write_label_map(output, &data::read_label_map(&source.path)?)?,
             Kind::Probabilities => {

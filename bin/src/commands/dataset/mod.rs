@@ -58,6 +58,8 @@ pub(crate) enum Command {
         /// What the values of a single image are
         #[arg(long, value_enum, value_name = "KIND", default_value_t, conflicts_with = "to")]
         kind: convert::Kind,
+        #[command(flatten)]
+        of: convert::Of,
     },
     /// Say where published data sets are to be had, and how their folders must look
     Get {
@@ -234,7 +236,9 @@ pub(crate) fn run(command: &Command) -> anyhow::Result<Output> {
             shared(&progress).finish();
             Ok(Output::of(&summary))
         }
-        Command::Convert { source, output, to, kind } => convert::run(source, output, *to, *kind),
+        Command::Convert { source, output, to, kind, of } => {
+            convert::run(source, output, *to, *kind, of)
+        }
         Command::Get { name } => get::run(name.as_deref()),
         Command::Preview { source, output, cases, augment } => {
             let config = source.config()?;

@@ -45,3 +45,34 @@ fn a_case_may_be_an_image_alone_and_empty() -> anyhow::Result<()> {
     assert_eq!(stored.part([1, 2, 3], [4; 3])?, expected);
     Ok(())
 }
+
+#[test]
+fn bytes_lie_in_the_order_that_takes_less_room() -> anyhow::Result<()> {
+    let folder = tempfile::tempdir()?;
+    let cache = Cache::open(folder.path(), &"settings")?;
+    let mut prepared = bare();
+    // Values that differ little from the next ones, and values of which there are few.
+    let smooth = |((c, z, y, x), _): ((usize, usize, usize, usize), &f32)| {
+        (c as f32 + z as f32 * 1.7 + y as f32 * 0.031 + x as f32 * 0.0107).sin() + 3.0
+    };
+    let few = |((_, z, y, x), _): ((usize, usize, usize, usize), &f32)| {
+        ((z * 7919 + y * 131 + x * 17) % 5) as f32 * 0.123_456_7
+    };
+    for (name, is_smooth) in [("smooth", true), ("few", false)] {
+        let values: Vec<f32> = if is_smooth {
+            prepared.image.indexed_iter().map(smooth).collect()
+        } else {
+            prepared.image.indexed_iter().map(few).collect()
+        };
+        prepared.image = ndarray::Array::from_shape_vec(prepared.image.raw_dim(), values)?;
+        let stored = cache.write(name, "1", &prepared, [4, 16, 16])?;
+
+        assert_eq!(stored.load()?, prepared, "{name}");
+        let Ok(expected) = prepared.part([1, -3, 20], [4, 16, 16]);
+        assert_eq!(stored.part([1, -3, 20], [4, 16, 16])?, expected, "{name}");
+        let described = cache.root().join(format!("{name}.zarr/image/zarr.json"));
+        let described = std::fs::read_to_string(described)?;
+        assert_eq!(described.contains("numcodecs.shuffle"), is_smooth, "{name}");
+    }
+    Ok(())
+}

@@ -51,6 +51,8 @@ pub use self::write::{write_image, write_label_map, write_soft_labels};
 
 #[cfg(feature = "dicom")]
 pub(crate) use self::dicom::is_series;
+#[cfg(feature = "dicom")]
+pub use self::dicom::{SegmentationOf, write_fractional_segmentation, write_segmentation};
 #[cfg(feature = "parquet")]
 pub(crate) use self::read::decode_bytes;
 pub(crate) use self::read::{decode, is_guess, meta, notes, single, soft};

@@ -14,12 +14,13 @@ use crate::{Error, Result};
 /// | `.hdr` or `.img`, `.hdr.gz` or `.img.gz` | volumes, as a pair of files | yes |
 /// | `.nrrd` | volumes | yes |
 /// | `.mha` | volumes | yes |
+/// | `.dcm` | volumes, as a segmentation of segments 1 and up; [`write_segmentation`](crate::write_segmentation) says of which images | yes |
 /// | `.tif`, `.tiff` | volumes: pages are slices | no |
 /// | `.png` | a single slice | no |
 ///
 /// Labels are stored in 8 bits where the largest is below 255 (as nnU-Net does; in PNG and TIFF, up
 /// to 255), else in 16. The file is there whole or not at all, and the same for the same labels,
-/// byte for byte.
+/// byte for byte (but for the date in DICOM).
 ///
 /// # Errors
 ///
@@ -28,6 +29,10 @@ use crate::{Error, Result};
 pub fn write_label_map(path: impl AsRef<Path>, labels: &LabelMap) -> Result<()> {
     let path = path.as_ref();
     match Format::of_name(path) {
+        #[cfg(feature = "dicom")]
+        Some(Format::Dicom) => {
+            super::dicom::write_segmentation(path, labels, super::SegmentationOf::default())
+        }
         #[cfg(feature = "metaimage")]
         Some(Format::MetaImage) => super::metaimage::write_labels(path, labels),
         #[cfg(feature = "nifti")]
@@ -83,7 +88,7 @@ pub fn write_image(path: impl AsRef<Path>, image: &Image) -> Result<()> {
 }
 
 /// Writes class probabilities as NIfTI or NRRD, the classes along the fourth axis, as MetaImage, or, without the geometry,
-/// as TIFF, the classes side by side: `f32`. The names are those of [`write_label_map`].
+/// as TIFF, the classes side by side: `f32`; or as a DICOM segmentation, in 255ths. The names are those of [`write_label_map`].
 ///
 /// # Errors
 ///
@@ -91,6 +96,11 @@ pub fn write_image(path: impl AsRef<Path>, image: &Image) -> Result<()> {
 pub fn write_soft_labels(path: impl AsRef<Path>, labels: &SoftLabelMap) -> Result<()> {
     let path = path.as_ref();
     match Format::of_name(path) {
+        #[cfg(feature = "dicom")]
+        Some(Format::Dicom) => {
+            let of = super::SegmentationOf::default();
+            super::dicom::write_fractional_segmentation(path, labels, of)
+        }
         #[cfg(feature = "metaimage")]
         Some(Format::MetaImage) => super::metaimage::write_soft_labels(path, labels),
         #[cfg(feature = "nifti")]

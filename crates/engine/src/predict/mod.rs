@@ -97,7 +97,7 @@ impl Predictor {
     /// [`Error::OutputNotFinite`], where the network is of no use; else where the image cannot be
     /// prepared or a tensor operation fails.
     pub fn predict(&self, image: &Image) -> Result<Prediction> {
-        let expected = self.config.interface.channels;
+        let expected = self.plan.normalize.len();
         if image.channels() != expected {
             return Err(Error::Settings(format!(
                 "the image has {} channels, but the network takes {expected}: {}",
@@ -126,7 +126,8 @@ impl Predictor {
     /// tile; divided by the temperature.
     ///
     /// An image smaller than a tile is padded with zeros, so that a network for volumes can be
-    /// given a few slices; a network for slices sees each slice of a volume by itself.
+    /// given a few slices; a network for slices sees each slice of a volume by itself, or with so many on either side
+    /// as its plan says, which are zeros beyond the volume.
     ///
     /// # Errors
     ///
@@ -135,6 +136,8 @@ impl Predictor {
         let patch = self.plan.patch_size;
         let (padded, offset) = pad(image, patch);
         let size = [padded.dim().1, padded.dim().2, padded.dim().3];
+        let context = self.plan.context;
+        let padded = with_slices(padded, context);
         let along: [Vec<usize>; 3] = std::array::from_fn(|axis| match axis {
             0 if self.plan.rank == 2 => (0..size[0]).collect(),
             _ => tiles::positions(size[axis], patch[axis], self.settings.step_size),
@@ -147,7 +150,8 @@ impl Predictor {
             for &y in &along[1] {
                 for &x in &along[2] {
                     let (zs, ys, xs) = (z..z + patch[0], y..y + patch[1], x..x + patch[2]);
-                    let tile = padded.slice(s![.., zs.clone(), ys.clone(), xs.clone()]);
+                    let seen = zs.start..zs.end + 2 * context;
+                    let tile = padded.slice(s![.., seen, ys.clone(), xs.clone()]);
                     let run = || self.settings.precision.run(|| self.tile(&tile));
                     let run = || self.weights.within(run);
                     let logits = nn::step_scope(&self.device, run)?;
@@ -178,6 +182,8 @@ impl Predictor {
     fn tile(&self, tile: &ArrayView4<'_, f32>) -> Result<Array4<f32>> {
         let rank = self.config.interface.rank;
         let (c, d, h, w) = tile.dim();
+        // Of a network for slices, all slices are channels.
+        let (c, d) = if rank == 2 { (c * d, 1) } else { (c, d) };
         let space = [d, h, w];
         let shape = [&[1, c], &space[3 - rank..]].concat();
         let values: Vec<f32> = tile.iter().copied().collect();
@@ -233,6 +239,17 @@ fn pad(image: &Array4<f32>, patch: [usize; 3]) -> (Array4<f32>, [usize; 3]) {
     let [z, y, x] = offset;
     result.slice_mut(s![.., z..z + d, y..y + h, x..x + w]).assign(image);
     (result, offset)
+}
+
+/// An image with so many slices of zeros before and after.
+fn with_slices(image: Array4<f32>, count: usize) -> Array4<f32> {
+    if count == 0 {
+        return image;
+    }
+    let (c, d, h, w) = image.dim();
+    let mut result = Array4::zeros((c, d + 2 * count, h, w));
+    result.slice_mut(s![.., count..count + d, .., ..]).assign(&image);
+    result
 }
 
 /// A tensor reversed along each of `axes`.

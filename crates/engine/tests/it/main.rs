@@ -3,6 +3,7 @@
 extern crate sconce_engine as engine;
 
 mod checkpoints;
+mod context;
 mod data_set_page;
 mod distillation;
 mod door;

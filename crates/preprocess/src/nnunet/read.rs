@@ -101,6 +101,7 @@ impl Plans {
             interpolation,
             median_size: with(self.original_median_shape_after_transp[0] as f64, &size),
             patch_size: array::from_fn(|axis| if axis < first { 1 } else { patch[axis - first] }),
+            context: 0,
             batch_size: batch_size.ok_or_else(|| lacks("batch_size"))?,
         })
     }

@@ -9,6 +9,7 @@ mod lengths;
 mod pixels;
 mod segmentation;
 mod series;
+mod write;
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -19,6 +20,8 @@ use rayon::prelude::*;
 use self::attributes::Object;
 use self::frames::Frame;
 use super::decoded::{Decoded, Meta, Trouble, Voxel};
+
+pub use self::write::{SegmentationOf, write_fractional_segmentation, write_segmentation};
 
 /// What follows the 128 bytes that each file starts with.
 const MAGIC: &[u8] = b"DICM";

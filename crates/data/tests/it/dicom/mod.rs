@@ -1,6 +1,7 @@
 //! DICOM: series, files of many frames, segmentations.
 
 mod files;
+mod segmentations;
 
 use dicom_core::VR;
 use dicom_dictionary_std::tags;

@@ -161,6 +161,7 @@ fn plan(plans: &Value, settings: &Value) -> anyhow::Result<Plan> {
         interpolation: Interpolation::Cubic,
         median_size: [1.0; 3],
         patch_size: std::array::from_fn(|axis| along(axis).map_or(1, |axis| patch[axis])),
+        context: 0,
         batch_size: 2,
     })
 }

@@ -120,6 +120,7 @@ fn plan(case: &Case, plans: &Value) -> anyhow::Result<Plan> {
         patch_size: std::array::from_fn(|axis| {
             (axis + rank).checked_sub(3).map_or(1, |axis| patch[axis])
         }),
+        context: 0,
         batch_size: 2,
     })
 }

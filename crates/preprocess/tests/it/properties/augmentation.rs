@@ -169,3 +169,23 @@ fn cases_without_label_are_ignored_everywhere() {
     assert_eq!(patch.truth.weight(2), Some(Array3::zeros((3, 3, 3))));
     assert_eq!(patch.truth.to_soft(2), Array4::<f32>::zeros((2, 3, 3, 3)));
 }
+
+#[test]
+fn slices_become_channels_around_the_truth_of_the_middle_one() {
+    let patch = patch([3, 4, 5], 3);
+    let channels = patch.image.shape()[0];
+
+    let flat = patch.clone().slices_as_channels();
+
+    assert_eq!(flat.image.shape(), [3 * channels, 1, 4, 5]);
+    for channel in 0..channels {
+        for slice in 0..3 {
+            let expected = patch.image.slice(s![channel, slice, .., ..]);
+            assert_eq!(flat.image.slice(s![3 * channel + slice, 0, .., ..]), expected);
+        }
+    }
+    assert_eq!(flat.truth, patch.part([1, 0, 0], [1, 4, 5]).truth);
+    assert_eq!(flat.corner, [1, 0, 0]);
+    let alone = patch.part([1, 0, 0], [1, 4, 5]);
+    assert_eq!(alone.clone().slices_as_channels(), alone);
+}
