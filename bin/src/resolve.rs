@@ -1,6 +1,6 @@
 //! What a model is called on the command line: a folder, or a model of the hub.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use sconce::zoo::{self, HubReference, Reference};
 
@@ -31,6 +31,20 @@ fn fetch(reference: &HubReference) -> anyhow::Result<PathBuf> {
 #[cfg(feature = "hub")]
 fn fetch_weights(reference: &HubReference) -> anyhow::Result<PathBuf> {
     Ok(sconce::zoo::hub::fetch_weights(reference, &options(reference))?)
+}
+
+/// Brings a data set of the hub into a folder.
+#[cfg(feature = "hub")]
+pub(crate) fn fetch_data_set(reference: &HubReference, output: &Path) -> anyhow::Result<()> {
+    Ok(sconce::zoo::hub::fetch_data_set(reference, output, &options(reference))?)
+}
+
+#[cfg(not(feature = "hub"))]
+pub(crate) fn fetch_data_set(reference: &HubReference, _: &Path) -> anyhow::Result<()> {
+    anyhow::bail!(
+        "cannot get {reference}: this program was built without the hub; build it with --features \
+         hub, or download the data set by other means"
+    )
 }
 
 #[cfg(feature = "hub")]

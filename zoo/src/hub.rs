@@ -1,8 +1,9 @@
-//! Models of the Hugging Face hub.
+//! Models and data sets of the Hugging Face hub.
 
 use std::path::{Path, PathBuf};
+use std::{fs, io};
 
-use hf_hub::{HFClient, HFError};
+use hf_hub::{HFClient, HFClientSync, HFError};
 
 use crate::{Error, HubReference, Result, error, manifest};
 
@@ -80,6 +81,48 @@ pub fn fetch_weights(reference: &HubReference, options: &FetchOptions<'_>) -> Re
     Err(Error::Hub { reference: reference.to_string(), reason })
 }
 
+/// Brings a data set of the hub, with all of its files, into the folder `output`, which is there whole or not at all.
+///
+/// # Errors
+///
+/// As [`fetch`]; and [`Error::Io`], where `output` holds something already or cannot be made.
+pub fn fetch_data_set(
+    reference: &HubReference,
+    output: &Path,
+    options: &FetchOptions<'_>,
+) -> Result<()> {
+    if output.is_file() || output.read_dir().is_ok_and(|mut entries| entries.next().is_some()) {
+        let source = io::Error::new(io::ErrorKind::AlreadyExists, "it is not an empty folder");
+        return Err(Error::Io { path: output.to_owned(), source });
+    }
+    let name = output.file_name().unwrap_or_default().to_string_lossy();
+    let partial = output.with_file_name(format!(".{name}.{}.partial", std::process::id()));
+    let fetched = client(options).and_then(|client| {
+        client
+            .dataset(reference.owner(), reference.name())
+            .snapshot_download()
+            .maybe_revision(reference.revision())
+            .local_dir(partial.clone())
+            .local_files_only(options.offline)
+            .send()
+    });
+    let fetched = fetched.map_err(|error| Error::Hub {
+        reference: reference.to_string(),
+        reason: reason(&error, reference, options),
+    });
+    let placed = fetched.and_then(|_| {
+        // What the client notes down for itself.
+        _ = fs::remove_dir_all(partial.join(".cache"));
+        _ = fs::remove_dir(output);
+        fs::rename(&partial, output).map_err(Error::io(output))
+    });
+    if placed.is_err() {
+        // Nothing more can be done about what will not go.
+        _ = fs::remove_dir_all(&partial);
+    }
+    placed
+}
+
 /// The weights of a repository.
 const WEIGHTS: &str = "model.safetensors";
 
@@ -99,6 +142,16 @@ fn download(
     options: &FetchOptions<'_>,
     files: &[&str],
 ) -> Result<PathBuf, HFError> {
+    client(options)?
+        .model(reference.owner(), reference.name())
+        .snapshot_download()
+        .maybe_revision(reference.revision())
+        .allow_patterns(files.iter().map(|name| (*name).to_owned()).collect())
+        .local_files_only(options.offline)
+        .send()
+}
+
+fn client(options: &FetchOptions<'_>) -> Result<HFClientSync, HFError> {
     let mut builder = HFClient::builder().user_agent(concat!("sconce/", env!("CARGO_PKG_VERSION")));
     if let Some(endpoint) = options.endpoint {
         builder = builder.endpoint(endpoint);
@@ -109,18 +162,11 @@ fn download(
     if let Some(cache) = options.cache {
         builder = builder.cache_dir(cache);
     }
-    let client = builder.build_sync()?;
-    client
-        .model(reference.owner(), reference.name())
-        .snapshot_download()
-        .maybe_revision(reference.revision())
-        .allow_patterns(files.iter().map(|name| (*name).to_owned()).collect())
-        .local_files_only(options.offline)
-        .send()
+    builder.build_sync()
 }
 
 const NO_MODEL: &str =
-    "there is no such model, or it is not public; check the name, or log in to the hub";
+    "there is nothing of that name, or it is not public; check the name, or log in to the hub";
 
 /// Why, and what to do about it.
 fn reason(cause: &HFError, reference: &HubReference, options: &FetchOptions<'_>) -> String {

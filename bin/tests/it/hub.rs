@@ -111,7 +111,10 @@ mod with {
 
         let ran = Ran::of(&output);
         assert_eq!(ran.code, Some(1), "{ran:?}");
-        assert!(ran.error().contains("from the hub: there is no such model, or it is"), "{ran:?}");
+        assert!(
+            ran.error().contains("from the hub: there is nothing of that name, or it is"),
+            "{ran:?}"
+        );
         let requests = seen.lock().expect("no request panics");
         assert!(!requests.is_empty());
         for request in requests.iter() {

@@ -175,8 +175,7 @@ impl<'a> Loader<'a> {
                 let corner = case.place(&sampler, sample as f64 >= free, &mut rng);
                 let corner = around(corner, plan);
                 let part = |start, size| case.part(added(corner, start), size);
-                let patch = augment.apply_to(part, input, seen, plan.rank, &mut rng)?;
-                Ok(patch.slices_as_channels())
+                Ok(flat(augment.apply_to(part, input, seen, plan.rank, &mut rng)?, plan))
             })
         })
     }
@@ -211,7 +210,7 @@ impl<'a> Loader<'a> {
             let mut rng = rng(seed, 0, &format!("validation/{number}"));
             self.patch(number % self.cases.len(), 0, |case| {
                 let corner = case.place(&sampler, number % 2 == 1, &mut rng);
-                Ok(case.part(around(corner, plan), plan.seen_size())?.slices_as_channels())
+                Ok(flat(case.part(around(corner, plan), plan.seen_size())?, plan))
             })
         })
     }
@@ -276,6 +275,11 @@ where
 /// Where what is seen of a case begins, with the slices before.
 fn around([z, y, x]: [isize; 3], plan: &Plan) -> [isize; 3] {
     [z.saturating_sub_unsigned(plan.context), y, x]
+}
+
+/// What a network sees of a patch.
+fn flat(patch: Patch, plan: &Plan) -> Patch {
+    if plan.rank == 2 { patch.slices_as_channels() } else { patch }
 }
 
 fn added(corner: [isize; 3], start: [isize; 3]) -> [isize; 3] {

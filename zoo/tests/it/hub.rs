@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 
 use candle::Device;
-use sconce_zoo::hub::{FetchOptions, fetch, fetch_weights};
+use sconce_zoo::hub::{FetchOptions, fetch, fetch_data_set, fetch_weights};
 use sconce_zoo::{self as zoo, HubReference, Reference};
 use serde_json::json;
 
@@ -78,7 +78,8 @@ fn answer(
 }
 
 fn respond(path: &str, folder: &Path) -> anyhow::Result<(&'static str, String, Vec<u8>)> {
-    let api = "/api/models/owner/model";
+    let is_data = path.contains("/datasets/");
+    let api = if is_data { "/api/datasets/owner/model" } else { "/api/models/owner/model" };
     if path == format!("{api}/revision/main") {
         return Ok(("200 OK", String::new(), json!({ "sha": COMMIT }).to_string().into_bytes()));
     }
@@ -90,7 +91,8 @@ fn respond(path: &str, folder: &Path) -> anyhow::Result<(&'static str, String, V
         }
         return Ok(("200 OK", String::new(), serde_json::to_vec(&entries)?));
     }
-    let prefix = format!("/owner/model/resolve/{COMMIT}/");
+    let folders = if is_data { "/datasets" } else { "" };
+    let prefix = format!("{folders}/owner/model/resolve/{COMMIT}/");
     if let Some(name) = path.strip_prefix(&prefix).filter(|name| folder.join(name).is_file()) {
         // Any text that is another for other files will do.
         let tag = name.replace('/', "-");
@@ -119,6 +121,36 @@ fn reference(text: &str) -> HubReference {
         Ok(Reference::Hub(reference)) => reference,
         other => panic!("{text}: {other:?}"),
     }
+}
+
+#[test]
+fn a_data_set_is_fetched_whole_or_not_at_all() -> anyhow::Result<()> {
+    let folder = tempfile::tempdir()?;
+    let source = folder.path().join("source");
+    fs::create_dir(&source)?;
+    fs::write(source.join("README.md"), "what it is")?;
+    fs::write(source.join("train-00000.parquet"), [7; 3000])?;
+    let hub = Hub::serving(source.clone())?;
+    let (endpoint, cache) = (hub.endpoint(), folder.path().join("cache"));
+    let options =
+        FetchOptions { endpoint: Some(&endpoint), cache: Some(&cache), ..FetchOptions::default() };
+    let output = folder.path().join("data");
+
+    fetch_data_set(&reference("hub:owner/model"), &output, &options)?;
+
+    let mut names: Vec<_> = fs::read_dir(&output)?.map(|it| it.unwrap().file_name()).collect();
+    names.sort();
+    assert_eq!(names, ["README.md", "train-00000.parquet"]);
+    assert_eq!(fs::read(output.join("train-00000.parquet"))?, [7; 3000]);
+
+    let error = fetch_data_set(&reference("hub:owner/model"), &output, &options).unwrap_err();
+    assert!(error.to_string().contains("data"), "{error}");
+    let other = folder.path().join("other");
+    let error = fetch_data_set(&reference("hub:nobody/model"), &other, &options).unwrap_err();
+    assert!(error.to_string().contains("nothing of that name"), "{error}");
+    assert!(!other.exists());
+    assert_eq!(fs::read_dir(folder.path())?.count(), 2, "source and data alone");
+    Ok(())
 }
 
 #[test]
@@ -199,7 +231,7 @@ fn what_the_hub_does_not_have_is_said() -> anyhow::Result<()> {
     let refused = |name: &str| fetch(&reference(name), &options).unwrap_err().to_string();
 
     for name in ["hub:owner/other", "hub:owner/other@v2"] {
-        let reason = "there is no such model, or it is not public; check the name, or log in to the \
+        let reason = "there is nothing of that name, or it is not public; check the name, or log in to the \
                       hub";
         assert_eq!(refused(name), format!("cannot get {name} from the hub: {reason}"));
     }

@@ -1,11 +1,14 @@
-//! `sconce dataset get`: where published data sets come from, and how their folders look.
+//! `sconce dataset get`: where published data sets come from, how their folders look, and those of the hub themselves.
 
 use std::fmt;
+use std::path::{Path, PathBuf};
 
 use sconce::data::{Documentation, Layout as _, LayoutConfig, Source};
+use sconce::zoo::Reference;
 use serde::Serialize;
 
 use crate::output::{Output, Usage};
+use crate::resolve::fetch_data_set;
 
 #[derive(Debug, Serialize)]
 struct Row {
@@ -30,7 +33,32 @@ struct Report {
     detail: bool,
 }
 
-pub(super) fn run(name: Option<&str>) -> anyhow::Result<Output> {
+/// A data set that was fetched.
+#[derive(Debug, Serialize)]
+struct Fetched {
+    output: PathBuf,
+}
+
+impl fmt::Display for Fetched {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let output = self.output.display();
+        write!(f, "wrote {output}\ncheck  sconce dataset check {output}")
+    }
+}
+
+pub(super) fn run(name: Option<&str>, output: Option<&Path>) -> anyhow::Result<Output> {
+    if let Some(name) = name
+        && name.starts_with("hub:")
+        && let Reference::Hub(reference) = name.parse()?
+    {
+        let output = output.map_or_else(|| PathBuf::from(reference.name()), Path::to_owned);
+        fetch_data_set(&reference, &output)?;
+        return Ok(Output::of(&Fetched { output }));
+    }
+    if output.is_some() {
+        let text = "--output is for data sets of the hub, hub:owner/name; others are to be downloaded by hand";
+        return Err(Usage(text.to_owned()).into());
+    }
     let mut rows = Vec::new();
     for layout in LayoutConfig::defaults() {
         if let Some(source) = layout.source()

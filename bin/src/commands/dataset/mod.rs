@@ -61,10 +61,13 @@ pub(crate) enum Command {
         #[command(flatten)]
         of: convert::Of,
     },
-    /// Say where published data sets are to be had, and how their folders must look
+    /// Say where published data sets are to be had, and how their folders must look; or get one from the hub
     Get {
-        /// One of them, as run files name it
+        /// One of them, as run files name it; or hub:owner/name
         name: Option<String>,
+        /// The folder that a data set of the hub goes to; default: one of its name, here
+        #[arg(long, short, value_name = "DIR")]
+        output: Option<PathBuf>,
     },
     /// Write a picture of patches as training sees them, with their target tinted
     Preview {
@@ -239,7 +242,7 @@ pub(crate) fn run(command: &Command) -> anyhow::Result<Output> {
         Command::Convert { source, output, to, kind, of } => {
             convert::run(source, output, *to, *kind, of)
         }
-        Command::Get { name } => get::run(name.as_deref()),
+        Command::Get { name, output } => get::run(name.as_deref(), output.as_deref()),
         Command::Preview { source, output, cases, augment } => {
             let config = source.config()?;
             let dataset = source.open()?.0;

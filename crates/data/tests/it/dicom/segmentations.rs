@@ -1,5 +1,7 @@
 //! Segmentations that are written.
 
+use dicom_core::VR;
+use dicom_dictionary_std::tags;
 use ndarray::{Array3, Array4};
 use sconce_data::{
     SegmentationOf, read_image, read_label_map, read_soft_labels, write_fractional_segmentation,
@@ -7,7 +9,7 @@ use sconce_data::{
 };
 use volume::{Grid, LabelMap, SoftLabelMap};
 
-use super::files::Slice;
+use super::files::{Slice, text};
 use crate::folder::{Folder, one_line};
 
 /// Leaning slices, 4 of 3 × 5, in no plane of the body.
@@ -88,7 +90,11 @@ fn an_empty_segmentation_is_one_of_zeros() {
 fn a_segmentation_belongs_to_the_images_that_it_shows() {
     let folder = Folder::new();
     for z in 0..4 {
+        let slice = folder.place(&format!("series/{z}.dcm"));
         folder.slice(&format!("series/{z}.dcm"), &Slice::new(z));
+        let mut object = dicom_object::open_file(&slice).unwrap();
+        object.put(text(tags::SOP_INSTANCE_UID, VR::UI, format!("1.2.3.{z}")));
+        object.write_to_file(&slice).unwrap();
     }
     let series = folder.root().join("series");
     let image = read_image(&series).unwrap();
@@ -101,20 +107,23 @@ fn a_segmentation_belongs_to_the_images_that_it_shows() {
     write_segmentation(&path, &labels, of).unwrap();
 
     let object = dicom_object::open_file(&path).unwrap();
-    let text = |name: &str| {
+    let told = |name: &str| {
         object.element_by_name(name).unwrap().to_str().unwrap().trim_end_matches('\0').to_owned()
     };
-    assert_eq!(text("PatientName"), "Doe^Jane");
-    assert_eq!(text("Modality"), "SEG");
-    assert_ne!(text("SeriesInstanceUID"), "1.2.3");
+    assert_eq!(told("PatientName"), "Doe^Jane");
+    assert_eq!(told("Modality"), "SEG");
+    assert_ne!(told("SeriesInstanceUID"), "1.2.3");
     let shown = object.element_by_name("ReferencedSeriesSequence").unwrap().items().unwrap();
     let series_of = shown[0].element_by_name("SeriesInstanceUID").unwrap();
     assert_eq!(series_of.to_str().unwrap().trim_end_matches('\0'), "1.2.3");
     let segments = object.element_by_name("SegmentSequence").unwrap().items().unwrap();
     let label = segments[0].element_by_name("SegmentLabel").unwrap().to_str().unwrap();
     assert_eq!(label.trim(), "lésion");
+    let frames = object.element_by_name("PerFrameFunctionalGroupsSequence").unwrap();
+    let derived = frames.items().unwrap()[1].element_by_name("DerivationImageSequence").unwrap();
+    assert_eq!(derived.items().unwrap().len(), 1, "it is known of which slice it is");
     // Slices without a segment have no frame; they are filled in on the image's grid.
-    assert_eq!(text("NumberOfFrames").trim(), "2");
+    assert_eq!(told("NumberOfFrames").trim(), "2");
 
     // The segmentation itself is no image.
     let nobody = SegmentationOf { images: Some(folder.root()), classes: &[] };

@@ -7,7 +7,7 @@ use dicom_object::InMemDicomObject;
 use volume::Grid;
 
 use super::identity::{now, uid};
-use super::images::{COPIED, Images};
+use super::images::{COPIED, Images, Instance};
 use super::{Frame, Kind, WHOLE};
 
 pub(super) type Element = DataElement<InMemDicomObject>;
@@ -56,12 +56,7 @@ pub(super) fn general(images: &Images, seed: u128, kind: Kind) -> Vec<Element> {
         elements.push(word(tags::MAXIMUM_FRACTIONAL_VALUE, WHOLE.into()));
     }
     if let Some(series) = &images.series {
-        let shown = images.instances.iter().map(|(class, instance)| {
-            item([
-                text(tags::REFERENCED_SOP_CLASS_UID, VR::UI, class),
-                text(tags::REFERENCED_SOP_INSTANCE_UID, VR::UI, instance),
-            ])
-        });
+        let shown = images.instances.iter().map(|instance| item(named(instance)));
         elements.push(sequence(
             tags::REFERENCED_SERIES_SEQUENCE,
             vec![item([
@@ -78,20 +73,14 @@ pub(super) fn segment(number: u16, classes: &[String]) -> InMemDicomObject {
     // A word of at most 64 letters.
     let name: String = name.unwrap_or_else(|| format!("{number}")).chars().take(64).collect();
     // Whatever it is, it is tissue: SNOMED CT knows nothing more general.
-    let code = || {
-        vec![item([
-            text(tags::CODE_VALUE, VR::SH, "85756007"),
-            text(tags::CODING_SCHEME_DESIGNATOR, VR::SH, "SCT"),
-            text(tags::CODE_MEANING, VR::LO, "Tissue"),
-        ])]
-    };
+    let tissue = || vec![code("85756007", "SCT", "Tissue")];
     item([
         word(tags::SEGMENT_NUMBER, number),
         text(tags::SEGMENT_LABEL, VR::LO, &name),
         text(tags::SEGMENT_ALGORITHM_TYPE, VR::CS, "AUTOMATIC"),
         text(tags::SEGMENT_ALGORITHM_NAME, VR::LO, "sconce"),
-        sequence(tags::SEGMENTED_PROPERTY_CATEGORY_CODE_SEQUENCE, code()),
-        sequence(tags::SEGMENTED_PROPERTY_TYPE_CODE_SEQUENCE, code()),
+        sequence(tags::SEGMENTED_PROPERTY_CATEGORY_CODE_SEQUENCE, tissue()),
+        sequence(tags::SEGMENTED_PROPERTY_TYPE_CODE_SEQUENCE, tissue()),
     ])
 }
 
@@ -124,7 +113,7 @@ pub(super) fn shared(grid: &Grid) -> InMemDicomObject {
     ])
 }
 
-pub(super) fn of_frame(grid: &Grid, frame: &Frame) -> InMemDicomObject {
+pub(super) fn of_frame(grid: &Grid, frame: &Frame, images: &Images) -> InMemDicomObject {
     let position = to_lps(grid.position([frame.slice as f64, 0.0, 0.0]));
     let slice = u32::try_from(frame.slice + 1).unwrap_or(u32::MAX);
     let index = [u32::from(frame.segment), slice];
@@ -142,9 +131,40 @@ pub(super) fn of_frame(grid: &Grid, frame: &Frame) -> InMemDicomObject {
             vec![item([text(tags::IMAGE_POSITION_PATIENT, VR::DS, &decimals(&position))])],
         ),
         sequence(
+            tags::DERIVATION_IMAGE_SEQUENCE,
+            images.at(position).map(derived_from).into_iter().collect(),
+        ),
+        sequence(
             tags::SEGMENT_IDENTIFICATION_SEQUENCE,
             vec![item([word(tags::REFERENCED_SEGMENT_NUMBER, frame.segment)])],
         ),
+    ])
+}
+
+/// Which image it is, in the words of the standard.
+fn named(instance: &Instance) -> [Element; 2] {
+    [
+        text(tags::REFERENCED_SOP_CLASS_UID, VR::UI, &instance.class),
+        text(tags::REFERENCED_SOP_INSTANCE_UID, VR::UI, &instance.name),
+    ]
+}
+
+/// That a frame is a segmentation of an image.
+fn derived_from(instance: &Instance) -> InMemDicomObject {
+    let mut source = item(named(instance));
+    let purpose = code("121322", "DCM", "Source image for image processing operation");
+    source.put(sequence(tags::PURPOSE_OF_REFERENCE_CODE_SEQUENCE, vec![purpose]));
+    item([
+        sequence(tags::DERIVATION_CODE_SEQUENCE, vec![code("113076", "DCM", "Segmentation")]),
+        sequence(tags::SOURCE_IMAGE_SEQUENCE, vec![source]),
+    ])
+}
+
+fn code(value: &str, scheme: &str, meaning: &str) -> InMemDicomObject {
+    item([
+        text(tags::CODE_VALUE, VR::SH, value),
+        text(tags::CODING_SCHEME_DESIGNATOR, VR::SH, scheme),
+        text(tags::CODE_MEANING, VR::LO, meaning),
     ])
 }
 

@@ -17,14 +17,26 @@ pub(super) struct Images {
     pub(super) study: Option<String>,
     pub(super) series: Option<String>,
     pub(super) space: Option<String>,
-    /// Of each file, its class and itself.
-    pub(super) instances: Vec<(String, String)>,
+    /// Each file.
+    pub(super) instances: Vec<Instance>,
     /// Patient and study.
     pub(super) copied: Vec<Element>,
 }
 
+/// A file with an image.
+#[derive(Clone, Debug)]
+pub(super) struct Instance {
+    pub(super) class: String,
+    pub(super) name: String,
+    /// Where its first pixel lies, where it is of one slice.
+    position: Option<[f64; 3]>,
+}
+
+/// How far a slice may be from that which it shows, mm.
+const NEAR: f64 = 0.01;
+
 /// Attributes that the standard wants, empty where nothing is known.
-pub(super) const COPIED: [(Tag, VR); 8] = [
+pub(super) const COPIED: [(Tag, VR); 9] = [
     (tags::PATIENT_NAME, VR::PN),
     (tags::PATIENT_ID, VR::LO),
     (tags::PATIENT_BIRTH_DATE, VR::DA),
@@ -33,6 +45,7 @@ pub(super) const COPIED: [(Tag, VR); 8] = [
     (tags::STUDY_TIME, VR::TM),
     (tags::ACCESSION_NUMBER, VR::SH),
     (tags::STUDY_ID, VR::SH),
+    (tags::REFERRING_PHYSICIAN_NAME, VR::PN),
 ];
 
 impl Images {
@@ -58,7 +71,8 @@ impl Images {
                 images.copied = copied.into();
             }
             let names = own(tags::SOP_CLASS_UID).zip(own(tags::SOP_INSTANCE_UID));
-            images.instances.extend(names);
+            let position = object.vector(tags::IMAGE_POSITION_PATIENT);
+            images.instances.extend(names.map(|(class, name)| Instance { class, name, position }));
         }
         if images.series.is_some() {
             return Ok(images);
@@ -68,6 +82,15 @@ impl Images {
             path: path.to_owned(),
             cause: "it holds no DICOM image of a series".to_owned(),
             remedy: "name the folder of the images that the segmentation shows".to_owned(),
+        })
+    }
+
+    /// The image of the slice whose first pixel lies there.
+    pub(super) fn at(&self, position: [f64; 3]) -> Option<&Instance> {
+        self.instances.iter().find(|instance| {
+            instance.position.is_some_and(|own| {
+                own.into_iter().zip(position).all(|(own, wanted)| (own - wanted).abs() < NEAR)
+            })
         })
     }
 }

@@ -184,7 +184,7 @@ fn write(
         ])
     });
     put(sequence(tags::DIMENSION_INDEX_SEQUENCE, index.to_vec()));
-    let groups = frames.iter().map(|frame| of_frame(grid, frame)).collect();
+    let groups = frames.iter().map(|frame| of_frame(grid, frame, &images)).collect();
     put(sequence(tags::PER_FRAME_FUNCTIONAL_GROUPS_SEQUENCE, groups));
     let pixels = PrimitiveValue::U8(packed(&frames, kind).into());
     put(DataElement::new(tags::PIXEL_DATA, VR::OB, pixels));
