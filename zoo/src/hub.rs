@@ -95,7 +95,15 @@ pub fn fetch_data_set(
         let source = io::Error::new(io::ErrorKind::AlreadyExists, "it is not an empty folder");
         return Err(Error::Io { path: output.to_owned(), source });
     }
-    let name = output.file_name().unwrap_or_default().to_string_lossy();
+    let refuse = |reason: &str| {
+        Err(Error::Hub { reference: reference.to_string(), reason: reason.to_owned() })
+    };
+    if options.offline {
+        return refuse("data sets are not kept in the hub's cache; go online");
+    }
+    let Some(name) = output.file_name().map(|name| name.to_string_lossy()) else {
+        return refuse("its folder has no name of its own; give one that is not there yet");
+    };
     let partial = output.with_file_name(format!(".{name}.{}.partial", std::process::id()));
     let fetched = client(options).and_then(|client| {
         client
@@ -103,7 +111,6 @@ pub fn fetch_data_set(
             .snapshot_download()
             .maybe_revision(reference.revision())
             .local_dir(partial.clone())
-            .local_files_only(options.offline)
             .send()
     });
     let fetched = fetched.map_err(|error| Error::Hub {

@@ -2,6 +2,7 @@ use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use preprocess::Prepared;
 use serde::Serialize;
@@ -69,14 +70,14 @@ impl Cache {
     ///
     /// [`Error::Damaged`], where it is there, but not as it was written.
     pub fn read(&self, name: &str, source: &str) -> Result<Option<CachedCase>> {
-        let folder = self.folder(name);
+        let folder = self.folder(name, source);
         if !folder.exists() {
             return Ok(None);
         }
         CachedCase::open(&folder, source)
     }
 
-    /// Keeps a case, in chunks that suit patches of `patch` voxels, in place of one that was made from another source.
+    /// Keeps a case, in chunks that suit patches of `patch` voxels, beside those that were made of other versions of its files.
     ///
     /// `name` must be one that a file can have.
     ///
@@ -90,9 +91,11 @@ impl Cache {
         prepared: &Prepared,
         patch: [usize; 3],
     ) -> Result<CachedCase> {
-        let folder = self.folder(name);
+        let folder = self.folder(name, source);
         let (process, number) = (std::process::id(), WRITTEN.fetch_add(1, Ordering::Relaxed));
-        let partial = self.root.join(format!(".{name}.{process}.{number}{PARTIAL}"));
+        // Processes of other machines may have the same number; they do not begin in the same instant.
+        let time = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| time.as_nanos());
+        let partial = self.root.join(format!(".{name}.{process}.{number}.{time}{PARTIAL}"));
         let written = self.write_as(&partial, &folder, source, prepared, patch);
         if written.is_err() {
             // Nothing more can be done about what will not go.
@@ -114,18 +117,11 @@ impl Cache {
         prepared: &Prepared,
         patch: [usize; 3],
     ) -> Result<()> {
-        if partial.exists() {
-            fs::remove_dir_all(partial).map_err(Error::io(partial))?;
-        }
-        fs::create_dir_all(partial).map_err(Error::io(partial))?;
+        fs::create_dir(partial).map_err(Error::io(partial))?;
         write_case(partial, source, prepared, patch)?;
-        // Of another source, or such as cannot be read; of the same, another process was faster.
-        let stale = folder.exists() && !matches!(CachedCase::open(folder, source), Ok(Some(_)));
-        if stale {
-            fs::remove_dir_all(folder).map_err(Error::io(folder))?;
-        }
         match fs::rename(partial, folder) {
             Ok(()) => {}
+            // Another process was faster; what it has made is the same.
             Err(_) if folder.exists() => {
                 fs::remove_dir_all(partial).map_err(Error::io(partial))?;
             }
@@ -137,8 +133,8 @@ impl Cache {
         Ok(())
     }
 
-    fn folder(&self, name: &str) -> PathBuf {
-        self.root.join(format!("{name}.zarr"))
+    fn folder(&self, name: &str, source: &str) -> PathBuf {
+        self.root.join(format!("{name}.{}.zarr", &hash(source.as_bytes())[..8]))
     }
 }
 

@@ -7,7 +7,7 @@
 //! ```text
 //! FOLDER/1f0c…/            what was made in one way: the hash of all that decides how
 //!   made.json              that way, to be read by people
-//!   liver_0.zarr/
+//!   liver_0.6b86b273.zarr/    the case, and the hash of the versions of its files
 //!     case.json            the rest: spacing, the way back to the file, the length of every file
 //!     case.json.sha256     its hash, and those of all zarr.json; `sha256sum -c` checks them
 //!     image/, truth/, …    arrays

@@ -58,6 +58,12 @@ pub fn mend(
         let cause = format!("{} is there already", output.display());
         return Err(Error::settings(cause, "name a folder that is not there yet"));
     }
+    // `.` would be there already, had it no name.
+    if output.file_name().is_none() {
+        let cause = format!("{} has no name of its own", output.display());
+        return Err(Error::settings(cause, "name a folder that is not there yet"));
+    }
+    let output = &std::path::absolute(output).map_err(Error::writing(output))?;
     let above = output.ancestors().find_map(|folder| folder.canonicalize().ok());
     let within = root.canonicalize().map_err(Error::reading(root))?;
     if above.is_some_and(|above| above.starts_with(&within)) {
@@ -98,6 +104,10 @@ fn write(
         let mut is_done = true;
         for (path, repair) in repairs(dataset.as_ref(), &report.problems) {
             let Ok(relative) = path.strip_prefix(copy) else { continue };
+            // What a scanner says of its images is not for us to write.
+            if !path.is_file() || format::is_dicom_file(&path) {
+                continue;
+            }
             let before = files.get(relative).map_or(&[][..], Vec::as_slice);
             // What was mended before and is found again is beyond mending.
             if repair.in_words().iter().all(|it| before.contains(it)) {
@@ -250,8 +260,16 @@ impl Repair {
     fn write(mut self, path: &Path) -> Result<Vec<String>> {
         let before = fs::read(path).map_err(Error::reading(path))?;
         let written = match self.labels(path) {
-            Some(labels) => write_label_map(path, &labels).is_ok(),
-            None => self.image(path).is_some_and(|image| write_image(path, &image).is_ok()),
+            Some(labels) => write_label_map(path, &labels),
+            None => match self.image(path) {
+                Some(image) => write_image(path, &image),
+                None => return Ok(Vec::new()),
+            },
+        };
+        let written = match written {
+            // A format that cannot hold it, not a disk that is full.
+            Err(Error::Unsupported { .. }) => false,
+            other => other.map(|()| true)?,
         };
         if !format::notes(path).is_empty() {
             self.remarks.clear();
@@ -259,13 +277,16 @@ impl Repair {
         if written && self != Self::default() {
             return Ok(self.in_words());
         }
-        fs::write(path, before).map_err(Error::writing(path))?;
+        if written {
+            fs::write(path, before).map_err(Error::writing(path))?;
+        }
         Ok(Vec::new())
     }
 
     /// Its voxels as labels, where they are whole numbers: those of images that are, too, since they take less room so.
     fn labels(&self, path: &Path) -> Option<LabelMap> {
-        if self.finite {
+        // Channels that are all the same would become one.
+        if self.finite || format::meta(path).is_ok_and(|meta| meta.channels > 1) {
             return None;
         }
         let LabelMap { grid, mut data } = read_label_map(path).ok()?;

@@ -315,7 +315,7 @@ impl Found {
 
 impl Recipe<'_> {
     pub(crate) fn made<'b>(&'b self, dataset: &'b dyn Dataset) -> Made<'b> {
-        Made::new(dataset.description(), self.plan, self.labels, self.opinions)
+        Made::new(dataset.description(), self.plan, self.labels, self.opinions, self.seed)
     }
 
     /// A case that has been kept, or is prepared now.

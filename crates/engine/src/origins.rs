@@ -129,6 +129,7 @@ impl Origins<'_> {
             || config.resample.is_some_and(|resample| resample != other.resample)
             || config.canonical.is_some_and(|canonical| canonical != other.canonical)
             || config.transpose.is_some_and(|transpose| transpose != other.transpose)
+            || config.context.is_some_and(|context| context != other.context)
             || config.normalize.is_some()
             || config.plans.is_some()
             || config.interpolation.is_some_and(|how| how != other.interpolation)

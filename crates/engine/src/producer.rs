@@ -11,9 +11,12 @@ use crate::guard::panicked;
 /// How many finished items wait for their use at most.
 const AHEAD: usize = 2;
 
-/// How many batches of so many patches are made at a time: as many as give every thread a patch.
+/// More are not made at a time: each takes memory until it is used.
+const MOST: usize = 8;
+
+/// How many batches of so many patches are made at a time: as many as give every thread a patch, but not many.
 pub(crate) fn makers(batch_size: usize) -> usize {
-    rayon::current_num_threads().div_ceil(batch_size.max(1))
+    rayon::current_num_threads().div_ceil(batch_size.max(1)).min(MOST)
 }
 
 /// What makers and user share.
@@ -89,10 +92,11 @@ pub(crate) fn produce<T: Send>(
         }
     };
     thread::scope(|scope| {
+        // Before the first of them: should another not begin, those that have must end.
+        let _ending = Ending(shared);
         for _ in 0..makers {
             scope.spawn(run);
         }
-        let _ending = Ending(shared);
         (0..count).try_for_each(|index| {
             let mut state = shared.lock();
             let item = loop {

@@ -2,14 +2,16 @@
 
 use std::fmt::Write as _;
 use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::time::UNIX_EPOCH;
 
 use cache::{Cache, CachedCase};
-use data::{Case, Dataset, Description};
-use preprocess::{Plan, Prepared};
+use data::{Case, Dataset, Description, LayoutConfig};
+use preprocess::{Fusion, Plan, Prepared};
 use serde::Serialize;
-use sysinfo::{MemoryRefreshKind, RefreshKind, System};
+use sysinfo::{CGroupLimits, MemoryRefreshKind, RefreshKind, System};
+use volume::{Label, LabelMap};
 
 use crate::config::LabelConfig;
 use crate::file::sha256;
@@ -50,10 +52,15 @@ pub struct Held {
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct Made<'a> {
     version: u32,
+    program: &'static str,
     data: &'a Description,
+    /// How files are read, where that is known.
+    layout: Option<&'a LayoutConfig>,
     plan: &'a Plan,
     labels: &'a LabelConfig,
     opinions: Option<&'a OpinionRecord>,
+    /// What a rater is drawn by, where one is drawn once and for all.
+    seed: Option<u64>,
 }
 
 impl<'a> Made<'a> {
@@ -62,8 +69,23 @@ impl<'a> Made<'a> {
         plan: &'a Plan,
         labels: &'a LabelConfig,
         opinions: Option<&'a Opinions>,
+        seed: u64,
     ) -> Self {
-        Self { version: VERSION, data, plan, labels, opinions: opinions.map(Opinions::record) }
+        Self {
+            seed: matches!(labels.fusion, Fusion::FixedRater).then_some(seed),
+            version: VERSION,
+            program: env!("CARGO_PKG_VERSION"),
+            data,
+            layout: None,
+            plan,
+            labels,
+            opinions: opinions.map(Opinions::record),
+        }
+    }
+
+    /// The same, of files that are read so.
+    pub(crate) fn of_layout(self, layout: &'a LayoutConfig) -> Self {
+        Self { layout: Some(layout), ..self }
     }
 }
 
@@ -146,33 +168,69 @@ pub(crate) fn version(
     opinions: Option<&Opinions>,
 ) -> Result<String> {
     let files = dataset.files(id);
+    let mut text = String::new();
     if files.is_empty() {
-        return content(&dataset.read(id)?);
+        text = content(&dataset.read(id)?)?;
     }
     let opinion = opinions.map(|opinions| opinions.file(id));
-    let mut text = String::new();
     for path in files.into_iter().chain(opinion) {
-        let data = fs::metadata(&path).map_err(Error::io(&path))?;
-        let time = data.modified().ok().and_then(|time| time.duration_since(UNIX_EPOCH).ok());
-        let name = path.file_name().unwrap_or_default().to_string_lossy();
-        let nanoseconds = time.map_or(0, |time| time.as_nanos());
-        _ = writeln!(text, "{name} {} {nanoseconds}", data.len());
+        for path in with_parts(&path).map_err(Error::io(&path))? {
+            let data = fs::metadata(&path).map_err(Error::io(&path))?;
+            let time = data.modified().ok().and_then(|time| time.duration_since(UNIX_EPOCH).ok());
+            let name = path.file_name().unwrap_or_default().to_string_lossy();
+            let nanoseconds = time.map_or(0, |time| time.as_nanos());
+            _ = writeln!(text, "{name} {} {nanoseconds}", data.len());
+        }
     }
     Ok(text)
 }
 
+/// The files that a path stands for: those of a folder of slices, a header with its voxels, or itself.
+fn with_parts(path: &Path) -> io::Result<Vec<PathBuf>> {
+    let detached = ["hdr", "img", "mhd", "nhdr", "raw"];
+    let is_detached = path.extension().is_some_and(|it| detached.iter().any(|&other| it == other));
+    let folder = match path.parent() {
+        _ if path.is_dir() => path,
+        Some(folder) if is_detached => folder,
+        _ => return Ok(vec![path.to_owned()]),
+    };
+    let mut parts = Vec::new();
+    for entry in fs::read_dir(folder)? {
+        let part = entry?.path();
+        if part.is_file() && (path.is_dir() || part.file_stem() == path.file_stem()) {
+            parts.push(part);
+        }
+    }
+    parts.sort();
+    Ok(parts)
+}
+
+/// A hash of all that a case holds.
 fn content(case: &Case) -> Result<String> {
-    let text = format!("{:?}", case.label);
-    let values = case.image.data.iter().flat_map(|value| value.to_le_bytes());
-    let bytes: Vec<u8> = values.chain(text.into_bytes()).collect();
+    let mut bytes = format!("{:?}", case.image.grid).into_bytes();
+    bytes.extend(case.image.data.iter().flat_map(|value| value.to_le_bytes()));
+    let mut add = |map: &LabelMap| {
+        bytes.push(b'|');
+        bytes.extend(map.data.iter().flat_map(|label| label.to_le_bytes()));
+    };
+    match &case.label {
+        None => {}
+        Some(Label::Hard(map)) => add(map),
+        Some(Label::Raters(maps)) => maps.iter().for_each(add),
+        Some(Label::Soft(soft)) => {
+            bytes.extend(soft.data.iter().flat_map(|share| share.to_le_bytes()));
+        }
+    }
     sha256(bytes.as_slice()).map_err(Error::io("a case in memory"))
 }
 
-/// Memory that nobody uses, bytes: of the machine, or of what this process may have of it.
+/// Memory that nobody uses, bytes: of the machine, or of the container where its limit is known.
 fn spare_memory() -> u64 {
     let memory = MemoryRefreshKind::nothing().with_ram();
     let system = System::new_with_specifics(RefreshKind::nothing().with_memory(memory));
-    let limit = system.cgroup_limits().map_or(u64::MAX, |limits| limits.free_memory);
+    // Files that the system remembers can be forgotten: what processes hold is what counts.
+    let left = |limits: CGroupLimits| limits.total_memory.saturating_sub(limits.rss);
+    let limit = system.cgroup_limits().map_or(u64::MAX, left);
     system.available_memory().min(limit)
 }
 

@@ -254,7 +254,7 @@ fn loaders<'a>(
     observers: &mut [&mut dyn Observer],
 ) -> Result<(Loader<'a>, Loader<'a>)> {
     let total = split.train.len() + split.val.len();
-    let made = recipe.made(run.dataset);
+    let made = recipe.made(run.dataset).of_layout(&run.config.data);
     let mut shelf = Shelf::new(&run.storage, &run.folder.prepared(), made)?;
     let mut load = |ids: &[String], before: usize| {
         Loader::on(&mut shelf, run.dataset, ids, recipe, |done| {

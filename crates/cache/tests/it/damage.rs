@@ -25,6 +25,16 @@ fn load(cache: &Cache) -> Result<Option<Prepared>> {
     cache.read("case", "1")?.map(|stored| stored.load()).transpose()
 }
 
+/// The folder of a case that was made from one version.
+pub(crate) fn folder_of(cache: &Cache, name: &str) -> PathBuf {
+    let entries = fs::read_dir(cache.root()).expect("a folder");
+    let paths = entries.map(|entry| entry.expect("an entry").path());
+    let is_of_it = |path: &PathBuf| {
+        path.file_name().is_some_and(|it| it.to_string_lossy().starts_with(&format!("{name}.")))
+    };
+    paths.into_iter().find(is_of_it).expect("it was written")
+}
+
 /// That reading fails, and blames `file`, or the array or list that it belongs to.
 fn is_named(cache: &Cache, file: &Path, what: &str) {
     let Err(error) = load(cache) else { panic!("{what}: nothing was found") };
@@ -42,7 +52,7 @@ fn every_flipped_byte_is_found_and_named() -> anyhow::Result<()> {
     let prepared = case(true);
     cache.write("case", "1", &prepared, [8, 32, 32])?;
     assert_eq!(load(&cache)?.as_ref(), Some(&prepared));
-    let all = files(&cache.root().join("case.zarr"));
+    let all = files(&folder_of(&cache, "case"));
     assert!(all.len() > 12, "{all:?}");
     let mut harmless = 0;
     for file in all {
@@ -77,7 +87,7 @@ fn files_that_are_short_or_gone_are_found() -> anyhow::Result<()> {
         let folder = tempfile::tempdir()?;
         let cache = Cache::open(folder.path(), &"settings")?;
         cache.write("case", "1", &prepared, [8, 32, 32])?;
-        for file in files(&cache.root().join("case.zarr")) {
+        for file in files(&folder_of(&cache, "case")) {
             let good = fs::read(&file)?;
             fs::write(&file, &good[..good.len() / 2])?;
             is_named(&cache, &file, "short");

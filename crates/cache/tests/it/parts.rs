@@ -1,6 +1,7 @@
 use preprocess::{PatchSampler, PatchSource as _, rng};
 use sconce_cache::Cache;
 
+use crate::damage::folder_of;
 use crate::fixture::{SIZE, bare, case};
 
 #[test]
@@ -70,7 +71,7 @@ fn bytes_lie_in_the_order_that_takes_less_room() -> anyhow::Result<()> {
         assert_eq!(stored.load()?, prepared, "{name}");
         let Ok(expected) = prepared.part([1, -3, 20], [4, 16, 16]);
         assert_eq!(stored.part([1, -3, 20], [4, 16, 16])?, expected, "{name}");
-        let described = cache.root().join(format!("{name}.zarr/image/zarr.json"));
+        let described = folder_of(&cache, name).join("image/zarr.json");
         let described = std::fs::read_to_string(described)?;
         assert_eq!(described.contains("numcodecs.shuffle"), is_smooth, "{name}");
     }

@@ -55,7 +55,7 @@ pub(crate) use self::dicom::is_series;
 pub use self::dicom::{SegmentationOf, write_fractional_segmentation, write_segmentation};
 #[cfg(feature = "parquet")]
 pub(crate) use self::read::decode_bytes;
-pub(crate) use self::read::{decode, is_guess, meta, notes, single, soft};
+pub(crate) use self::read::{decode, is_dicom_file, is_guess, meta, notes, single, soft};
 
 #[cfg(not(feature = "dicom"))]
 use self::absent as dicom;

@@ -190,6 +190,11 @@ pub(crate) fn notes(path: &Path) -> Vec<String> {
     meta(path).map(|meta| meta.notes).unwrap_or_default()
 }
 
+/// Whether a file is DICOM.
+pub(crate) fn is_dicom_file(path: &Path) -> bool {
+    matches!(Format::of(path), Ok(Format::Dicom))
+}
+
 /// Whether a remark is of something that a file does not say, so that readers had to guess.
 pub(crate) fn is_guess(remark: &str) -> bool {
     ["a guess", "no voxel size", "not the patient's"].iter().any(|words| remark.contains(words))

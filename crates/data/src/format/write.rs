@@ -20,7 +20,7 @@ use crate::{Error, Result};
 ///
 /// Labels are stored in 8 bits where the largest is below 255 (as nnU-Net does; in PNG and TIFF, up
 /// to 255), else in 16. The file is there whole or not at all, and the same for the same labels,
-/// byte for byte (but for the date in DICOM).
+/// byte for byte (but for dates and names of instances in DICOM).
 ///
 /// # Errors
 ///

@@ -137,6 +137,8 @@ fn a_copy_is_made_beside_the_folder_and_over_nothing() {
     let message = one_line(&mended(&folder, &within).unwrap_err());
     assert!(message.contains("lies within"), "{message}");
     assert!(!within.exists());
+    let message = one_line(&mended(&folder, Path::new(".")).unwrap_err());
+    assert!(message.contains("is there already") || message.contains("no name"), "{message}");
     let message = one_line(&mended(&folder, full.path()).unwrap_err());
     assert!(message.contains("is there already"), "{message}");
 }

@@ -7,9 +7,22 @@ use volume::Grid;
 use super::images::Images;
 use super::{Frame, Kind};
 
-/// A number that two segmentations do not share, unless they are the same.
-pub(super) fn seed(grid: &Grid, frames: &[Frame], kind: Kind, images: &Images) -> u128 {
-    let about = format!("{grid:?} {kind:?} {:?} {:?}", images.series, images.instances);
+/// A number that two segmentations do not share, unless they are the same: of the same images, with the same names. Without
+/// images, no two are.
+pub(super) fn seed(
+    grid: &Grid,
+    frames: &[Frame],
+    kind: Kind,
+    images: &Images,
+    classes: &[String],
+) -> u128 {
+    let of = if let Some(series) = &images.series {
+        format!("{series} {:?}", images.instances)
+    } else {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH);
+        format!("{:?} {}", now.unwrap_or_default(), std::process::id())
+    };
+    let about = format!("{grid:?} {kind:?} {classes:?} {of}");
     let mut seed = hash(0x6c62_272e_07bb_0142_62b8_2175_6295_c58d, about.as_bytes());
     for frame in frames {
         seed = hash(seed ^ (u128::from(frame.segment) << 64 | frame.slice as u128), &frame.values);

@@ -70,6 +70,15 @@ impl Images {
                 let copied = COPIED.map(|(tag, vr)| text(tag, vr, &own(tag).unwrap_or_default()));
                 images.copied = copied.into();
             }
+            if images.series != own(tags::SERIES_INSTANCE_UID) {
+                return Err(Error::Unsupported {
+                    action: Action::Read,
+                    path: path.to_owned(),
+                    cause: "it holds images of several series".to_owned(),
+                    remedy: "put those that the segmentation shows into a folder of their own"
+                        .to_owned(),
+                });
+            }
             let names = own(tags::SOP_CLASS_UID).zip(own(tags::SOP_INSTANCE_UID));
             let position = object.vector(tags::IMAGE_POSITION_PATIENT);
             images.instances.extend(names.map(|(class, name)| Instance { class, name, position }));

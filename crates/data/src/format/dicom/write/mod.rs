@@ -17,9 +17,9 @@ use self::attributes::{
 };
 use self::identity::{seed, uid};
 use self::images::Images;
-use crate::Result;
 use crate::format::replace::replace;
 use crate::format::write::refuse;
+use crate::{Error, Result};
 
 /// Of what a segmentation is, beside its voxels.
 #[derive(Clone, Copy, Debug, Default)]
@@ -33,6 +33,8 @@ pub struct SegmentationOf<'a> {
 
 /// What fractions are parts of.
 const WHOLE: u8 = 255;
+/// More pixel data than this cannot be announced, in 32 bits.
+const MOST_BYTES: u64 = 0xffff_fff0;
 /// Axes whose cosine is larger are not at right angles.
 const SKEW: f64 = 1e-3;
 
@@ -140,13 +142,24 @@ fn write(
     }
     let segments = u16::try_from(segments.max(1))
         .map_err(|_| refuse(path, format!("{segments} segments are too many")))?;
+    let named = of.classes.len();
+    if named > 0 && named <= usize::from(segments) {
+        return Err(Error::settings(
+            format!("{named} classes are named, but there are {segments} beside the background"),
+            "name all of them, the background first",
+        ));
+    }
+    let bytes = frames.len() as u64 * u64::from(rows) * u64::from(columns);
+    if bytes / if kind == Kind::Binary { 8 } else { 1 } > MOST_BYTES {
+        return Err(refuse(path, format!("{} frames are more than a file can hold", frames.len())));
+    }
     if frames.is_empty() {
         // There is no file without a frame.
         let values = vec![0; usize::from(rows) * usize::from(columns)];
         frames.push(Frame { segment: 1, slice: 0, values });
     }
     let images = of.images.map(Images::read).transpose()?.unwrap_or_default();
-    let seed = seed(grid, &frames, kind, &images);
+    let seed = seed(grid, &frames, kind, &images, of.classes);
     let own = uid(seed, "instance");
     let mut object = InMemDicomObject::new_empty();
     let mut put = |element: Element| {
