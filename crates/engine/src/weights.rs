@@ -38,10 +38,10 @@ pub(crate) fn serialize(
     metadata: &impl Serialize,
 ) -> Result<Vec<u8>> {
     let wrong = |reason: String| Error::File { path: path.to_owned(), reason };
-    // Through `Value`, whose maps are sorted.
-    let json = serde_json::to_value(metadata)
-        .and_then(|value| serde_json::to_string(&value))
-        .map_err(|error| wrong(error.to_string()))?;
+    let mut value = serde_json::to_value(metadata).map_err(|error| wrong(error.to_string()))?;
+    // Maps keep the order in which they were filled where some dependency wants them to.
+    value.sort_all_objects();
+    let json = value.to_string();
     let metadata = HashMap::from([(METADATA_KEY.to_owned(), json)]);
     let mut contiguous = BTreeMap::new();
     for (name, tensor) in tensors {
