@@ -38,7 +38,8 @@ pub struct Mended {
 /// | values that are NaN or infinite | the smallest value of their channel |
 /// | headers that contradict themselves, of which readers remark | what readers take them for |
 ///
-/// Everything else is left: labels that lie elsewhere by more, unknown values, what is empty, missing or there twice. The
+/// Everything else is left: labels that lie elsewhere by more, unknown values, what is empty, missing or there twice, and
+/// DICOM, which is not for us to write. The
 /// folder itself is not touched, and files that need no mending are copied as they are. A mended file has its name, but may have
 /// another voxel type.
 ///
@@ -256,31 +257,36 @@ impl Repair {
         words
     }
 
-    /// Writes a file anew; what that has mended. Where it is nothing, the file stays as it was.
+    /// Writes a file anew; what that has mended. Where it is nothing, the file is not touched.
     fn write(mut self, path: &Path) -> Result<Vec<String>> {
-        let before = fs::read(path).map_err(Error::reading(path))?;
-        let written = match self.labels(path) {
-            Some(labels) => write_label_map(path, &labels),
-            None => match self.image(path) {
-                Some(image) => write_image(path, &image),
-                None => return Ok(Vec::new()),
-            },
+        // Tried beside it, under the same name, which says the format: what a file was is not to be had again once it is
+        // written, be it one of two halves.
+        let trial = path.with_file_name(".mending");
+        fs::create_dir_all(&trial).map_err(Error::writing(&trial))?;
+        let tried = trial.join(path.file_name().unwrap_or_default());
+        let (labels, image) = match self.labels(path) {
+            Some(labels) => (Some(labels), None),
+            None => (None, self.image(path)),
         };
-        let written = match written {
+        let write_to = |path: &Path| match (&labels, &image) {
+            (Some(labels), _) => write_label_map(path, labels).map(|()| true),
+            (None, Some(image)) => write_image(path, image).map(|()| true),
+            (None, None) => Ok(false),
+        };
+        let written = match write_to(&tried) {
             // A format that cannot hold it, not a disk that is full.
-            Err(Error::Unsupported { .. }) => false,
-            other => other.map(|()| true)?,
+            Err(Error::Unsupported { .. }) => Ok(false),
+            other => other,
         };
-        if !format::notes(path).is_empty() {
+        if !format::notes(&tried).is_empty() {
             self.remarks.clear();
         }
-        if written && self != Self::default() {
-            return Ok(self.in_words());
+        fs::remove_dir_all(&trial).map_err(Error::writing(&trial))?;
+        if !written? || self == Self::default() {
+            return Ok(Vec::new());
         }
-        if written {
-            fs::write(path, before).map_err(Error::writing(path))?;
-        }
-        Ok(Vec::new())
+        write_to(path)?;
+        Ok(self.in_words())
     }
 
     /// Its voxels as labels, where they are whole numbers: those of images that are, too, since they take less room so.

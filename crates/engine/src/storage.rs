@@ -248,3 +248,48 @@ impl Kept {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use ndarray::{Array3, Array4};
+    use volume::{Grid, Image};
+
+    use super::*;
+
+    #[test]
+    fn a_case_that_is_made_is_another_where_one_voxel_of_its_label_is() -> anyhow::Result<()> {
+        let grid = Grid::new([9, 20, 20], [1.0; 3])?;
+        let case = |inside: u16| -> anyhow::Result<Case> {
+            let mut labels = Array3::zeros(grid.size);
+            labels[[4, 10, 10]] = inside;
+            Ok(Case {
+                id: "case".to_owned(),
+                image: Image::new(grid.clone(), Array4::zeros((1, 9, 20, 20)))?,
+                label: Some(Label::Hard(LabelMap::new(grid.clone(), labels)?)),
+            })
+        };
+
+        assert_eq!(content(&case(1)?)?, content(&case(1)?)?);
+        assert_ne!(content(&case(0)?)?, content(&case(1)?)?);
+        Ok(())
+    }
+
+    #[test]
+    fn a_folder_stands_for_its_slices_and_a_header_for_its_voxels() -> anyhow::Result<()> {
+        let folder = tempfile::tempdir()?;
+        for name in ["a.mhd", "a.raw", "b.raw", "c.nii.gz"] {
+            fs::write(folder.path().join(name), name)?;
+        }
+        let names = |path: &Path| -> io::Result<Vec<String>> {
+            let parts = with_parts(path)?;
+            let name =
+                |path: &PathBuf| path.file_name().unwrap_or_default().to_string_lossy().into();
+            Ok(parts.iter().map(name).collect())
+        };
+
+        assert_eq!(names(folder.path())?, ["a.mhd", "a.raw", "b.raw", "c.nii.gz"]);
+        assert_eq!(names(&folder.path().join("a.mhd"))?, ["a.mhd", "a.raw"]);
+        assert_eq!(names(&folder.path().join("c.nii.gz"))?, ["c.nii.gz"]);
+        Ok(())
+    }
+}

@@ -146,6 +146,9 @@ fn a_data_set_is_fetched_whole_or_not_at_all() -> anyhow::Result<()> {
     let error = fetch_data_set(&reference("hub:owner/model"), &output, &options).unwrap_err();
     assert!(error.to_string().contains("data"), "{error}");
     let other = folder.path().join("other");
+    let offline = FetchOptions { offline: true, ..options };
+    let error = fetch_data_set(&reference("hub:owner/model"), &other, &offline).unwrap_err();
+    assert!(error.to_string().contains("go online"), "{error}");
     let error = fetch_data_set(&reference("hub:nobody/model"), &other, &options).unwrap_err();
     assert!(error.to_string().contains("nothing of that name"), "{error}");
     assert!(!other.exists());

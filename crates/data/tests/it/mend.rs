@@ -142,3 +142,26 @@ fn a_copy_is_made_beside_the_folder_and_over_nothing() {
     let message = one_line(&mended(&folder, full.path()).unwrap_err());
     assert!(message.contains("is there already"), "{message}");
 }
+
+#[test]
+fn what_cannot_be_mended_is_not_touched_in_either_of_its_files() {
+    let folder = Folder::new();
+    let grid = block();
+    folder.image("images/a.hdr", &grid, 1);
+    let header = folder.root().join("images/a.hdr");
+    let mut sheared = fs::read(&header).unwrap();
+    // A lean of the axes, of which readers remark, and which writing anew does not change.
+    sheared[284..288].copy_from_slice(&0.7_f32.to_le_bytes());
+    fs::write(&header, &sheared).unwrap();
+    let before = contents(folder.root());
+    let place = tempfile::tempdir().unwrap();
+    let output = place.path().join("mended");
+
+    let settings = "[pairs]\nimage = \"images/{id}.hdr\"";
+    let mended = mended_as(settings, &folder, &output).unwrap();
+
+    assert!(mended.report.to_string().contains("right angles"), "{mended}");
+    assert!(mended.files.is_empty(), "{mended}");
+    let after = contents(&output);
+    assert!(before.values().eq(after.values()), "neither half was touched");
+}

@@ -2,12 +2,10 @@
 
 use std::ops::ControlFlow;
 
-use engine::{
-    Event, Observer, Origins, Outcome, Run, RunConfig, RunFolder, Storage, Trained, Transfer,
-};
+use engine::{Event, Observer, Origins, Outcome, Run, RunConfig, RunFolder, Trained, Transfer};
 use tempfile::tempdir;
 
-use crate::fixture::{self, Balls, config};
+use crate::fixture::{self, Balls, config, run_from};
 
 /// Keeps what was said of weights that were taken over, and the losses.
 #[derive(Default)]
@@ -34,15 +32,7 @@ fn train(
 ) -> engine::Result<(Outcome, Watch)> {
     let folder = tempdir().expect("a temporary folder");
     let (folder, device) = (RunFolder::create(folder.path(), false)?, fixture::device());
-    let run = Run {
-        config,
-        dataset,
-        folder: &folder,
-        device: &device,
-        resume: false,
-        origins,
-        storage: Storage::default(),
-    };
+    let run = run_from(config, dataset, &folder, &device, origins);
     let mut watch = Watch::default();
     let outcome = engine::train(&run, &mut [&mut watch])?;
     Ok((outcome, watch))
@@ -106,15 +96,7 @@ fn a_run_goes_on_with_the_teachers_that_it_began_with() -> anyhow::Result<()> {
         let origins = Origins { teachers: std::slice::from_ref(teacher), ..Origins::default() };
         let (config, dataset, device) = (&config, &balls, &device);
         engine::train(
-            &Run {
-                config,
-                dataset,
-                folder: &folder,
-                device,
-                resume,
-                origins,
-                storage: Storage::default(),
-            },
+            &Run { resume, ..run_from(config, dataset, &folder, device, origins) },
             &mut [],
         )
     };

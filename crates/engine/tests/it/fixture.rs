@@ -145,6 +145,18 @@ pub(crate) fn config(rank: usize, epochs: usize) -> RunConfig {
     RunConfig::from_text(&text).expect("a valid run file")
 }
 
+/// A run that begins with `origins`, with prepared cases in memory.
+pub(crate) fn run_from<'a>(
+    config: &'a RunConfig,
+    dataset: &'a dyn Dataset,
+    folder: &'a RunFolder,
+    device: &'a Device,
+    origins: Origins<'a>,
+) -> Run<'a> {
+    let storage = Storage::default();
+    Run { config, dataset, folder, device, resume: false, origins, storage }
+}
+
 /// Scores what came of training into `folder`.
 pub(crate) fn validated(
     folder: &std::path::Path,
@@ -153,15 +165,7 @@ pub(crate) fn validated(
     outcome: &Outcome,
 ) -> engine::Result<Validation> {
     let (folder, device) = (RunFolder::at(folder), device());
-    let run = Run {
-        config,
-        dataset,
-        folder: &folder,
-        device: &device,
-        resume: false,
-        origins: Origins::default(),
-        storage: Storage::default(),
-    };
+    let run = run_from(config, dataset, &folder, &device, Origins::default());
     engine::validate(&run, outcome, &mut [])
 }
 
@@ -191,15 +195,7 @@ pub(crate) fn train_on(
     stop_after: Option<usize>,
 ) -> engine::Result<Outcome> {
     let folder = RunFolder::create(folder, resume)?;
-    let run = Run {
-        config,
-        dataset,
-        folder: &folder,
-        device,
-        resume,
-        origins: Origins::default(),
-        storage: Storage::default(),
-    };
+    let run = Run { resume, ..run_from(config, dataset, &folder, device, Origins::default()) };
     let mut stop = StopAfter(stop_after);
     engine::train(&run, &mut [&mut stop as &mut dyn Observer])
 }
@@ -213,15 +209,7 @@ pub(crate) fn train_watched(
 ) -> engine::Result<Outcome> {
     let folder = RunFolder::create(folder, false)?;
     let device = device();
-    let run = Run {
-        config,
-        dataset,
-        folder: &folder,
-        device: &device,
-        resume: false,
-        origins: Origins::default(),
-        storage: Storage::default(),
-    };
+    let run = run_from(config, dataset, &folder, &device, Origins::default());
     engine::train(&run, &mut [observer])
 }
 

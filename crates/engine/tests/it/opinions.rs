@@ -4,13 +4,11 @@ use std::fs;
 use std::ops::ControlFlow;
 
 use data::Dataset as _;
-use engine::{
-    Event, Observer, Opinions, Origins, Predictor, Run, RunConfig, RunFolder, Storage, Trained,
-};
+use engine::{Event, Observer, Opinions, Origins, Predictor, Run, RunConfig, RunFolder, Trained};
 use preprocess::Augmentation;
 use tempfile::tempdir;
 
-use crate::fixture::{Balls, config, device};
+use crate::fixture::{Balls, config, device, run_from};
 
 /// Keeps the losses.
 #[derive(Default)]
@@ -35,15 +33,7 @@ fn train(
 ) -> engine::Result<(Trained, Vec<f64>)> {
     let folder = tempdir().expect("a temporary folder");
     let (folder, device) = (RunFolder::create(folder.path(), false)?, device());
-    let run = Run {
-        config,
-        dataset,
-        folder: &folder,
-        device: &device,
-        resume: false,
-        origins,
-        storage: Storage::default(),
-    };
+    let run = run_from(config, dataset, &folder, &device, origins);
     let mut losses = Losses::default();
     let outcome = engine::train(&run, &mut [&mut losses])?;
     Ok((outcome.trained, losses.0))
@@ -124,15 +114,7 @@ fn a_run_of_slices_goes_on_with_the_opinions_that_it_began_with() -> anyhow::Res
         let config = &RunConfig { supervision: supervision.clone(), ..config(2, epochs) };
         let (folder, device) = (RunFolder::create(folder.path(), resume)?, device());
         let origins = Origins { opinions: Some(opinions), ..Origins::default() };
-        let run = Run {
-            config,
-            dataset: &balls,
-            folder: &folder,
-            device: &device,
-            resume,
-            origins,
-            storage: Storage::default(),
-        };
+        let run = Run { resume, ..run_from(config, &balls, &folder, &device, origins) };
         Ok(engine::train(&run, &mut [])?.history.len())
     };
 

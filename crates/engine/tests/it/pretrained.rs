@@ -5,13 +5,11 @@ use std::ops::ControlFlow;
 use std::path::Path;
 
 use candle::{Device, Tensor};
-use engine::{
-    Event, Observer, Origins, PretrainedEncoder, Run, RunConfig, RunFolder, Storage, Transfer,
-};
+use engine::{Event, Observer, Origins, PretrainedEncoder, RunConfig, RunFolder, Transfer};
 use models::{Architecture as _, Interface, ModelConfig};
 use tempfile::tempdir;
 
-use crate::fixture::{Balls, config, device};
+use crate::fixture::{Balls, config, device, run_from};
 
 /// Keeps what was said of weights that were taken over.
 #[derive(Default)]
@@ -50,15 +48,7 @@ fn train(config: &RunConfig, encoder: &PretrainedEncoder) -> engine::Result<(Tra
     let (folder, device) = (RunFolder::create(folder.path(), false)?, device());
     let dataset = &Balls::new(6, [1, 40, 40]);
     let origins = Origins { encoder: Some(encoder), ..Origins::default() };
-    let run = Run {
-        config,
-        dataset,
-        folder: &folder,
-        device: &device,
-        resume: false,
-        origins,
-        storage: Storage::default(),
-    };
+    let run = run_from(config, dataset, &folder, &device, origins);
     let mut watch = Watch::default();
     engine::train(&run, &mut [&mut watch])?;
     let origins = std::fs::read_to_string(folder.origins()).expect("what it began with");

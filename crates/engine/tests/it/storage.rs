@@ -138,3 +138,28 @@ fn raters_are_drawn_anew_where_cases_do_not_fit_too() -> anyhow::Result<()> {
     assert_eq!(held.folder, None, "they are read from the data folder");
     Ok(())
 }
+
+#[test]
+fn a_rater_who_is_drawn_once_is_drawn_by_the_seed_of_the_run() -> anyhow::Result<()> {
+    let folder = tempfile::tempdir()?;
+    let phantom = data::Phantom::new(data::PhantomConfig {
+        size: [1, 32, 32],
+        cases: 6,
+        ..data::PhantomConfig::default()
+    })?;
+    let mut config = config(2, 1);
+    config.labels.fusion = Fusion::FixedRater;
+    let storage = Storage { cache: Some(folder.path().join("cache")), memory: Some(0) };
+    let mut folders = Vec::new();
+    for seed in [1, 2] {
+        config.seed = seed;
+        let at = |name: &str| folder.path().join(format!("{name} {seed}"));
+        let (fresh, _) = train(&at("fresh"), &config, &phantom, Storage::default());
+        let (cached, held) = train(&at("cached"), &config, &phantom, storage.clone());
+
+        assert_eq!(came_to(&cached?), came_to(&fresh?), "{seed}");
+        folders.push(held.folder);
+    }
+    assert_ne!(folders[0], folders[1]);
+    Ok(())
+}

@@ -1,14 +1,13 @@
 //! Supervision of one's own.
 
 use engine::{
-    Batch, Observer, Origins, Progress, Run, RunFolder, Storage, Supervision, Term, checkpoint,
-    train_with,
+    Batch, Observer, Origins, Progress, RunFolder, Supervision, Term, checkpoint, train_with,
 };
 use losses::CrossEntropy;
 use models::{HeadId, Logits};
 use tempfile::tempdir;
 
-use crate::fixture::{self, Balls, config};
+use crate::fixture::{self, Balls, config, run_from};
 
 /// Holds the labels against a coarser head, and against the main one where that is asked for.
 #[derive(Debug)]
@@ -53,15 +52,7 @@ fn heads_that_a_network_has_in_training_alone_have_no_part_in_its_validation() -
         let folder = tempdir()?;
         let folder = RunFolder::create(folder.path(), false)?;
         let (config, dataset) = (&config, &balls);
-        let run = Run {
-            config,
-            dataset,
-            folder: &folder,
-            device: &device,
-            resume: false,
-            origins: Origins::default(),
-            storage: Storage::default(),
-        };
+        let run = run_from(config, dataset, &folder, &device, Origins::default());
         let supervision = Deep { loss: CrossEntropy::default(), main };
         let none: &mut [&mut dyn Observer] = &mut [];
 

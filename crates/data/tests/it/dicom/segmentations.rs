@@ -130,3 +130,38 @@ fn a_segmentation_belongs_to_the_images_that_it_shows() {
     let message = one_line(&write_segmentation(&path, &labels, nobody).unwrap_err());
     assert!(message.contains("holds no DICOM image of a series"), "{message}");
 }
+
+#[test]
+fn images_of_several_series_and_classes_without_a_name_are_refused() {
+    let folder = Folder::new();
+    folder.slice("series/0.dcm", &Slice::new(0));
+    folder.slice("series/1.dcm", &Slice { series: "1.2.4", ..Slice::new(1) });
+    let series = folder.root().join("series");
+    let path = folder.place("seg.dcm");
+    let labels = labels(&oblique());
+    let names = |names: &[&str]| names.iter().map(|&name| name.to_owned()).collect::<Vec<_>>();
+
+    let of = SegmentationOf { images: Some(&series), classes: &[] };
+    let message = one_line(&write_segmentation(&path, &labels, of).unwrap_err());
+    assert!(message.contains("several series"), "{message}");
+    // Labels go up to 3.
+    let classes = names(&["liver", "tumour", "vessel"]);
+    let of = SegmentationOf { images: None, classes: &classes };
+    let message = one_line(&write_segmentation(&path, &labels, of).unwrap_err());
+    assert!(message.contains("background first"), "{message}");
+    assert!(!path.exists());
+}
+
+#[test]
+fn no_two_segmentations_have_one_name() {
+    let folder = Folder::new();
+    let labels = labels(&oblique());
+    let uid = |name: &str| {
+        let path = folder.place(name);
+        write_label_map(&path, &labels).unwrap();
+        let object = dicom_object::open_file(&path).unwrap();
+        object.element(tags::SOP_INSTANCE_UID).unwrap().to_str().unwrap().into_owned()
+    };
+
+    assert_ne!(uid("a.dcm"), uid("b.dcm"));
+}
