@@ -1,9 +1,9 @@
 //! Networks that see slices with those on either side.
 
-use engine::{PredictConfig, Predictor};
+use engine::{Origins, PredictConfig, Predictor, RunFolder};
 use ndarray::s;
 
-use crate::fixture::{Balls, config, device, train_into, validated};
+use crate::fixture::{Balls, config, device, run_from, train_into, validated};
 
 #[test]
 fn a_network_for_slices_sees_as_many_on_either_side_as_it_is_told() -> anyhow::Result<()> {
@@ -30,6 +30,24 @@ fn a_network_for_slices_sees_as_many_on_either_side_as_it_is_told() -> anyhow::R
     let changed: Vec<bool> =
         (0..6).map(|z| before.slice(s![.., z, .., ..]) != after.slice(s![.., z, .., ..])).collect();
     assert_eq!(changed, [false, false, true, true, true, false]);
+    Ok(())
+}
+
+#[test]
+fn a_run_that_starts_from_another_network_keeps_its_own_context() -> anyhow::Result<()> {
+    let folder = tempfile::tempdir()?;
+    let balls = Balls::new(6, [6, 20, 20]);
+    let mut config = config(2, 1);
+    let first = train_into(&folder.path().join("first"), &config, &balls, false, None)?;
+    config.preprocess.context = Some(1);
+    let second = RunFolder::create(&folder.path().join("second"), false)?;
+    let device = device();
+    let origins = Origins { init: Some(&first.trained), ..Origins::default() };
+
+    let outcome = engine::train(&run_from(&config, &balls, &second, &device, origins), &mut [])?;
+
+    assert_eq!(first.trained.config.interface.channels, 1);
+    assert_eq!(outcome.trained.config.interface.channels, 3);
     Ok(())
 }
 
