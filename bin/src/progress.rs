@@ -104,6 +104,15 @@ impl Progress {
     }
 }
 
+/// Bytes in words.
+fn amount(bytes: u64) -> String {
+    if bytes < 1_000_000_000 {
+        format!("{} MB", bytes / 1_000_000)
+    } else {
+        format!("{:.1} GB", bytes as f64 / 1e9)
+    }
+}
+
 /// Writes a line to standard error, where there still is one.
 pub(crate) fn note(line: &str) {
     _ = writeln!(std::io::stderr(), "{line}");
@@ -118,15 +127,14 @@ impl Observer for Progress {
             Event::Held(Held { on_disk, on_disk_bytes, in_memory, memory, folder, .. })
                 if *on_disk > 0 =>
             {
-                let gigabytes = |bytes: &u64| *bytes as f64 / 1e9;
                 let folder = folder.as_ref().map(|folder| folder.display().to_string());
                 self.say(&format!(
-                    "{}: {on_disk} of {} prepared cases ({:.1} GB) do not fit into {:.1} GB of memory (--memory); their \
+                    "{}: {on_disk} of {} prepared cases ({}) do not fit into {} of memory (--memory); their \
                      patches are read from {}",
                     self.label,
                     on_disk + in_memory,
-                    gigabytes(on_disk_bytes),
-                    gigabytes(memory),
+                    amount(*on_disk_bytes),
+                    amount(*memory),
                     folder.unwrap_or_else(|| "the data folder".to_owned()),
                 ));
             }

@@ -1,7 +1,7 @@
 //! Models and data sets of the Hugging Face hub.
 
+use std::fs;
 use std::path::{Path, PathBuf};
-use std::{fs, io};
 
 use hf_hub::{HFClient, HFClientSync, HFError};
 
@@ -85,19 +85,21 @@ pub fn fetch_weights(reference: &HubReference, options: &FetchOptions<'_>) -> Re
 ///
 /// # Errors
 ///
-/// As [`fetch`]; and [`Error::Io`], where `output` holds something already or cannot be made.
+/// As [`fetch`]; [`Error::Hub`], where `output` holds something already; [`Error::Io`], where it cannot be made.
 pub fn fetch_data_set(
     reference: &HubReference,
     output: &Path,
     options: &FetchOptions<'_>,
 ) -> Result<()> {
-    if output.is_file() || output.read_dir().is_ok_and(|mut entries| entries.next().is_some()) {
-        let source = io::Error::new(io::ErrorKind::AlreadyExists, "it is not an empty folder");
-        return Err(Error::Io { path: output.to_owned(), source });
-    }
     let refuse = |reason: &str| {
         Err(Error::Hub { reference: reference.to_string(), reason: reason.to_owned() })
     };
+    if output.is_file() || output.read_dir().is_ok_and(|mut entries| entries.next().is_some()) {
+        let there = output.display();
+        return refuse(&format!(
+            "{there} is there already; name a folder that is not with --output"
+        ));
+    }
     if options.offline {
         return refuse("data sets are not kept in the hub's cache; go online");
     }

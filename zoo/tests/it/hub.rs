@@ -144,7 +144,7 @@ fn a_data_set_is_fetched_whole_or_not_at_all() -> anyhow::Result<()> {
     assert_eq!(fs::read(output.join("train-00000.parquet"))?, [7; 3000]);
 
     let error = fetch_data_set(&reference("hub:owner/model"), &output, &options).unwrap_err();
-    assert!(error.to_string().contains("data"), "{error}");
+    assert!(error.to_string().contains("is there already"), "{error}");
     let other = folder.path().join("other");
     let offline = FetchOptions { offline: true, ..options };
     let error = fetch_data_set(&reference("hub:owner/model"), &other, &offline).unwrap_err();
