@@ -149,6 +149,9 @@ impl CrossEntropy {
         let [yes, always, no, never] = target.sums(logits, &sums)?;
         let smoothing = self.label_smoothing.get();
         let smooth = |cost: Tensor, even: Tensor| -> Result<Tensor> {
+            if smoothing == 0.0 {
+                return Ok(cost);
+            }
             let share = smoothing / self.choices(logits)? as f64;
             Ok(((cost * (1.0 - smoothing))? + (even * share)?)?)
         };

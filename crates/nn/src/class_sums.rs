@@ -97,8 +97,8 @@ pub struct ClassSums {
     /// What is summed.
     pub of: Summand,
     /// How the loss changes with the first of the sums, of every sample and class alike, where that is known
-    /// before and it changes with no other. The gradient may then be computed in the same pass; where it turns
-    /// out otherwise, that was in vain.
+    /// before and it takes nothing of the others, which may be NaN then. The gradient may be computed in the same
+    /// pass; where the first changes otherwise than foreseen, that was in vain.
     pub foreseen: Option<f64>,
 }
 

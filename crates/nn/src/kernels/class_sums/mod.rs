@@ -15,7 +15,8 @@ use rayon::prelude::*;
 pub(crate) use self::real::Real;
 use self::rows::{Clip, LANES, Rows, SPAN};
 use self::summand::{
-    Any, CrossEntropy, Difference, Divergence, Errors, Focal, Half, One, Overlap, Terms, Two, Zero,
+    Any, CrossEntropy, Difference, Divergence, Errors, Focal, Half, One, Overlap, Picked, Terms,
+    Two, Zero,
 };
 use super::fresh::in_new_columns;
 use crate::class_sums::Shape;
@@ -133,7 +134,12 @@ pub(crate) fn sums_and_gradient<T: Real>(
     factor: T,
 ) -> Option<(Vec<f64>, Vec<T>)> {
     match of {
-        Summand::CrossEntropy => Some(both_of(task, CrossEntropy, factor)),
+        Summand::CrossEntropy => {
+            let (mut sums, gradient) = both_of(task, Picked, factor);
+            // Of the others, the loss takes nothing; should it, that will be seen.
+            sums.resize(of.count() * sums.len(), f64::NAN);
+            Some((sums, gradient))
+        }
         Summand::Divergence => Some(both_of(task, Divergence, factor)),
         _ => None,
     }
@@ -354,9 +360,8 @@ impl<T: Real, S: Terms<T, K>, const K: usize> Slice<'_, '_, T, S, K> {
                 }
             }
             for (class, column) in columns.iter_mut().enumerate() {
-                let slopes = &mut slopes[class * rows.width..][..rows.width];
-                rows.finish(class, task, slopes);
-                column[from..from + count].write_copy_of_slice(&slopes[..count]);
+                let slopes = &slopes[class * rows.width..][..rows.width];
+                rows.finish(class, task, slopes, &mut column[from..from + count]);
             }
         }
         sums

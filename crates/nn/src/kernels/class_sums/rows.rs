@@ -1,5 +1,7 @@
 //! The classes of a few voxels.
 
+use std::mem::MaybeUninit;
+
 use super::real::Real;
 use super::summand::{Slopes, Terms, Voxel};
 use super::{Labels, Task};
@@ -56,13 +58,18 @@ impl<T: Real> Rows<T> {
     ) {
         let (classes, voxels) = (task.shape.classes, task.shape.voxels);
         let scale = T::of(task.scale);
+        let most = &mut self.shared[0];
+        most.fill(T::LOWEST);
         for (class, row) in self.log_p.chunks_exact_mut(self.width).enumerate() {
             let from = (sample * classes + class) * voxels + first;
-            for (value, &x) in row[..count].iter_mut().zip(&task.x[from..][..count]) {
+            let logits = &task.x[from..][..count];
+            for ((value, &x), most) in row.iter_mut().zip(logits).zip(&mut *most) {
                 *value = x * scale;
+                *most = most.larger(*value);
             }
             row[count..].fill(T::ZERO);
         }
+        most[count..].fill(T::ZERO);
         match task.weight {
             Some(weight) => {
                 let weight = &weight[sample * voxels + first..][..count];
@@ -77,18 +84,13 @@ impl<T: Real> Rows<T> {
         }
     }
 
-    /// Turns logits, which lie in `log_p`, into probabilities of which a voxel's sum to 1.
+    /// Turns logits, which lie in `log_p`, the largest of each voxel in what all classes share, into probabilities of which
+    /// a voxel's sum to 1.
     #[inline(always)]
     fn softmax(&mut self, logs: bool) {
         let width = self.width;
         let [most, sum] = &mut self.shared;
-        most.fill(T::LOWEST);
         sum.fill(T::ZERO);
-        for row in self.log_p.chunks_exact(width) {
-            for (most, &value) in most.iter_mut().zip(row) {
-                *most = most.larger(value);
-            }
-        }
         for (row, p) in self.log_p.chunks_exact_mut(width).zip(self.p.chunks_exact_mut(width)) {
             for (((value, p), &most), sum) in row.iter_mut().zip(p).zip(&*most).zip(&mut *sum) {
                 *value = *value - most;
@@ -224,18 +226,25 @@ impl<T: Real> Rows<T> {
         }
     }
 
-    /// Makes slopes of `class` complete, when those of all classes are known.
+    /// Makes slopes of `class` complete, when those of all classes are known, and writes them to `column`.
     #[inline(always)]
-    pub(super) fn finish(&self, class: usize, task: &Task<'_, T>, slopes: &mut [T]) {
+    pub(super) fn finish(
+        &self,
+        class: usize,
+        task: &Task<'_, T>,
+        slopes: &[T],
+        column: &mut [MaybeUninit<T>],
+    ) {
         let scale = T::of(task.scale);
         if task.activation == ClassActivation::Softmax {
             let row = &self.p[class * self.width..][..self.width];
-            for ((slope, &p), &shared) in slopes.iter_mut().zip(row).zip(&self.shared[0]) {
-                *slope = (*slope - p * shared) * scale;
+            let slopes = slopes.iter().zip(row).zip(&self.shared[0]);
+            for (made, ((&slope, &p), &shared)) in column.iter_mut().zip(slopes) {
+                made.write((slope - p * shared) * scale);
             }
         } else {
-            for slope in slopes {
-                *slope = *slope * scale;
+            for (made, &slope) in column.iter_mut().zip(slopes) {
+                made.write(slope * scale);
             }
         }
     }

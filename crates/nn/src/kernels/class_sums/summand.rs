@@ -213,6 +213,24 @@ impl<T: Real> Terms<T, 4> for CrossEntropy {
     }
 }
 
+/// The first sum of [`CrossEntropy`] alone.
+#[derive(Clone, Copy)]
+pub(super) struct Picked;
+
+impl<T: Real> Terms<T, 1> for Picked {
+    const LOGS: bool = true;
+
+    #[inline(always)]
+    fn of(self, Voxel { log_p, t, .. }: Voxel<T>) -> [T; 1] {
+        [-(t * log_p)]
+    }
+
+    #[inline(always)]
+    fn slopes(self, Voxel { t, .. }: Voxel<T>, [yes]: [T; 1]) -> Slopes<T> {
+        Slopes { p: T::ZERO, log_p: -(yes * t), log_not: T::ZERO }
+    }
+}
+
 /// See [`Summand::Divergence`](crate::Summand::Divergence).
 #[derive(Clone, Copy)]
 pub(super) struct Divergence;
