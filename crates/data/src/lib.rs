@@ -131,6 +131,11 @@ pub trait Layout: fmt::Debug + Send + Sync {
         None
     }
 
+    /// How many labelled cases the data set has when it is whole; 0 where that is not known.
+    fn whole(&self) -> usize {
+        self.source().map_or(0, |source| source.cases)
+    }
+
     /// Whether the names of a folder's files are of this layout, and not merely such as it could be told to read.
     ///
     /// # Errors
@@ -153,6 +158,10 @@ impl Layout for LayoutConfig {
 
     fn source(&self) -> Option<&'static Source> {
         self.as_dyn().source()
+    }
+
+    fn whole(&self) -> usize {
+        self.as_dyn().whole()
     }
 
     fn knows(&self, root: &Path) -> Result<bool> {

@@ -47,6 +47,7 @@ mod preview;
 mod producer;
 pub mod report;
 mod run_folder;
+mod spare_memory;
 mod step;
 mod storage;
 mod supervise;

@@ -10,12 +10,12 @@ use cache::{Cache, CachedCase};
 use data::{Case, Dataset, Description, LayoutConfig};
 use preprocess::{Fusion, Plan, Prepared};
 use serde::Serialize;
-use sysinfo::{CGroupLimits, MemoryRefreshKind, RefreshKind, System};
 use volume::{Label, LabelMap};
 
 use crate::config::LabelConfig;
 use crate::file::sha256;
 use crate::opinions::{OpinionRecord, Opinions};
+use crate::spare_memory::spare_memory;
 use crate::{Error, Result};
 
 /// Raised when the same case would be prepared otherwise than before.
@@ -222,16 +222,6 @@ fn content(case: &Case) -> Result<String> {
         }
     }
     sha256(bytes.as_slice()).map_err(Error::io("a case in memory"))
-}
-
-/// Memory that nobody uses, bytes: of the machine, or of the container where its limit is known.
-fn spare_memory() -> u64 {
-    let memory = MemoryRefreshKind::nothing().with_ram();
-    let system = System::new_with_specifics(RefreshKind::nothing().with_memory(memory));
-    // Files that the system remembers can be forgotten: what processes hold is what counts.
-    let left = |limits: CGroupLimits| limits.total_memory.saturating_sub(limits.rss);
-    let limit = system.cgroup_limits().map_or(u64::MAX, left);
-    system.available_memory().min(limit)
 }
 
 /// A case that has been prepared, now or before.

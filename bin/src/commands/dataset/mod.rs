@@ -162,7 +162,8 @@ impl Source {
     /// The data set, and what is to be remarked of a published one.
     fn open(&self) -> anyhow::Result<(Box<dyn Dataset>, Option<Problem>)> {
         let (dataset, layout) = self.open_with_layout()?;
-        let remark = layout.source().and_then(|source| source.remark(dataset.as_ref()));
+        let remark =
+            layout.source().and_then(|source| source.remark(dataset.as_ref(), layout.whole()));
         Ok((dataset, remark))
     }
 

@@ -64,6 +64,14 @@ impl Published for Isic2018 {
         cases: 0,
     };
 
+    fn whole(&self) -> usize {
+        match self.part {
+            Part::Training => 2594,
+            Part::Validation => 100,
+            Part::Test => 1000,
+        }
+    }
+
     fn forms(&self) -> Vec<LayoutConfig> {
         let part = &self.part;
         let image = format!("ISIC2018_Task1-2_{part}_Input/{{id}}.jpg");

@@ -44,7 +44,7 @@ pub struct Source {
     pub steps: &'static str,
     /// Under which terms it may be used, as far as its page says so.
     pub licence: &'static str,
-    /// How many labelled cases it has when it is whole; 0 where editions differ.
+    /// How many labelled cases it has when it is whole; 0 where editions or parts differ.
     pub cases: usize,
     /// The text of its module, and its struct there, whose comments say how its folder looks.
     #[serde(skip)]
@@ -64,8 +64,10 @@ impl Source {
     }
 
     /// What is to be remarked of a folder that holds less of it, or more, than there is.
-    pub fn remark(&self, dataset: &dyn Dataset) -> Option<Problem> {
-        let (found, whole) = (dataset.ids().len(), self.cases);
+    ///
+    /// `whole` is what [`Layout::whole`] says of the part or edition that is looked at.
+    pub fn remark(&self, dataset: &dyn Dataset, whole: usize) -> Option<Problem> {
+        let found = dataset.ids().len();
         (whole > 0 && found != whole).then(|| {
             let message = format!(
                 "{} has {whole} labelled cases when it is whole, this folder {found}; complete it, or go on with \
@@ -89,6 +91,11 @@ pub(crate) trait Published: fmt::Debug + Send + Sync {
 
     /// Whether the names of its files are its own, so that it is known by them.
     const TELLING: bool = true;
+
+    /// How many labelled cases the part or edition that is meant has; 0 where that is not known.
+    fn whole(&self) -> usize {
+        Self::SOURCE.cases
+    }
 
     /// How its files may be named, the most usual first: the first that finds a case is taken.
     fn forms(&self) -> Vec<LayoutConfig>;
@@ -119,6 +126,10 @@ impl<P: Published> Layout for P {
 
     fn source(&self) -> Option<&'static Source> {
         Some(Self::SOURCE)
+    }
+
+    fn whole(&self) -> usize {
+        Published::whole(self)
     }
 
     fn knows(&self, root: &Path) -> Result<bool> {

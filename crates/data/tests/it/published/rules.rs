@@ -1,4 +1,4 @@
-use sconce_data::Layout as _;
+use sconce_data::{Layout as _, LayoutConfig};
 
 use super::published;
 use crate::folder::{Folder, one_line};
@@ -27,4 +27,17 @@ fn a_folder_of_something_else_is_refused_with_what_was_looked_for() {
         assert!(message.contains(layout.source().unwrap().title), "{message}");
         assert!(!layout.knows(folder.root()).unwrap());
     }
+}
+
+#[test]
+fn a_part_of_a_set_is_whole_by_its_own_number_of_cases() {
+    let whole = |settings: &str| {
+        let layout: LayoutConfig = toml::from_str(settings).unwrap();
+        layout.whole()
+    };
+
+    assert_eq!(whole("[isic2018]"), 2594);
+    assert_eq!(whole("[isic2018]\npart = \"Test\""), 1000);
+    assert_eq!(whole("[lits]"), 131);
+    assert_eq!(whole("[raters]"), 0);
 }
