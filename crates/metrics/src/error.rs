@@ -52,6 +52,14 @@ pub enum Error {
         /// Its voxel, counted in standard order.
         voxel: usize,
     },
+    /// More segmentations than can be compared with each other.
+    #[error("{count} segmentations cannot be compared with each other, {most} at most")]
+    Segmentations {
+        /// How many there are.
+        count: usize,
+        /// How many there may be.
+        most: usize,
+    },
     /// Reliability tables with different bins cannot be added.
     #[error("a table of {0} bins cannot be added to one of {1}, or their edges differ")]
     Bins(usize, usize),

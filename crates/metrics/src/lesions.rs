@@ -1,11 +1,12 @@
 use serde::{Deserialize, Serialize};
-use volume::{Components, Connectivity};
+use volume::Connectivity;
 
-use crate::MaskPair;
 use crate::empty::ratio;
+use crate::overlaps::Overlaps;
+use crate::{Fraction, MaskPair};
 
 /// Which lesions of the reference were found, and which predicted ones are none: components that
-/// share a voxel belong together.
+/// share a voxel, or enough of them, belong together.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Lesions {
     /// The components of the reference, in the order in which their first voxels come.
@@ -37,31 +38,26 @@ pub struct Candidate {
 impl Lesions {
     /// Matches the components of two masks.
     pub fn of(pair: &MaskPair, connectivity: Connectivity) -> Self {
-        let Some(masks) = pair.masks() else { return Self::default() };
-        let reference = Components::of(&masks.reference, |&inside| inside, connectivity);
-        let prediction = Components::of(&masks.prediction, |&inside| inside, connectivity);
+        Self::overlapping(pair, connectivity, Fraction::literal(0.0))
+    }
 
-        // How many voxels each pair of components shares, by (reference, prediction).
-        let labels = reference.labels().iter().zip(prediction.labels());
-        let mut shared: Vec<(u32, u32)> =
-            labels.filter(|&(&r, &p)| r > 0 && p > 0).map(|(&r, &p)| (r, p)).collect();
-        shared.sort_unstable();
+    /// The same, where a component of each belong together only if they share more than `iou` of their union, not just any voxel.
+    pub fn overlapping(pair: &MaskPair, connectivity: Connectivity, iou: Fraction) -> Self {
+        let Overlaps { reference, prediction, shared } = Overlaps::of(pair, connectivity);
         let mut found: Vec<Lesion> = reference
-            .sizes()
             .iter()
             .map(|&voxels| Lesion { voxels, candidates: Vec::new(), dice: 0.0 })
             .collect();
         let mut candidates: Vec<Candidate> =
-            prediction.sizes().iter().map(|&voxels| Candidate { voxels, matched: false }).collect();
+            prediction.iter().map(|&voxels| Candidate { voxels, matched: false }).collect();
         let mut common = vec![0usize; found.len()];
-        for part in shared.chunk_by(PartialEq::eq) {
-            let (lesion, candidate) = (part[0].0 as usize - 1, part[0].1 as usize - 1);
-            found[lesion].candidates.push(candidate);
-            candidates[candidate].matched = true;
-            common[lesion] += part.len();
+        for part in shared.iter().filter(|part| part.iou > iou.get()) {
+            found[part.reference].candidates.push(part.prediction);
+            candidates[part.prediction].matched = true;
+            common[part.reference] += part.voxels;
         }
         for (lesion, common) in found.iter_mut().zip(common) {
-            let predicted: usize = lesion.candidates.iter().map(|&at| candidates[at].voxels).sum();
+            let predicted: usize = lesion.candidates.iter().map(|&at| prediction[at]).sum();
             lesion.dice = 2.0 * common as f64 / (lesion.voxels + predicted) as f64;
         }
         Self { reference: found, prediction: candidates }

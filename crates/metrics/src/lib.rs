@@ -10,11 +10,16 @@
 //! | name metrics in a config file | [`MetricConfig`], [`ProbabilityMetricConfig`] |
 //! | score probabilities against hard or soft truth | [`ProbabilityPair`] of [`Probabilities`] and [`Truth`], and a [`ProbabilityMetric`] |
 //! | draw a reliability diagram | [`Reliability`], [`Bin`], [`Binning`], [`Confidence`], [`Voxels`] |
-//! | move the threshold | [`threshold_sweep`], [`ThresholdPoint`] |
+//! | say what a Brier score is made of | [`BrierParts`] |
+//! | move the threshold, and choose one | [`threshold_sweep`], [`ThresholdPoint`], [`Goal`] |
 //! | average cases, with an interval | [`Summary`], [`bootstrap_interval`] |
+//! | compare models | [`wilcoxon`] → [`Wilcoxon`], [`holm`]; [`rank_stability`] → [`RankStability`] |
+//! | see whether doubt tells failures | [`discrimination`] |
 //! | average images, classes or the worst of them | [`FineGrained`] of [`Confusion`], [`Overlap`], [`Worst`] |
-//! | count lesions found and missed | [`Lesions`], [`Lesion`], [`Candidate`] |
-//! | score as BraTS did in 2023 | [`Brats2023`] → [`BratsScore`] |
+//! | count lesions found and missed | [`Lesions`], [`Lesion`], [`Candidate`]; [`Panoptic`]; [`Froc`], [`FrocPoint`] |
+//! | compare with what several raters think possible | [`energy_distance`]; [`crps`] of volumes |
+//! | score as a challenge does | [`ChallengeConfig`] of [`Challenge`]s: [`Kits23`], [`Lits`], [`Brats23`], [`Brats24`] with their [`Tumour2023`] and [`Tumour2024`], [`Qubiq`]; [`Part`], [`PartScores`], [`ChallengeScore`] |
+//! | score lesion by lesion as BraTS does | [`Brats`] → [`BratsScore`] |
 //! | read what a metric's numbers mean | [`Scale`], [`Unit`], [`Better`] |
 //! | write a metric of one's own | [`Counts`], [`Surfaces`], [`Distances`], [`Voxel`], [`Float`] |
 //! | set a metric | [`Surface`], [`Sides`], [`Empty`], [`Over`], [`NonNegative`], [`Fraction`] |
@@ -47,12 +52,16 @@
 //! |---|---|---|---|
 //! | [`Ece`] | calibration of what is predicted | 0 to 1 | 0 |
 //! | [`ClasswiseEce`] | calibration of every class | 0 to 1 | 0 |
+//! | [`Ace`] | the same, of ranges that adapt | 0 to 1 | 0 |
+//! | [`Mce`] | calibration where it is worst | 0 to 1 | 0 |
+//! | [`Ks`] | calibration without bins | 0 to 1 | 0 |
 //! | [`Brier`] | squared error | 0 to 2 | 0 |
 //! | [`Nll`] | log-likelihood, nats | 0 to ∞ | 0, or the truth's entropy |
 //! | [`Bdice`] | overlap at several thresholds | 0 to 1 | 1 |
+//! | [`SoftDice`] | overlap without a threshold, see [`SoftOverlap`] | 0 to 1 | 1 |
 //! | [`AveragePrecision`], [`RocAuc`] | order | 0 to 1 | 1 |
 //!
-//! All are undefined where no voxel counts; the last three also where a class never occurs, see
+//! All are undefined where no voxel counts; the last four also where a class never occurs, see
 //! there. Truth may be hard, soft, or the opinions of several raters; ignored voxels are in no
 //! numerator and no denominator.
 //!
@@ -64,6 +73,7 @@
 //! see [`Hd95`], [`Nsd`], [`Surface`] and [`Empty`]. The default of each is the one of its source.
 
 mod accuracy;
+mod ace;
 mod aggregate;
 mod asd;
 mod assd;
@@ -72,23 +82,33 @@ mod balanced_accuracy;
 mod bdice;
 mod brats;
 mod brier;
+mod brier_parts;
+mod challenge;
 mod classwise_ece;
 mod confusion;
 mod counts;
+mod crps;
 mod dice;
 mod ece;
 mod empty;
+mod energy_distance;
 mod error;
 mod evaluate;
 mod fine_grained;
+mod froc;
 mod hd;
 mod hd95;
 mod iou;
+mod ks;
 mod lesions;
 mod mask_pair;
 mod mcc;
+mod mce;
 mod nll;
 mod nsd;
+mod ordered;
+mod overlaps;
+mod panoptic;
 mod precision;
 mod probability;
 mod recall;
@@ -97,7 +117,9 @@ mod reliability;
 mod roc_auc;
 mod scale;
 mod scan;
+mod soft_dice;
 mod specificity;
+mod statistics;
 mod surface;
 mod threshold;
 mod volume_difference;
@@ -107,25 +129,38 @@ mod volumetric_similarity;
 use std::fmt;
 use std::num::NonZeroUsize;
 
-pub use crate::aggregate::{Summary, bootstrap_interval};
-pub use crate::brats::{Brats2023, BratsScore};
+pub use crate::aggregate::Summary;
+pub use crate::brats::{Brats, BratsScore};
 pub use crate::brier::Over;
+pub use crate::brier_parts::BrierParts;
+pub use crate::challenge::{
+    Brats23, Brats24, Challenge, ChallengeConfig, ChallengeScore, Kits23, Lits, Part, PartScores,
+    Qubiq, Tumour2023, Tumour2024,
+};
 pub use crate::confusion::Confusion;
 pub use crate::counts::Counts;
+pub use crate::crps::crps;
 pub use crate::empty::Empty;
+pub use crate::energy_distance::energy_distance;
 pub use crate::error::{Error, Result};
 pub use crate::evaluate::{Row, Score, evaluate};
 pub use crate::fine_grained::{FineGrained, Overlap, Worst};
+pub use crate::froc::{Froc, FrocPoint};
 pub use crate::hd95::Sides;
 pub use crate::lesions::{Candidate, Lesion, Lesions};
 pub use crate::mask_pair::MaskPair;
+pub use crate::panoptic::Panoptic;
 pub use crate::probability::{Float, Probabilities, ProbabilityPair, Truth, Voxel};
 pub use crate::region::Region;
 pub use crate::reliability::{Bin, Binning, Confidence, Reliability, Voxels};
 pub use crate::scale::{Better, Scale, Unit};
+pub use crate::soft_dice::SoftOverlap;
+pub use crate::statistics::{
+    RankStability, Wilcoxon, bootstrap_interval, discrimination, holm, rank_stability, wilcoxon,
+};
 pub use crate::surface::{Distances, Surface, Surfaces};
-pub use crate::threshold::{ThresholdPoint, threshold_sweep};
-pub use registry::{Fraction, NonNegative};
+pub use crate::threshold::{Goal, ThresholdPoint, threshold_sweep};
+pub use registry::{Fraction, NonNegative, Positive};
 
 /// Bins of calibration errors, unless settings say otherwise: as in the evaluation of Wang et al.
 /// (*Dice Semimetric Losses*, 2023).
@@ -192,9 +227,13 @@ registry::registry! {
     pub enum ProbabilityMetricConfig: ProbabilityMetric {
         "ece" => ece::Ece,
         "classwise_ece" => classwise_ece::ClasswiseEce,
+        "mce" => mce::Mce,
+        "ace" => ace::Ace,
+        "ks" => ks::Ks,
         "brier" => brier::Brier,
         "nll" => nll::Nll,
         "bdice" => bdice::Bdice,
+        "soft_dice" => soft_dice::SoftDice,
         "average_precision" => average_precision::AveragePrecision,
         "roc_auc" => roc_auc::RocAuc,
     }

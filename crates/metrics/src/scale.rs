@@ -26,6 +26,8 @@ pub enum Unit {
     CubicMillimeters,
     /// Natural logarithm of a probability.
     Nats,
+    /// A number of things.
+    Count,
 }
 
 /// Which numbers of a metric are better.
@@ -49,6 +51,8 @@ impl Scale {
     pub const ERROR: Self = Self { unit: Unit::Fraction, better: Better::Smaller };
     /// A number without unit, smaller is better.
     pub const PENALTY: Self = Self { unit: Unit::Ratio, better: Better::Smaller };
+    /// A number of things, of which few are good; of those of which many are, more is better anyhow.
+    pub const COUNT: Self = Self { unit: Unit::Count, better: Better::Smaller };
     /// Nats, smaller is better.
     pub const NATS: Self = Self { unit: Unit::Nats, better: Better::Smaller };
 }

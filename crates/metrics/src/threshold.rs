@@ -1,8 +1,8 @@
-use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use crate::empty::ratio;
-use crate::{ProbabilityPair, Result};
+use crate::ordered::ordered;
+use crate::{Fraction, Positive, ProbabilityPair, Result};
 
 /// What one threshold makes of the predicted probabilities of a class.
 ///
@@ -35,8 +35,67 @@ impl ThresholdPoint {
 
     /// The Dice coefficient; `None` where nothing is predicted and there is nothing to find.
     pub fn dice(&self) -> Option<f64> {
-        let twice = 2.0 * self.true_positives;
-        ratio(twice, twice + self.false_positives + self.false_negatives)
+        self.f_beta(1.0)
+    }
+
+    /// `(1 + β²) TP / ((1 + β²) TP + β² FN + FP)`: recall counts β times as much as precision; β = 1 is the Dice coefficient. `None`
+    /// where nothing is predicted and there is nothing to find.
+    ///
+    /// # Source
+    ///
+    /// van Rijsbergen: *Information Retrieval*, 1979.
+    pub fn f_beta(&self, beta: f64) -> Option<f64> {
+        let found = (1.0 + beta * beta) * self.true_positives;
+        ratio(found, found + beta * beta * self.false_negatives + self.false_positives)
+    }
+
+    /// Adds the voxels of another case, cut at the same threshold.
+    pub fn add(&mut self, other: &Self) {
+        self.true_positives += other.true_positives;
+        self.false_positives += other.false_positives;
+        self.false_negatives += other.false_negatives;
+        self.true_negatives += other.true_negatives;
+    }
+}
+
+/// What a threshold is chosen by.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Goal {
+    /// To find at least this share of the truth, and no more than that needs: the highest threshold that does.
+    Recall(Fraction),
+    /// Predictions of which at least this share is right: the lowest threshold from which on all higher ones keep it, as long as they
+    /// predict anything.
+    Precision(Fraction),
+    /// The largest [`ThresholdPoint::f_beta`] with this β; of equals, the one nearest to 0.5.
+    FBeta(Positive),
+}
+
+impl Goal {
+    /// The one of `points`, of ascending thresholds, that serves it best; `None` where none serves it, or nothing is defined.
+    ///
+    /// A threshold that was chosen on cases says little about how good it is on these: choose on validation cases, and judge on others.
+    pub fn choose(self, points: &[ThresholdPoint]) -> Option<&ThresholdPoint> {
+        match self {
+            Self::Recall(least) => {
+                let mut from_above = points.iter().rev();
+                from_above.find(|point| point.recall().is_some_and(|it| it >= least.get()))
+            }
+            Self::Precision(least) => {
+                let from_above = points.iter().rev();
+                let predicting = from_above.skip_while(|point| point.precision().is_none());
+                let keeps =
+                    |point: &&ThresholdPoint| point.precision().is_some_and(|it| it >= least.get());
+                predicting.take_while(keeps).last()
+            }
+            Self::FBeta(beta) => {
+                let worth = |point: &ThresholdPoint| point.f_beta(beta.get());
+                let best = points.iter().filter_map(worth).reduce(f64::max)?;
+                let from_half = |point: &ThresholdPoint| (point.threshold - 0.5).abs();
+                let best = points.iter().filter(|point| worth(point) >= Some(best));
+                best.min_by(|a, b| from_half(a).total_cmp(&from_half(b)))
+            }
+        }
     }
 }
 
@@ -76,11 +135,8 @@ pub fn threshold_sweep(
             }
         },
         |points, part| {
-            for (point, more) in points.iter_mut().zip(part) {
-                point.true_positives += more.true_positives;
-                point.false_positives += more.false_positives;
-                point.false_negatives += more.false_negatives;
-                point.true_negatives += more.true_negatives;
+            for (point, more) in points.iter_mut().zip(&part) {
+                point.add(more);
             }
         },
     ))
@@ -99,23 +155,13 @@ impl Ranking {
     /// `None` where there is no such class.
     pub(crate) fn of(pair: &ProbabilityPair<'_>, class: usize) -> Option<Self> {
         pair.expect_class(class).ok()?;
-        let mut voxels = pair.fold(
-            Vec::new,
-            |all, voxel| all.push((voxel.predicted[class], voxel.truth(class))),
-            Vec::extend,
-        );
-        // By truth as well, so that sums are made in the same order whatever the sort does.
-        voxels.par_sort_unstable_by(|a, b| b.0.total_cmp(&a.0).then(b.1.total_cmp(&a.1)));
-        let mut found = Vec::new();
+        let ascending = ordered(pair, |voxel| Some((voxel.predicted[class], voxel.truth(class))));
         let mut total = (0.0, 0.0);
-        for (at, &(probability, truth)) in voxels.iter().enumerate() {
-            total = (total.0 + truth, total.1 + (1.0 - truth));
-            #[expect(clippy::float_cmp, reason = "the same probability, and no other, is a tie")]
-            let last = voxels.get(at + 1).is_none_or(|next| next.0 != probability);
-            if last {
-                found.push(total);
-            }
-        }
+        let found = ascending.iter().rev().map(|tied| {
+            total = (total.0 + tied.right, total.1 + (tied.count as f64 - tied.right));
+            total
+        });
+        let found = found.collect();
         Some(Self { found, total })
     }
 }
@@ -146,5 +192,34 @@ mod tests {
         assert_eq!(points[2].true_negatives, 1.0);
         assert!(threshold_sweep(&pair, 2, &[0.5]).is_err());
         Ok(())
+    }
+    #[test]
+    fn a_threshold_is_chosen_by_what_is_wanted() {
+        let point = |threshold, [tp, fp, fn_]: [f64; 3]| ThresholdPoint {
+            threshold,
+            true_positives: tp,
+            false_positives: fp,
+            false_negatives: fn_,
+            true_negatives: 0.0,
+        };
+        let points = [
+            point(0.1, [10.0, 30.0, 0.0]),
+            point(0.3, [8.0, 2.0, 2.0]),
+            point(0.6, [8.0, 2.0, 2.0]),
+            point(0.8, [4.0, 0.0, 6.0]),
+            point(1.0, [0.0, 0.0, 10.0]),
+        ];
+        let chosen = |goal: Goal| goal.choose(&points).map(|point| point.threshold);
+
+        assert_eq!(chosen(Goal::Recall(Fraction::literal(0.75))), Some(0.6));
+        assert_eq!(chosen(Goal::Recall(Fraction::literal(1.0))), Some(0.1));
+        assert_eq!(chosen(Goal::Precision(Fraction::literal(0.8))), Some(0.3));
+        assert_eq!(chosen(Goal::Precision(Fraction::literal(0.9))), Some(0.8));
+        // 0.6 is nearer to the middle than 0.3.
+        assert_eq!(chosen(Goal::FBeta(Positive::literal(1.0))), Some(0.6));
+        assert_eq!(chosen(Goal::FBeta(Positive::literal(5.0))), Some(0.1));
+        let nothing = point(0.5, [0.0, 0.0, 0.0]);
+        assert_eq!(Goal::FBeta(Positive::literal(1.0)).choose(&[nothing]), None);
+        assert_eq!(Goal::Recall(Fraction::literal(0.0)).choose(&[nothing]), None);
     }
 }

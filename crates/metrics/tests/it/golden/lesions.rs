@@ -1,7 +1,7 @@
 use anyhow::{Context, bail, ensure};
 use golden::{Case, Tolerance};
 use ndarray::ArrayD;
-use sconce_metrics::{Brats2023, Lesions, MaskPair};
+use sconce_metrics::{Brats, Lesions, MaskPair};
 use serde_json::{Value, json};
 use volume::Connectivity;
 
@@ -37,9 +37,9 @@ pub(super) fn lesion_wise(case: &Case) -> anyhow::Result<()> {
                 simple(&lesions, expected, tolerance).with_context(context)?;
             } else {
                 let rules = match name.as_str() {
-                    "BraTS-GLI" | "BraTS-SSA" | "BraTS-PED" => Brats2023::glioma(),
-                    "BraTS-MEN" => Brats2023::meningioma(),
-                    "BraTS-MET" => Brats2023::metastasis(),
+                    "BraTS-GLI" | "BraTS-SSA" | "BraTS-PED" => Brats::glioma_2023(),
+                    "BraTS-MEN" => Brats::meningioma_2023(),
+                    "BraTS-MET" => Brats::metastasis_2023(),
                     other => bail!("unknown challenge {other}"),
                 };
                 brats(&rules, &pair(key)?, expected, tolerance).with_context(context)?;
@@ -101,7 +101,7 @@ fn per_lesion(lesions: &Lesions, expected: &Value, tolerance: Tolerance) -> anyh
 }
 
 fn brats(
-    rules: &Brats2023,
+    rules: &Brats,
     pair: &MaskPair,
     expected: &Value,
     tolerance: Tolerance,
