@@ -26,7 +26,7 @@ for target in "${targets[@]}"; do
   done
   printf '== %s, %s inputs to begin with\n' "$target" "$(find "$corpus" -type f | wc -l)"
   cargo fuzz run -s none "$target" "$corpus" -- -runs="$runs" -max_len=4096 -rss_limit_mb=2048 -malloc_limit_mb=1024 -timeout=10 \
-    -print_final_stats=1 2>&1 | grep -E 'panicked|ERROR|SUMMARY|DONE|stat::number_of_executed_units|stat::peak_rss_mb' || true
+    -print_final_stats=1 2>&1 | grep -E 'panicked|ERROR|SUMMARY|DONE|stat::number_of_executed_units|stat::average_exec_per_sec|stat::peak_rss_mb' || true
   # What libFuzzer leaves where a reader failed.
   if compgen -G "fuzz/artifacts/$target/*" >/dev/null; then failed=1; fi
 done

@@ -20,6 +20,10 @@ impl Metric for Accuracy {
         Scale::OVERLAP
     }
 
+    fn definition(&self) -> String {
+        "share of all voxels that agree".to_owned()
+    }
+
     fn measure(&self, masks: &MaskPair) -> Option<f64> {
         let counts = masks.counts();
 

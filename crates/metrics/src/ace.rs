@@ -93,6 +93,17 @@ impl ProbabilityMetric for Ace {
         Scale::ERROR
     }
 
+    fn definition(&self) -> String {
+        let (ranges, voxels) = (self.ranges, self.voxels.in_words());
+        let threshold = match self.threshold.get() {
+            0.0 => String::new(),
+            least => format!(", probabilities above {least}"),
+        };
+        format!(
+            "|accuracy − confidence| of {ranges} ranges of equally many voxels{threshold}, mean over ranges and classes, {voxels}"
+        )
+    }
+
     fn measure(&self, pair: &ProbabilityPair<'_>) -> Option<f64> {
         let classes = usize::from(!self.include_background)..pair.classes();
         let count = classes.len();

@@ -22,6 +22,17 @@ impl Metric for Asd {
         Scale::DISTANCE
     }
 
+    fn label(&self) -> String {
+        format!("asd{}", self.surface.suffix())
+    }
+
+    fn definition(&self) -> String {
+        let surface = self.surface.in_words();
+        format!(
+            "mean distance from the predicted surface to that of the reference, mm; {surface}; undefined where either mask is empty"
+        )
+    }
+
     fn measure(&self, masks: &MaskPair) -> Option<f64> {
         masks.surfaces(self.surface).from_prediction.mean()
     }
@@ -38,7 +49,10 @@ mod tests {
         let line = arr2(&[[true, true, true, true]]);
         let end = arr2(&[[false, false, false, true]]);
 
-        let asd = |r, p| MaskPair::new(r, p, &[1.0, 2.0]).map(|pair| Asd::default().measure(&pair));
+        let asd = |r, p| {
+            MaskPair::new(r, p, &[1.0, 2.0])
+                .map(|pair| Asd { surface: Surface::Voxels }.measure(&pair))
+        };
         assert_eq!(asd(&line, &end)?, Some(0.0));
         // (6 + 4 + 2 + 0) / 4 mm
         assert_eq!(asd(&end, &line)?, Some(3.0));

@@ -28,6 +28,17 @@ impl Metric for Assd {
         Scale::DISTANCE
     }
 
+    fn label(&self) -> String {
+        format!("assd{}", self.surface.suffix())
+    }
+
+    fn definition(&self) -> String {
+        let surface = self.surface.in_words();
+        format!(
+            "mean distance between the surfaces, mm, over both directions together; {surface}; undefined where either mask is empty"
+        )
+    }
+
     fn measure(&self, masks: &MaskPair) -> Option<f64> {
         masks.surfaces(self.surface).mean()
     }
@@ -46,7 +57,7 @@ mod tests {
         let pair = MaskPair::new(&line, &end, &[1.0, 2.0])?;
 
         // (6 + 4 + 2 + 0 + 0) / 5 mm
-        assert_eq!(Assd::default().measure(&pair), Some(2.4));
+        assert_eq!(Assd { surface: Surface::Voxels }.measure(&pair), Some(2.4));
         Ok(())
     }
 }

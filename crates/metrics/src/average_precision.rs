@@ -35,6 +35,13 @@ impl ProbabilityMetric for AveragePrecision {
         Scale::OVERLAP
     }
 
+    fn definition(&self) -> String {
+        let class = self.class;
+        format!(
+            "area under precision over recall of class {class}, in steps; undefined where the class does not occur"
+        )
+    }
+
     fn measure(&self, pair: &ProbabilityPair<'_>) -> Option<f64> {
         let ranking = Ranking::of(pair, self.class)?;
         let (truth, _) = ranking.total;

@@ -19,6 +19,10 @@ impl Metric for BalancedAccuracy {
         Scale::OVERLAP
     }
 
+    fn definition(&self) -> String {
+        "mean of recall and specificity; undefined where either is".to_owned()
+    }
+
     fn measure(&self, masks: &MaskPair) -> Option<f64> {
         let recall = Recall {}.measure(masks)?;
         let specificity = Specificity {}.measure(masks)?;

@@ -93,6 +93,18 @@ impl ProbabilityMetric for Bdice {
         Scale::OVERLAP
     }
 
+    fn definition(&self) -> String {
+        let cuts: Vec<String> = self.thresholds.iter().map(|it| it.get().to_string()).collect();
+        let empty = match self.empty {
+            Empty::Perfect => "a cut that nothing reaches is worth 1",
+            _ => "cuts that nothing reaches are left out",
+        };
+        format!(
+            "Dice of prediction and soft reference, both cut at {}, mean over cuts (QUBIQ); {empty}",
+            cuts.join(", ")
+        )
+    }
+
     fn measure(&self, pair: &ProbabilityPair<'_>) -> Option<f64> {
         mean((1..pair.classes()).map(|class| self.of_class(pair, class)))
     }

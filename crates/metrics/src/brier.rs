@@ -49,6 +49,16 @@ impl ProbabilityMetric for Brier {
         Scale::PENALTY
     }
 
+    fn definition(&self) -> String {
+        let over = match self.classes {
+            Over::Sum => "sum",
+            Over::Mean => "mean",
+        };
+        format!(
+            "squared distance between predicted and true probabilities, {over} over classes, mean over voxels"
+        )
+    }
+
     fn measure(&self, pair: &ProbabilityPair<'_>) -> Option<f64> {
         let classes = pair.classes();
         let sum = mean(pair, |error| (0..classes).map(error).sum())?;

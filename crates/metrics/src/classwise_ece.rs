@@ -68,6 +68,22 @@ impl ProbabilityMetric for ClasswiseEce {
         Scale::ERROR
     }
 
+    fn label(&self) -> String {
+        if self.chosen_only { "sce".to_owned() } else { "classwise_ece".to_owned() }
+    }
+
+    fn definition(&self) -> String {
+        let (bins, voxels) = (self.bins, self.voxels.in_words());
+        let chosen = if self.chosen_only {
+            "; a class is right only where it is also predicted (Wang et al.), so that 0 is not the best possible"
+        } else {
+            ""
+        };
+        format!(
+            "calibration error of each class by itself, {bins} equal bins, mean over classes, {voxels}{chosen}"
+        )
+    }
+
     fn measure(&self, pair: &ProbabilityPair<'_>) -> Option<f64> {
         let classes = usize::from(!self.include_background)..pair.classes();
         let count = classes.len();

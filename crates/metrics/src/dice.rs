@@ -28,6 +28,14 @@ impl Metric for Dice {
         Scale::OVERLAP
     }
 
+    fn label(&self) -> String {
+        format!("dice{}", self.empty.suffix())
+    }
+
+    fn definition(&self) -> String {
+        format!("2 |P ∩ R| / (|P| + |R|); {}", self.empty.in_words())
+    }
+
     fn measure(&self, masks: &MaskPair) -> Option<f64> {
         let counts = masks.counts();
         let (reference, prediction) = (counts.reference(), counts.prediction());

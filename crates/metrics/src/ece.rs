@@ -59,6 +59,15 @@ impl ProbabilityMetric for Ece {
         Scale::ERROR
     }
 
+    fn definition(&self) -> String {
+        let Self { bins, confidence, voxels, .. } = self;
+        let (confidence, voxels) = (confidence.in_words(), voxels.in_words());
+        format!(
+            "mean over voxels of |accuracy − confidence| of their bin, {bins} equal bins, of {confidence}, {voxels}; of several \
+             raters, the share that agrees counts as accuracy"
+        )
+    }
+
     fn measure(&self, pair: &ProbabilityPair<'_>) -> Option<f64> {
         self.reliability(pair)?.ece()
     }

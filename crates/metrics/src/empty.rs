@@ -24,6 +24,26 @@ pub enum Empty {
 }
 
 impl Empty {
+    /// What tells scores by another rule apart from those that are undefined where both are absent, by their names.
+    pub(crate) fn suffix(self) -> &'static str {
+        match self {
+            Self::Undefined => "",
+            Self::Perfect => "_empty_1",
+            Self::SkipReference => "_skip_empty",
+        }
+    }
+
+    /// The rule for people.
+    pub(crate) fn in_words(self) -> &'static str {
+        match self {
+            Self::Undefined => "undefined where both masks are empty, 0 where one is",
+            Self::Perfect => "1 where both masks are empty, 0 where one is",
+            Self::SkipReference => {
+                "undefined where the reference is empty, 0 where only the prediction is"
+            }
+        }
+    }
+
     /// `numerator / denominator`, where the denominator is 0 exactly where both are absent.
     pub(crate) fn divide(
         self,

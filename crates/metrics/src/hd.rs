@@ -27,6 +27,17 @@ impl Metric for Hd {
         Scale::DISTANCE
     }
 
+    fn label(&self) -> String {
+        format!("hd{}", self.surface.suffix())
+    }
+
+    fn definition(&self) -> String {
+        let surface = self.surface.in_words();
+        format!(
+            "largest distance from one surface to the other, mm, the worse of both directions; {surface}; undefined where either mask is empty"
+        )
+    }
+
     fn measure(&self, masks: &MaskPair) -> Option<f64> {
         let surfaces = masks.surfaces(self.surface);
 
@@ -48,7 +59,7 @@ mod tests {
         let pair = MaskPair::new(&reference, &prediction, &[2.0, 1.5])?;
 
         // Two rows of 2 mm and two columns of 1.5 mm away.
-        assert_eq!(Hd::default().measure(&pair), Some(5.0));
+        assert_eq!(Hd { surface: Surface::Voxels }.measure(&pair), Some(5.0));
         Ok(())
     }
 

@@ -8,14 +8,13 @@ use crate::{MaskPair, Metric, Scale, Surface, Surfaces};
 ///
 /// | | surface | sides | percentile |
 /// |---|---|---|---|
-/// | the default, and MONAI | voxels | worse | interpolated |
+/// | the default, [`Hd95::deepmind`], BraTS | elements | worse | of the area |
+/// | [`Hd95::monai`] | voxels | worse | interpolated |
 /// | [`Hd95::medpy`] | voxels | pooled | interpolated |
-/// | [`Hd95::deepmind`], BraTS | elements | worse | of the area |
 ///
 /// The default takes the worse side because the definition does, and because pooling lets a large
 /// surface outvote a small one: an error of more than 5 % of one surface, but less than 5 % of both
-/// together, disappears. It counts voxels because all programs but one do; on anisotropic grids
-/// [`Surface::Elements`] is the better choice.
+/// together, disappears. It measures area, which alone does not depend on how the grid cuts a surface.
 ///
 /// # Source
 ///
@@ -80,6 +79,28 @@ impl Metric for Hd95 {
 
     fn scale(&self) -> Scale {
         Scale::DISTANCE
+    }
+
+    fn label(&self) -> String {
+        match (self.surface, self.sides) {
+            (Surface::Elements, Sides::Worse) => "hd95".to_owned(),
+            (Surface::Voxels, Sides::Worse) => "hd95_monai".to_owned(),
+            (Surface::Voxels, Sides::Pooled) => "hd95_medpy".to_owned(),
+            (surface, Sides::Worse) => format!("hd95{}", surface.suffix()),
+            (surface, Sides::Pooled) => format!("hd95{}_pooled", surface.suffix()),
+        }
+    }
+
+    fn definition(&self) -> String {
+        let sides = match self.sides {
+            Sides::Worse => "the worse of both directions",
+            Sides::Pooled => "of both directions together",
+        };
+        let surface = self.surface.in_words();
+        format!(
+            "95th percentile of the distances between the surfaces, mm, {sides}; {surface}; undefined where either mask \
+             is empty"
+        )
     }
 
     fn measure(&self, masks: &MaskPair) -> Option<f64> {

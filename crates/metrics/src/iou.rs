@@ -27,6 +27,14 @@ impl Metric for Iou {
         Scale::OVERLAP
     }
 
+    fn label(&self) -> String {
+        format!("iou{}", self.empty.suffix())
+    }
+
+    fn definition(&self) -> String {
+        format!("|P ∩ R| / |P ∪ R|; {}", self.empty.in_words())
+    }
+
     fn measure(&self, masks: &MaskPair) -> Option<f64> {
         let counts = masks.counts();
         let union = counts.reference() + counts.false_positives;

@@ -29,6 +29,14 @@ impl ProbabilityMetric for Ks {
         Scale::ERROR
     }
 
+    fn definition(&self) -> String {
+        let voxels = self.voxels.in_words();
+        format!(
+            "largest distance between cumulative accuracy and confidence of the predicted class, voxels in the order of their \
+             confidence, {voxels}"
+        )
+    }
+
     fn measure(&self, pair: &ProbabilityPair<'_>) -> Option<f64> {
         let predictions = ordered(pair, |voxel| {
             self.voxels.include(voxel).then(|| {

@@ -70,7 +70,8 @@
 //! # Whose definition
 //!
 //! Programs disagree on what HD95 and surface Dice are, and each of their definitions can be had:
-//! see [`Hd95`], [`Nsd`], [`Surface`] and [`Empty`]. The default of each is the one of its source.
+//! see [`Hd95`], [`Nsd`], [`Surface`] and [`Empty`]. The default of distances is that of surface-distance, the only one that measures
+//! surfaces by their area; of empty masks, that of nnU-Net.
 
 mod accuracy;
 mod ace;
@@ -179,6 +180,10 @@ pub trait Metric: fmt::Debug + Send + Sync {
     /// What its numbers are, and which of them are better.
     fn scale(&self) -> Scale;
 
+    /// In one line, for those who read a report: the formula, with `P` the prediction and `R` the reference, whose definition it is where
+    /// there are several, and what it is of empty masks.
+    fn definition(&self) -> String;
+
     /// The value; `None` where it is undefined, such as a distance to an empty mask.
     fn measure(&self, masks: &MaskPair) -> Option<f64>;
 }
@@ -217,6 +222,9 @@ pub trait ProbabilityMetric: fmt::Debug + Send + Sync {
 
     /// What its numbers are, and which of them are better.
     fn scale(&self) -> Scale;
+
+    /// In one line, for those who read a report: the formula, with `p` what is predicted and `t` what is true.
+    fn definition(&self) -> String;
 
     /// The value; `None` where it is undefined, such as a mean over no voxel.
     fn measure(&self, pair: &ProbabilityPair<'_>) -> Option<f64>;

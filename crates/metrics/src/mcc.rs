@@ -29,6 +29,10 @@ impl Metric for Mcc {
         Scale { unit: Unit::Correlation, better: Better::Larger }
     }
 
+    fn definition(&self) -> String {
+        "Matthews' correlation of prediction and reference; undefined where either mask holds nothing or everything".to_owned()
+    }
+
     fn measure(&self, masks: &MaskPair) -> Option<f64> {
         let counts = masks.counts();
         let (tp, tn) = (counts.true_positives as f64, counts.true_negatives as f64);

@@ -41,6 +41,14 @@ impl ProbabilityMetric for Mce {
         Scale::ERROR
     }
 
+    fn definition(&self) -> String {
+        let Self { bins, confidence, voxels, .. } = self;
+        let (confidence, voxels) = (confidence.in_words(), voxels.in_words());
+        format!(
+            "|accuracy − confidence| of the worst of {bins} equal bins, of {confidence}, {voxels}"
+        )
+    }
+
     fn measure(&self, pair: &ProbabilityPair<'_>) -> Option<f64> {
         let Self { bins, binning, confidence, voxels } = *self;
         Ece { bins, binning, confidence, voxels }.reliability(pair)?.mce()

@@ -33,6 +33,14 @@ impl ProbabilityMetric for Nll {
         Scale::NATS
     }
 
+    fn definition(&self) -> String {
+        let (clip, of) =
+            (self.clip.get(), if self.include_background { "" } else { ", class 0 left out" });
+        format!(
+            "mean negative log likelihood of the true class probabilities, nats, probabilities of at least {clip}{of}"
+        )
+    }
+
     fn measure(&self, pair: &ProbabilityPair<'_>) -> Option<f64> {
         let clip = self.clip.get().min(0.5);
         let first = usize::from(!self.include_background);

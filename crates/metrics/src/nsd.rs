@@ -42,7 +42,18 @@ impl Metric for Nsd {
     }
 
     fn label(&self) -> String {
-        format!("nsd_{}mm", self.tolerance.get())
+        let (tolerance, surface) = (self.tolerance.get(), self.surface);
+        let surface = if surface == Surface::Elements { "" } else { surface.suffix() };
+        format!("nsd_{tolerance}mm{surface}{}", self.empty.suffix())
+    }
+
+    fn definition(&self) -> String {
+        format!(
+            "share of both surfaces within {} mm of the other; {}; {}",
+            self.tolerance.get(),
+            self.surface.in_words(),
+            self.empty.in_words()
+        )
     }
 
     fn scale(&self) -> Scale {

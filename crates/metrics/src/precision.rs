@@ -19,6 +19,10 @@ impl Metric for Precision {
         Scale::OVERLAP
     }
 
+    fn definition(&self) -> String {
+        "|P ∩ R| / |P|; undefined where nothing is predicted".to_owned()
+    }
+
     fn measure(&self, masks: &MaskPair) -> Option<f64> {
         let counts = masks.counts();
 

@@ -19,6 +19,10 @@ impl Metric for Recall {
         Scale::OVERLAP
     }
 
+    fn definition(&self) -> String {
+        "|P ∩ R| / |R|; undefined where the reference is empty".to_owned()
+    }
+
     fn measure(&self, masks: &MaskPair) -> Option<f64> {
         let counts = masks.counts();
 

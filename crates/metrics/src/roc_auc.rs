@@ -36,6 +36,14 @@ impl ProbabilityMetric for RocAuc {
         Scale::OVERLAP
     }
 
+    fn definition(&self) -> String {
+        let class = self.class;
+        format!(
+            "chance that a voxel of class {class} has a larger probability of it than one of another; undefined where either \
+             does not occur"
+        )
+    }
+
     fn measure(&self, pair: &ProbabilityPair<'_>) -> Option<f64> {
         let ranking = Ranking::of(pair, self.class)?;
         let (truth, rest) = ranking.total;

@@ -87,6 +87,16 @@ impl ProbabilityMetric for SoftDice {
         Scale::OVERLAP
     }
 
+    fn definition(&self) -> String {
+        let overlap = match self.overlap {
+            SoftOverlap::Product => "p t",
+            SoftOverlap::Distance => "min(p, t)",
+        };
+        format!(
+            "2 Σ {overlap} / Σ (p + t) of each class but the first, mean over classes that anyone speaks of"
+        )
+    }
+
     fn measure(&self, pair: &ProbabilityPair<'_>) -> Option<f64> {
         let defined: Vec<f64> = self.each(pair).into_iter().skip(1).flatten().collect();
         ratio(defined.iter().sum(), defined.len() as f64)

@@ -20,6 +20,10 @@ impl Metric for Specificity {
         Scale::OVERLAP
     }
 
+    fn definition(&self) -> String {
+        "share of the background that is left alone; undefined where there is none".to_owned()
+    }
+
     fn measure(&self, masks: &MaskPair) -> Option<f64> {
         let counts = masks.counts();
 

@@ -20,6 +20,10 @@ impl Metric for VolumeDifference {
         Scale { unit: Unit::CubicMillimeters, better: Better::NearZero }
     }
 
+    fn definition(&self) -> String {
+        "|P| − |R|, mm³; in the plane mm²".to_owned()
+    }
+
     fn measure(&self, masks: &MaskPair) -> Option<f64> {
         let (reference, prediction) =
             (masks.counts().reference() as f64, masks.counts().prediction() as f64);

@@ -22,6 +22,10 @@ impl Metric for VolumeError {
         Scale { unit: Unit::Ratio, better: Better::NearZero }
     }
 
+    fn definition(&self) -> String {
+        "(|P| − |R|) / |R|; undefined where the reference is empty".to_owned()
+    }
+
     fn measure(&self, masks: &MaskPair) -> Option<f64> {
         let (reference, prediction) =
             (masks.counts().reference() as f64, masks.counts().prediction() as f64);

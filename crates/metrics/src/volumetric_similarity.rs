@@ -24,6 +24,10 @@ impl Metric for VolumetricSimilarity {
         Scale::OVERLAP
     }
 
+    fn definition(&self) -> String {
+        "1 − ||P| − |R|| / (|P| + |R|); undefined where both masks are empty".to_owned()
+    }
+
     fn measure(&self, masks: &MaskPair) -> Option<f64> {
         let (reference, prediction) =
             (masks.counts().reference() as f64, masks.counts().prediction() as f64);

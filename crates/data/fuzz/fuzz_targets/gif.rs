@@ -2,4 +2,4 @@
 
 mod feed;
 
-libfuzzer_sys::fuzz_target!(|bytes: &[u8]| feed::feed("gif", bytes));
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| -> libfuzzer_sys::Corpus { feed::feed("gif", bytes) });

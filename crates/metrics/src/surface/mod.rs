@@ -26,13 +26,13 @@ use crate::scan::Masks;
 #[serde(rename_all = "snake_case")]
 pub enum Surface {
     /// Border voxels, by faces.
-    #[default]
     Voxels,
     /// Border voxels, by faces and edges.
     VoxelsEdges,
     /// Border voxels, by faces, edges and corners.
     VoxelsCorners,
     /// Surface elements, each with its area.
+    #[default]
     Elements,
 }
 
@@ -40,6 +40,26 @@ impl Surface {
     /// All of them.
     pub const ALL: [Self; 4] =
         [Self::Voxels, Self::VoxelsEdges, Self::VoxelsCorners, Self::Elements];
+
+    /// What tells scores of other surfaces apart from those of elements, by their names.
+    pub(crate) fn suffix(self) -> &'static str {
+        match self {
+            Self::Elements => "",
+            Self::Voxels => "_voxels",
+            Self::VoxelsEdges => "_voxels_edges",
+            Self::VoxelsCorners => "_voxels_corners",
+        }
+    }
+
+    /// The same for people.
+    pub(crate) fn in_words(self) -> &'static str {
+        match self {
+            Self::Elements => "surface elements by their area (surface-distance)",
+            Self::Voxels => "border voxels by faces (MedPy, MONAI)",
+            Self::VoxelsEdges => "border voxels by faces and edges (MedPy)",
+            Self::VoxelsCorners => "border voxels by faces, edges and corners (MedPy)",
+        }
+    }
 
     pub(crate) fn distances(self, masks: &Masks, rank: usize, spacing: [f64; 3]) -> Surfaces {
         match self {

@@ -156,7 +156,7 @@ proptest! {
         let expected =
             farthest(&borders[0], &borders[1]).max(farthest(&borders[1], &borders[0]));
 
-        let found = Hd::default().measure(&pair(&masks, spacing));
+        let found = Hd { surface: Surface::Voxels }.measure(&pair(&masks, spacing));
         prop_assert!(same(found, Some(expected).filter(|mm| mm.is_finite())));
     }
 
