@@ -2,8 +2,8 @@ use std::num::NonZeroUsize;
 
 use serde::{Deserialize, Serialize};
 
-use crate::ordered::{Tied, ordered};
-use crate::{Fraction, ProbabilityMetric, ProbabilityPair, Scale, Voxels};
+use crate::ordered::{Tied, of_table, ordered};
+use crate::{Fraction, ProbabilityMetric, ProbabilityPair, Reliability, Scale, Voxels};
 
 /// The adaptive calibration error: the calibration error of each class, over ranges of confidence that hold equally many predictions
 /// each, averaged over ranges and classes.
@@ -52,6 +52,13 @@ impl Ace {
             counts.then(|| (confidence, voxel.truth(class)))
         });
         error(&predictions, self.ranges)
+    }
+}
+
+impl Reliability {
+    /// The [`Ace`] of what the table of one class holds, as if all predictions of a bin were equal; `None` where there are none.
+    pub fn ace(&self, ranges: NonZeroUsize) -> Option<f64> {
+        error(&of_table(self), ranges)
     }
 }
 

@@ -1,7 +1,7 @@
 use serde::{Deserialize, Serialize};
 
-use crate::ordered::ordered;
-use crate::{ProbabilityMetric, ProbabilityPair, Scale, Voxels};
+use crate::ordered::{Tied, of_table, ordered};
+use crate::{ProbabilityMetric, ProbabilityPair, Reliability, Scale, Voxels};
 
 /// The Kolmogorov–Smirnov calibration error: the largest distance between the cumulative sums of confidence and of what is right,
 /// over predictions in the order of their confidence, as a share of all.
@@ -44,15 +44,27 @@ impl ProbabilityMetric for Ks {
                 (confidence, voxel.truth(class))
             })
         });
-        let total: u64 = predictions.iter().map(|tied| tied.count).sum();
-        let mut apart = 0.0;
-        let furthest = predictions.iter().map(|tied| {
-            apart += tied.right - tied.confidence * tied.count as f64;
-            f64::abs(apart)
-        });
-        let furthest = furthest.fold(0.0, f64::max);
-        (total > 0).then(|| furthest / total as f64)
+        error(&predictions)
     }
+}
+
+impl Reliability {
+    /// The [`Ks`] error of what a table holds, as far as its bins tell predictions apart: never more than that of the predictions.
+    /// `None` where there are none.
+    pub fn ks(&self) -> Option<f64> {
+        error(&of_table(self))
+    }
+}
+
+fn error(predictions: &[Tied]) -> Option<f64> {
+    let total: u64 = predictions.iter().map(|tied| tied.count).sum();
+    let mut apart = 0.0;
+    let furthest = predictions.iter().map(|tied| {
+        apart += tied.right - tied.confidence * tied.count as f64;
+        f64::abs(apart)
+    });
+    let furthest = furthest.fold(0.0, f64::max);
+    (total > 0).then(|| furthest / total as f64)
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 
 use rayon::prelude::*;
 
-use crate::{ProbabilityPair, Voxel};
+use crate::{Bin, ProbabilityPair, Reliability, Voxel};
 
 /// Predictions of one and the same confidence.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -11,6 +11,15 @@ pub(crate) struct Tied {
     pub(crate) count: u64,
     /// How many of them are right; a fraction each where the truth is soft.
     pub(crate) right: f64,
+}
+
+/// The bins of a table, each as if all of its predictions had its mean confidence.
+pub(crate) fn of_table(table: &Reliability) -> Vec<Tied> {
+    let tied = |bin: &Bin| {
+        let confidence = bin.confidence()?;
+        Some(Tied { confidence, count: bin.count, right: bin.accuracy_sum })
+    };
+    table.bins().iter().filter_map(tied).collect()
 }
 
 /// What `look` finds at each voxel, a confidence and how right it is, in ascending order of confidence; equal ones are one, since

@@ -231,6 +231,24 @@ impl Reliability {
         }
     }
 
+    /// The table of so many bins, each of which is several of these; `None` where their number is no multiple of that, or the last bin
+    /// is [apart](Binning::OneApart).
+    pub fn coarser(&self, bins: NonZeroUsize) -> Option<Self> {
+        let each = self.bins.len() / bins;
+        if self.binning == Binning::OneApart || each * bins.get() != self.bins.len() {
+            return None;
+        }
+        let mut coarse = Self::new(bins, self.binning);
+        for (bin, parts) in coarse.bins.iter_mut().zip(self.bins.chunks_exact(each)) {
+            for part in parts {
+                bin.count += part.count;
+                bin.confidence_sum += part.confidence_sum;
+                bin.accuracy_sum += part.accuracy_sum;
+            }
+        }
+        Some(coarse)
+    }
+
     /// The bins, in ascending order of confidence.
     pub fn bins(&self) -> &[Bin] {
         &self.bins

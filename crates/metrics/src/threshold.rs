@@ -2,7 +2,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::empty::ratio;
 use crate::ordered::ordered;
-use crate::{Fraction, Positive, ProbabilityPair, Result};
+use crate::{Fraction, Positive, ProbabilityPair, Reliability, Result};
 
 /// What one threshold makes of the predicted probabilities of a class.
 ///
@@ -140,6 +140,36 @@ pub fn threshold_sweep(
             }
         },
     ))
+}
+
+impl Reliability {
+    /// What each of `thresholds` makes of the class that the table is of, see [`Confidence::Class`](crate::Confidence::Class): bins whose
+    /// lower edge is at least the threshold are predicted. It is that of the predictions where thresholds are edges of bins.
+    pub fn cut(&self, thresholds: &[f64]) -> Vec<ThresholdPoint> {
+        let bins = self.bins();
+        let cut = |&threshold: &f64| {
+            let mut point = ThresholdPoint {
+                threshold,
+                true_positives: 0.0,
+                false_positives: 0.0,
+                false_negatives: 0.0,
+                true_negatives: 0.0,
+            };
+            for (at, bin) in bins.iter().enumerate() {
+                let wrong = bin.count as f64 - bin.accuracy_sum;
+                let lower = at as f64 / bins.len() as f64;
+                let (right, wrong_to) = if lower >= threshold {
+                    (&mut point.true_positives, &mut point.false_positives)
+                } else {
+                    (&mut point.false_negatives, &mut point.true_negatives)
+                };
+                *right += bin.accuracy_sum;
+                *wrong_to += wrong;
+            }
+            point
+        };
+        thresholds.iter().map(cut).collect()
+    }
 }
 
 /// How much of the truth and of the rest all thresholds that matter find: one entry for each

@@ -3,8 +3,9 @@
 use ndarray::{Array1, Array2};
 use proptest::prelude::*;
 use sconce_metrics::{
-    Bdice, Brier, Ece, MaskPair, Metric, Nll, Probabilities, ProbabilityMetric,
-    ProbabilityMetricConfig, ProbabilityPair, Summary, Truth,
+    Ace, Bdice, Binning, Brier, ClasswiseEce, Confidence, Ece, Ks, MaskPair, Mce, Metric, Nll,
+    Probabilities, ProbabilityMetric, ProbabilityMetricConfig, ProbabilityPair, Reliability,
+    Summary, Truth, Voxels,
 };
 
 /// Probabilities of three classes, `(3, V)`, and a class for each of the voxels.
@@ -76,6 +77,54 @@ proptest! {
             let end = ends(metric.name());
             prop_assert!(value.is_none_or(|v| (0.0..=end).contains(&v)), "{:?} {:?}", metric, value);
         }
+    }
+
+    #[test]
+    fn a_fine_table_knows_what_others_measure((prediction, labels) in cases()) {
+        let pair = hard(&prediction, &labels);
+        let table = |bins: usize, confidence| {
+            let bins = std::num::NonZeroUsize::new(bins).unwrap();
+            Reliability::of(&pair, bins, Binning::LeftClosed, confidence, Voxels::All).unwrap()
+        };
+        let fifteen = std::num::NonZeroUsize::new(15).unwrap();
+        let fine = table(3840, Confidence::TopLabel);
+
+        let (coarse, directly) = (fine.coarser(fifteen).unwrap(), table(15, Confidence::TopLabel));
+        for (one, other) in coarse.bins().iter().zip(directly.bins()) {
+            prop_assert_eq!(one.count, other.count);
+            prop_assert!((one.confidence_sum - other.confidence_sum).abs() < 1e-9);
+        }
+        let ks = Ks::default().measure(&pair).unwrap();
+        prop_assert!(fine.ks().unwrap() <= ks + 1e-9 && ks - fine.ks().unwrap() < 1e-3);
+        let class = table(3840, Confidence::Class(1));
+        let thresholds = [0.0, 0.05, 0.5, 0.85];
+        let cut = class.cut(&thresholds);
+        let swept = sconce_metrics::threshold_sweep(&pair, 1, &thresholds).unwrap();
+        for (one, other) in cut.iter().zip(&swept) {
+            prop_assert!((one.true_positives - other.true_positives).abs() < 1e-9, "{one:?} {other:?}");
+            prop_assert!((one.false_positives - other.false_positives).abs() < 1e-9);
+            prop_assert!((one.true_negatives - other.true_negatives).abs() < 1e-9);
+        }
+        prop_assert_eq!(table(7, Confidence::TopLabel).coarser(fifteen), None);
+    }
+
+    #[test]
+    fn calibration_without_bins_is_no_worse_than_with_the_finest((prediction, labels) in cases()) {
+        let pair = hard(&prediction, &labels);
+        let apart = (0..labels.len()).map(|voxel| {
+            let of = prediction.column(voxel);
+            let best = (0..3).fold(0, |best, class| if of[class] > of[best] { class } else { best });
+            (f64::from(u8::from(usize::from(labels[voxel]) == best)) - of[best]).abs()
+        });
+        let finest = apart.sum::<f64>() / labels.len() as f64;
+
+        prop_assert!(Ks::default().measure(&pair).unwrap() <= finest + 1e-9);
+        prop_assert!(Ece::default().measure(&pair) <= Mce::default().measure(&pair).map(|it| it + 1e-9));
+        // One range of all predictions of a class: how often it occurs, and how often it is expected.
+        let one = Ace { ranges: std::num::NonZeroUsize::MIN, ..Ace::default() };
+        let one_bin = ClasswiseEce { bins: std::num::NonZeroUsize::MIN, ..ClasswiseEce::default() };
+        let (one, one_bin) = (one.measure(&pair).unwrap(), one_bin.measure(&pair).unwrap());
+        prop_assert!((one - one_bin).abs() < 1e-9);
     }
 
     #[test]
