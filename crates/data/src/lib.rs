@@ -8,7 +8,7 @@
 //! | read a file | [`read_image`], [`read_label_map`], [`read_soft_labels`] |
 //! | write one | [`write_image`], [`write_label_map`], [`write_soft_labels`] |
 //! | see what a file holds | [`ImageInfo`] |
-//! | find images to predict, or labels to compare | [`find_images`], [`pair_label_files`], giving [`FoundImages`], [`ImageFiles`], [`LabelFiles`] |
+//! | find images to predict, or labels to compare | [`find_images`], giving [`FoundImages`], [`ImageFiles`]; [`label_files`]; [`prediction_files`], giving [`PredictionFiles`] |
 //! | open a folder | [`LayoutConfig`], the table of [`Layout`]s; [`recognize`] guesses which |
 //! | … of nnU-Net or the decathlon | [`NnunetRaw`] |
 //! | … with an image and a label for each case | [`Pairs`] |
@@ -92,7 +92,9 @@ pub use crate::format::{
 };
 #[cfg(feature = "dicom")]
 pub use crate::format::{SegmentationOf, write_fractional_segmentation, write_segmentation};
-pub use crate::inputs::{FoundImages, ImageFiles, LabelFiles, find_images, pair_label_files};
+pub use crate::inputs::{
+    FoundImages, ImageFiles, PredictionFiles, find_images, label_files, prediction_files,
+};
 pub use crate::layout::published::isic2018::Part;
 pub use crate::layout::{LabelGeometry, Pattern, Patterns, Source, Unlabelled};
 pub use crate::mend::{Mended, mend};

@@ -4,7 +4,7 @@ use data::Case;
 use preprocess::Fusion;
 
 use crate::calibrate::{self, Sample, TemperatureFit};
-use crate::evaluate::{Evaluation, Evaluator, Reference, Scaling, Temperatures};
+use crate::evaluate::{EvaluateConfig, Evaluation, Evaluator, Reference, Scaling, Temperatures};
 use crate::file::{create_folder, write_json};
 use crate::guard::guarded;
 use crate::train::tell;
@@ -52,7 +52,7 @@ pub fn validate(
     let space = LabelSpace::of(run.dataset.description())?;
     let held_out = HeldOut { run, predictor: &predictor, space: &space };
     let total = outcome.held_out.len();
-    let mut raw = Evaluator::of_network(&name, predictor.config());
+    let mut raw = Evaluator::of_network(&name, predictor.config(), &EvaluateConfig::default());
     let (mut samples, mut kept, mut budget) = (Vec::new(), Vec::new(), KEPT_LOGITS);
     for (done, id) in outcome.held_out.iter().enumerate() {
         let (case, reference) = held_out.case(id)?;
@@ -76,7 +76,8 @@ pub fn validate(
     let fit = calibrate::fit(ids, &groups, &samples);
     let fit = TemperatureFit { weights: weights.clone(), ..fit };
     let temperatures = Temperatures::cross_fitted(&fit);
-    let mut calibrated = Evaluator::of_network(&name, predictor.config());
+    let mut calibrated =
+        Evaluator::of_network(&name, predictor.config(), &EvaluateConfig::default());
     for (at, (id, prediction)) in ids.iter().zip(kept).enumerate() {
         let (case, reference) = held_out.case(id)?;
         let prediction = match prediction {

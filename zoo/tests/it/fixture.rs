@@ -95,7 +95,7 @@ fn evaluation() -> Evaluation {
     let cases = dice.iter().zip(["a", "b", "c"]).map(|(value, id)| {
         let scores = [("dice".to_owned(), *value)].into();
         let masks = [("mean".to_owned(), scores)].into();
-        CaseScores { id: id.to_owned(), masks, probabilities: [].into(), temperature: None }
+        CaseScores { id: id.to_owned(), masks, ..CaseScores::default() }
     });
     let aggregate = Summary::of(dice);
     let of = |class: &str| (class.to_owned(), [("dice".to_owned(), aggregate)].into());
@@ -104,8 +104,6 @@ fn evaluation() -> Evaluation {
     Evaluation {
         schema: 1,
         name: "run".to_owned(),
-        weights: None,
-        scaling: None,
         dataset: "Task 01".to_owned(),
         classes: vec!["organ".to_owned(), "lesion".to_owned()],
         definitions: [("dice".to_owned(), definition)].into(),
@@ -117,7 +115,8 @@ fn evaluation() -> Evaluation {
             brier: 0.1,
             nll: 0.2,
             voxels: "all voxels".to_owned(),
-            bins: Vec::new(),
+            ..Calibration::default()
         }),
+        ..Evaluation::default()
     }
 }

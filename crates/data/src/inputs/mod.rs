@@ -2,8 +2,8 @@
 
 mod find;
 mod names;
+mod predictions;
 
-use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -13,6 +13,7 @@ use self::names::{name, split};
 use crate::{Error, Result, read_image};
 
 pub use self::find::find_images;
+pub use self::predictions::{PredictionFiles, label_files, prediction_files};
 
 /// What a prediction command is to work on.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -31,17 +32,6 @@ pub struct ImageFiles {
     pub id: String,
     /// The files, in the order of their channels.
     pub files: Vec<PathBuf>,
-}
-
-/// A predicted label file and the reference that it is held against.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct LabelFiles {
-    /// Their common name without ending.
-    pub id: String,
-    /// The prediction.
-    pub prediction: PathBuf,
-    /// The reference.
-    pub reference: PathBuf,
 }
 
 impl ImageFiles {
@@ -87,74 +77,20 @@ impl ImageFiles {
     }
 }
 
-/// Pairs label files of two folders by their names. Files whose names end in `_probabilities` are
-/// what a prediction leaves beside its labels, and no labels.
-///
-/// # Errors
-///
-/// [`Error::NoCases`], where the references are none; [`Error::Missing`], where a reference has no
-/// prediction. A prediction without a reference is not scored.
-pub fn pair_label_files(predictions: &Path, references: &Path) -> Result<Vec<LabelFiles>> {
-    let by_name = |folder: &Path| -> Result<BTreeMap<String, PathBuf>> {
-        let files = images_in(folder)?;
-        let named = files.into_iter().filter_map(|file| split(&file).map(|it| (it.0, file)));
-        Ok(named.filter(|(id, _)| !id.ends_with("_probabilities")).collect())
-    };
-    let (predicted, expected) = (by_name(predictions)?, by_name(references)?);
-    if expected.is_empty() {
-        return Err(Error::NoCases {
-            path: references.to_owned(),
-            pattern: names::any_image(),
-            remedy: "give the folder that the reference label files are in".to_owned(),
-        });
-    }
-    let pair = |(id, reference): (String, PathBuf)| match predicted.get(&id) {
-        Some(prediction) => Ok(LabelFiles { id, prediction: prediction.clone(), reference }),
-        None => Err(Error::Missing {
-            path: predictions.join(name(&reference)),
-            id,
-            remedy: "predict it, or take its reference away".to_owned(),
-        }),
-    };
-    expected.into_iter().map(pair).collect()
+fn images_in(folder: &Path) -> Result<Vec<PathBuf>> {
+    let files = every_file(folder)?.into_iter();
+    Ok(files.filter(|path| split(path).is_some() && !name(path).starts_with('.')).collect())
 }
 
-fn images_in(folder: &Path) -> Result<Vec<PathBuf>> {
+/// The files of a folder itself, sorted.
+fn every_file(folder: &Path) -> Result<Vec<PathBuf>> {
     let mut files = Vec::new();
     for entry in fs::read_dir(folder).map_err(Error::reading(folder))? {
         let path = entry.map_err(Error::reading(folder))?.path();
-        if path.is_file() && split(&path).is_some() && !name(&path).starts_with('.') {
+        if path.is_file() {
             files.push(path);
         }
     }
     files.sort();
     Ok(files)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn touch(folder: &Path, names: &[&str]) -> anyhow::Result<()> {
-        for name in names {
-            fs::write(folder.join(name), "")?;
-        }
-        Ok(())
-    }
-
-    #[test]
-    fn references_want_a_prediction_each() -> anyhow::Result<()> {
-        let (predictions, references) = (tempfile::tempdir()?, tempfile::tempdir()?);
-        touch(references.path(), &["a.nii.gz", "b.png"])?;
-        touch(predictions.path(), &["a.nii", "extra.nii"])?;
-
-        let error = pair_label_files(predictions.path(), references.path()).unwrap_err();
-        assert!(error.to_string().contains("b.png"), "{error}");
-        touch(predictions.path(), &["b.png"])?;
-        assert_eq!(pair_label_files(predictions.path(), references.path())?.len(), 2);
-        // Predictions may be what others are held against.
-        touch(references.path(), &["a_probabilities.nii.gz"])?;
-        assert_eq!(pair_label_files(predictions.path(), references.path())?.len(), 2);
-        Ok(())
-    }
 }

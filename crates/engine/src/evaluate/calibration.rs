@@ -2,9 +2,7 @@
 
 use std::num::NonZeroUsize;
 
-use metrics::{
-    Binning, Brier, Confidence, Nll, ProbabilityMetric, ProbabilityPair, Reliability, Voxels,
-};
+use metrics::{Binning, Brier, BrierParts, Nll, ProbabilityMetric, ProbabilityPair, Reliability};
 use ndarray::{Array3, s};
 use volume::{Label, SoftLabelMap};
 
@@ -12,7 +10,11 @@ use super::{Calibration, Definition, ReliabilityBin};
 use crate::Result;
 use crate::neighborhood::{self, MARGIN};
 
+/// Bins of a reliability diagram.
 const BINS: NonZeroUsize = NonZeroUsize::MIN.saturating_add(14);
+
+/// Bins that are kept until the end: each of [`BINS`] is several of these, and thresholds lie on their edges.
+const FINE: NonZeroUsize = NonZeroUsize::MIN.saturating_add(239);
 
 /// What the calibration error over all voxels is called; that of each case has another name.
 pub(super) const POOLED_ECE: &str = "pooled_ece";
@@ -20,41 +22,72 @@ pub(super) const POOLED_ECE: &str = "pooled_ece";
 /// Sums over cases.
 #[derive(Debug)]
 pub(super) struct Accumulator {
-    table: Reliability,
+    near: Sums,
+    whole: Sums,
+}
+
+/// Sums over some voxels of all cases.
+#[derive(Debug)]
+struct Sums {
+    tables: Tables,
     brier: f64,
     nll: f64,
     voxels: usize,
 }
 
+/// Of the predicted class, and of each class by itself.
+#[derive(Clone, Debug)]
+struct Tables {
+    top: Reliability,
+    classes: Vec<Reliability>,
+}
+
 impl Accumulator {
     pub(super) fn new() -> Self {
-        Self { table: Reliability::new(BINS, Binning::LeftClosed), brier: 0.0, nll: 0.0, voxels: 0 }
+        Self { near: Sums::new(), whole: Sums::new() }
     }
 
-    /// Adds the voxels of a case that lie near its foreground.
+    /// Adds the voxels of a case, and says what each of its classes adds.
     pub(super) fn add(
         &mut self,
         probabilities: &SoftLabelMap,
         label: &Label,
         ignore: Option<u16>,
-    ) -> Result<()> {
-        let near = near(label, ignore);
-        let pair = ProbabilityPair::of(probabilities, label, ignore)?.counting(&near)?;
-        let table =
-            Reliability::of(&pair, BINS, Binning::LeftClosed, Confidence::TopLabel, Voxels::All)?;
-        self.table.merge(&table)?;
-        // Means over voxels: those of all cases are the mean of theirs, weighted by their voxels.
-        let count = pair.counted();
-        self.brier += count as f64 * mean(&Brier::default(), &pair);
-        self.nll += count as f64 * mean(&Nll::default(), &pair);
-        self.voxels += count;
-        Ok(())
+    ) -> Result<Vec<Reliability>> {
+        let pair = ProbabilityPair::of(probabilities, label, ignore)?;
+        let classes = self.whole.add(&pair)?;
+        self.near.add(&pair.counting(&near(label, ignore))?)?;
+        Ok(classes)
     }
 
-    pub(super) fn finish(self, regions: bool) -> Option<Calibration> {
+    /// Near the foreground, and everywhere.
+    pub(super) fn finish(self, regions: bool) -> [Option<Calibration>; 2] {
+        let around = format!("within {MARGIN} of the reference foreground's bounding box");
+        [self.near.finish(voxels(&around, regions)), self.whole.finish(voxels("", regions))]
+    }
+}
+
+impl Sums {
+    fn new() -> Self {
+        Self { tables: Tables::new(0), brier: 0.0, nll: 0.0, voxels: 0 }
+    }
+
+    fn add(&mut self, pair: &ProbabilityPair<'_>) -> Result<Vec<Reliability>> {
+        let found = Tables::of(pair)?;
+        self.tables.merge(&found)?;
+        // Means over voxels: those of all cases are the mean of theirs, weighted by their voxels.
+        let count = pair.counted();
+        self.brier += count as f64 * mean(&Brier::default(), pair);
+        self.nll += count as f64 * mean(&Nll::default(), pair);
+        self.voxels += count;
+        Ok(found.classes)
+    }
+
+    fn finish(self, voxels: String) -> Option<Calibration> {
         let count = self.voxels as f64;
-        let bins = self.table.bins();
-        let width = 1.0 / bins.len() as f64;
+        let coarse = |table: &Reliability| table.coarser(BINS);
+        let (top, classes) = (coarse(&self.tables.top)?, &self.tables.classes);
+        let width = 1.0 / BINS.get() as f64;
         let row = |(at, bin): (usize, &metrics::Bin)| ReliabilityBin {
             lower: at as f64 * width,
             upper: (at + 1) as f64 * width,
@@ -62,13 +95,59 @@ impl Accumulator {
             accuracy: bin.accuracy().unwrap_or(0.0),
             count: bin.count,
         };
+        let of_classes = |error: &dyn Fn(&Reliability) -> Option<f64>| {
+            let sum = classes.iter().map(error).sum::<Option<f64>>()?;
+            Some(sum / classes.len() as f64)
+        };
         Some(Calibration {
-            pooled_ece: self.table.ece()?,
+            pooled_ece: top.ece()?,
             brier: self.brier / count,
             nll: self.nll / count,
-            voxels: voxels(regions),
-            bins: bins.iter().enumerate().map(row).collect(),
+            mce: top.mce(),
+            classwise_ece: of_classes(&|table| coarse(table)?.ece()),
+            ace: of_classes(&|table| table.ace(BINS)),
+            ks: self.tables.top.ks(),
+            brier_parts: BrierParts::of(classes),
+            voxels,
+            bins: top.bins().iter().enumerate().map(row).collect(),
         })
+    }
+}
+
+impl Tables {
+    fn new(classes: usize) -> Self {
+        let table = Reliability::new(FINE, Binning::LeftClosed);
+        Self { classes: vec![table.clone(); classes], top: table }
+    }
+
+    fn of(pair: &ProbabilityPair<'_>) -> Result<Self> {
+        let mut merged = Ok(());
+        let tables = pair.fold(
+            || Self::new(pair.classes()),
+            |tables, voxel| {
+                let (class, confidence) = voxel.choice();
+                tables.top.add(confidence, voxel.truth(class));
+                for (class, table) in tables.classes.iter_mut().enumerate() {
+                    table.add(voxel.predicted[class], voxel.truth(class));
+                }
+            },
+            |all, part| {
+                if merged.is_ok() {
+                    merged = all.merge(&part);
+                }
+            },
+        );
+        merged.map(|()| tables)
+    }
+
+    fn merge(&mut self, other: &Self) -> Result<()> {
+        let empty = Reliability::new(FINE, Binning::LeftClosed);
+        self.classes.resize(other.classes.len().max(self.classes.len()), empty);
+        self.top.merge(&other.top)?;
+        for (table, more) in self.classes.iter_mut().zip(&other.classes) {
+            table.merge(more)?;
+        }
+        Ok(())
     }
 }
 
@@ -76,17 +155,16 @@ impl Accumulator {
 pub(super) fn definition(regions: bool) -> Definition {
     let text = "expected calibration error of the predicted class over the voxels of all cases \
                 together, not over those of each case";
-    let text = format!("{text}: {}", voxels(regions));
+    let around = format!("within {MARGIN} of the reference foreground's bounding box");
+    let text = format!("{text}: {}", voxels(&around, regions));
     Definition { text, unit: String::new(), larger_is_better: false }
 }
 
 /// Which voxels are looked at, in words.
-fn voxels(regions: bool) -> String {
+fn voxels(which: &str, regions: bool) -> String {
     let each = if regions { ", counted once for each region" } else { "" };
-    format!(
-        "voxels of all cases within {MARGIN} of the reference foreground's bounding box{each}; \
-         {BINS} equal bins of the predicted class"
-    )
+    let space = if which.is_empty() { "" } else { " " };
+    format!("voxels of all cases{space}{which}{each}; {BINS} equal bins of the predicted class")
 }
 
 /// The mean over the voxels of a case; 0 where none counts.
@@ -120,7 +198,8 @@ mod tests {
             },
         );
         let label = Label::Hard(LabelMap::new(grid.clone(), arr3(&[[[1, 1, 0, 0]]]))?);
-        Ok(sums.add(&SoftLabelMap::new(grid, data)?, &label, None)?)
+        sums.add(&SoftLabelMap::new(grid, data)?, &label, None)?;
+        Ok(())
     }
 
     #[test]
@@ -129,7 +208,10 @@ mod tests {
         add(&mut sums, [0.75, 0.75, 0.25, 0.25])?;
         add(&mut sums, [1.0, 1.0, 1.0, 0.0])?;
 
-        let found = sums.finish(false).expect("there are voxels");
+        let [near, whole] = sums.finish(false);
+        let found = near.expect("there are voxels");
+        // All of them are near.
+        assert_eq!(whole.map(|it| it.bins), Some(found.bins.clone()));
 
         // At 0.75, four of four are right; at 1, three of four.
         approx::assert_relative_eq!(found.pooled_ece, 0.25, epsilon = 1e-9);
@@ -147,10 +229,13 @@ mod tests {
         // As rounding leaves it.
         add(&mut sums, [1.000_000_1, 1.0, 0.0, 0.0])?;
 
-        let found = sums.finish(false).expect("there are voxels");
+        let [near, whole] = sums.finish(false);
+        let found = near.expect("there are voxels");
+        // All of them are near.
+        assert_eq!(whole.map(|it| it.bins), Some(found.bins.clone()));
 
         assert!(found.nll >= 0.0 && found.nll < 1e-6, "{}", found.nll);
-        assert!(Accumulator::new().finish(false).is_none());
+        assert_eq!(Accumulator::new().finish(false), [None, None]);
         Ok(())
     }
 }

@@ -1,16 +1,37 @@
 //! Scores of predictions.
 
 mod calibration;
+mod challenge;
+mod config;
+mod dataset;
 mod definition;
+mod doubt;
+mod lesions;
 mod merging;
+mod nnunet;
+#[cfg(feature = "parquet")]
+mod parquet;
+mod raters;
 mod reference;
 mod regions;
 mod score;
 mod table;
+mod tables;
 mod temperatures;
+mod totals;
 
-pub use self::reference::Reference;
-pub use self::score::{Evaluator, on_dataset};
-pub use self::table::{Calibration, CaseScores, Definition, Evaluation, ReliabilityBin, decimals};
+pub use self::config::{Definitions, EvaluateConfig};
+pub use self::dataset::on_dataset;
+pub use self::nnunet::{Foreground, NnUNetCase};
+#[cfg(feature = "parquet")]
+pub use self::parquet::parquet;
+pub use self::reference::{Reference, class_indices, most_probable};
+pub use self::score::{Evaluator, Predicted};
+pub use self::table::{
+    Absent, Calibration, CaseScores, ChallengeSummary, ChosenThreshold, Definition, Evaluation,
+    Failures, LesionScores, LesionSummary, RaterScores, RaterSummary, ReliabilityBin,
+    ThresholdStudy, Unmatched, decimals,
+};
+pub use self::tables::{Row, csv, rows};
 pub use self::temperatures::{Scaling, Temperatures};
 pub use metrics::Summary;

@@ -1,8 +1,9 @@
+use data::Description;
 use ndarray::{Array3, Axis};
 use preprocess::{Fusion, Truth, fuse};
 use volume::{Label, LabelMap, SoftLabelMap};
 
-use crate::Result;
+use crate::{Error, Result};
 
 /// What predictions of a case are held against.
 #[derive(Clone, Debug, PartialEq)]
@@ -47,8 +48,39 @@ impl Reference {
     }
 }
 
+/// The labels of a file in the indices of a data set's classes; of regions that may overlap, as they are.
+///
+/// # Errors
+///
+/// [`Error::Settings`], where a value is none of the data set's.
+pub fn class_indices(mut labels: LabelMap, description: &Description) -> Result<LabelMap> {
+    if description.has_regions() {
+        return Ok(labels);
+    }
+    let mut index_of = vec![None; 1 << 16];
+    for (class, index) in description.classes.iter().zip(0u16..) {
+        for &value in &class.values {
+            index_of[usize::from(value)] = Some(index);
+        }
+    }
+    if let Some(&unknown) =
+        labels.data.iter().find(|&&label| index_of[usize::from(label)].is_none())
+    {
+        return Err(Error::Settings(format!(
+            "it has the label {unknown}, which is no class of {}",
+            description.name
+        )));
+    }
+    labels.data.mapv_inplace(|label| index_of[usize::from(label)].unwrap_or(label));
+    Ok(labels)
+}
+
 /// The first of the most probable classes of each voxel.
-pub(crate) fn most_probable(soft: &SoftLabelMap) -> Result<LabelMap> {
+///
+/// # Errors
+///
+/// Where the labels cannot be held.
+pub fn most_probable(soft: &SoftLabelMap) -> Result<LabelMap> {
     let mut best = soft.data.index_axis(Axis(0), 0).to_owned();
     let mut labels = Array3::<u16>::zeros(best.dim());
     for (class, probabilities) in (0u16..).zip(soft.data.outer_iter()).skip(1) {

@@ -1,74 +1,133 @@
 use std::collections::{BTreeMap, BTreeSet};
 
-use data::Dataset;
-use losses::Activation;
-use metrics::{MaskPair, MetricConfig, ProbabilityMetricConfig, ProbabilityPair, Region};
-use volume::{Label, LabelMap, SoftLabelMap};
+use data::{Class, Description};
+use metrics::{
+    FineGrained, Froc, MaskPair, MetricConfig, ProbabilityMetricConfig, ProbabilityPair, Region,
+    Reliability, Summary,
+};
+use ndarray::{Array3, ArrayView3, ArrayView4, Axis};
+use volume::{Image, Label, LabelMap, SoftLabelMap};
 
 use super::calibration::Accumulator;
-use super::merging::Merging;
 use super::regions::Alone;
-use super::{CaseScores, Evaluation, Reference, Summary, Temperatures, calibration, definition};
-use crate::file::Versioned as _;
-use crate::guard::guarded;
+use super::{
+    CaseScores, EvaluateConfig, LesionScores, RaterScores, Reference, challenge, definition, doubt,
+    lesions,
+};
 use crate::label_space::foreground_labels;
-use crate::train::tell;
 use crate::trained::NetworkConfig;
-use crate::{Error, Event, LabelSpace, Observer, Prediction, Predictor, Result};
-
-/// The scores of masks that are reported unless others are asked for.
-const MASK_METRICS: &[&str] = &["dice", "iou", "precision", "recall", "hd95", "assd", "nsd"];
-
-/// The scores of probabilities that are reported.
-const PROBABILITY_METRICS: &[&str] = &["ece", "brier", "nll", "bdice"];
+use crate::{Error, Prediction, Result};
 
 /// The name under which the mean over the foreground classes of a case goes.
-const MEAN: &str = "mean";
+pub(super) const MEAN: &str = "mean";
 
 /// Scores cases one by one, and sums up.
 #[derive(Debug)]
 pub struct Evaluator {
-    name: String,
-    dataset: String,
-    /// The label values of each class that is scored, and its name.
-    classes: Vec<(Vec<u16>, String)>,
+    pub(super) name: String,
+    pub(super) dataset: String,
+    pub(super) classes: Vec<Scored>,
     /// Whether classes may overlap, so that each has probabilities of its own.
-    regions: bool,
-    metrics: Vec<MetricConfig>,
-    probability_metrics: Vec<ProbabilityMetricConfig>,
-    cases: Vec<CaseScores>,
-    calibration: Accumulator,
+    pub(super) regions: bool,
+    pub(super) config: EvaluateConfig,
+    pub(super) cases: Vec<CaseScores>,
+    pub(super) calibration: Accumulator,
+    pub(super) challenge: Option<challenge::Scored>,
+    pub(super) fine: FineGrained,
+    /// The files of each case, prediction and reference, where they are known.
+    pub(super) files: BTreeMap<String, [String; 2]>,
+}
+
+/// A class that is scored, and what is pooled of it.
+#[derive(Debug)]
+pub(super) struct Scored {
+    pub(super) name: String,
+    /// The label values that it consists of.
+    pub(super) values: Vec<u16>,
+    /// Its place among the channels of probabilities.
+    channel: usize,
+    /// Its probabilities in all cases.
+    pub(super) table: Option<Reliability>,
+    pub(super) froc: Froc,
+}
+
+/// Score → value.
+type Scores = BTreeMap<String, Option<f64>>;
+
+/// The probabilities that a prediction gives each class.
+#[derive(Clone, Copy, Debug)]
+pub enum Predicted<'a> {
+    /// None are known.
+    Unknown,
+    /// Of classes that exclude each other, the background first.
+    Classes(&'a SoftLabelMap),
+    /// Of regions that may overlap, a channel each.
+    Regions(&'a Image),
+}
+
+impl Predicted<'_> {
+    fn channels(&self) -> Option<ArrayView4<'_, f32>> {
+        match self {
+            Self::Unknown => None,
+            Self::Classes(map) => Some(map.data.view()),
+            Self::Regions(image) => Some(image.data.view()),
+        }
+    }
 }
 
 impl Evaluator {
     /// For predictions of a network: of every class but the background.
-    pub fn of_network(name: &str, config: &NetworkConfig) -> Self {
+    pub fn of_network(name: &str, config: &NetworkConfig, settings: &EvaluateConfig) -> Self {
         let regions = config.has_regions();
-        let names = config.classes.iter().skip(1).map(|class| class.name.clone());
-        let classes = foreground_labels(&config.classes, regions).into_iter().zip(names);
-        Self::new(name, &config.dataset, classes.collect(), regions)
+        Self::new(name, &config.dataset, foreground(&config.classes, regions), regions, settings)
     }
 
-    /// For label files: of the values that are given, each with its name.
-    pub fn of_values(name: &str, dataset: &str, values: &[(u16, String)]) -> Self {
-        let classes = values.iter().map(|(value, name)| (vec![*value], name.clone())).collect();
-        Self::new(name, dataset, classes, false)
+    /// For files: of the label values that are given, each with its name. Channels of probabilities are label values.
+    pub fn of_values(
+        name: &str,
+        dataset: &str,
+        values: &[(u16, String)],
+        settings: &EvaluateConfig,
+    ) -> Self {
+        let class =
+            |(value, name): &(u16, String)| (vec![*value], name.clone(), usize::from(*value));
+        Self::new(name, dataset, values.iter().map(class).collect(), false, settings)
     }
 
-    fn new(name: &str, dataset: &str, classes: Vec<(Vec<u16>, String)>, regions: bool) -> Self {
-        let wanted = |metric: &MetricConfig| MASK_METRICS.contains(&metric.name());
+    /// For label files of a data set, as [`class_indices`](super::class_indices) reads them.
+    pub fn of_description(
+        name: &str,
+        description: &Description,
+        settings: &EvaluateConfig,
+    ) -> Self {
+        let regions = description.has_regions();
+        let classes = foreground(&description.classes, regions);
+        Self::new(name, &description.name, classes, regions, settings)
+    }
+
+    fn new(
+        name: &str,
+        dataset: &str,
+        classes: Vec<(Vec<u16>, String, usize)>,
+        regions: bool,
+        config: &EvaluateConfig,
+    ) -> Self {
+        let classes = told_apart(classes);
         Self {
             name: name.to_owned(),
             dataset: dataset.to_owned(),
-            classes: told_apart(classes),
             regions,
-            metrics: MetricConfig::defaults().into_iter().filter(wanted).collect(),
-            probability_metrics: ProbabilityMetricConfig::defaults()
-                .into_iter()
-                .filter(|metric| PROBABILITY_METRICS.contains(&metric.name()))
-                .collect(),
             cases: Vec::new(),
             calibration: Accumulator::new(),
+            challenge: config.challenge.clone().map(challenge::Scored::new),
+            fine: if classes.len() == 1 {
+                FineGrained::binary()
+            } else {
+                FineGrained::new(classes.len() + 1)
+            },
+            classes,
+            config: with_those_of_the_challenge(config.clone()),
+            files: BTreeMap::new(),
         }
     }
 
@@ -87,149 +146,242 @@ impl Evaluator {
         reference: &Reference,
     ) -> Result<()> {
         let labels = prediction.labels()?;
-        if !self.regions {
+        if self.regions {
+            let image = prediction.probability_image()?;
+            self.add(id, &labels, Predicted::Regions(&image), reference)?;
+        } else {
             let probabilities = prediction.probabilities()?;
-            self.add(id, &labels, Some(&probabilities), reference)?;
-            if let Some(case) = self.cases.last_mut() {
-                case.temperature = Some(prediction.temperature());
-            }
-            return Ok(());
+            self.add(id, &labels, Predicted::Classes(&probabilities), reference)?;
         }
-        let masks = self.masks(&labels, reference)?;
-        let image = prediction.probability_image()?;
-        let mut scores: BTreeMap<String, Vec<Option<f64>>> = BTreeMap::new();
-        for (channel, (values, _)) in image.data.outer_iter().zip(self.classes.clone()) {
-            let region = Alone::new(&image.grid, &channel, &values, reference)?;
-            let alone = self.probabilities(&region.probabilities, &region.label, region.ignore)?;
-            for (metric, score) in alone {
-                scores.entry(metric).or_default().push(score);
-            }
+        if let Some(case) = self.cases.last_mut() {
+            case.temperature = Some(prediction.temperature());
         }
-        let probabilities = scores.into_iter().map(|(name, all)| (name, Summary::of(all).mean));
-        let probabilities = probabilities.collect();
-        let temperature = Some(prediction.temperature());
-        self.cases.push(CaseScores { id: id.to_owned(), masks, probabilities, temperature });
         Ok(())
     }
 
-    /// Scores a case whose classes exclude each other, or of which there are labels alone.
+    /// Scores a case, of which there may be labels alone.
     ///
     /// # Errors
     ///
-    /// Where prediction and reference do not lie on one grid.
+    /// Where prediction and reference do not lie on one grid, or probabilities have other classes.
     pub fn add(
         &mut self,
         id: &str,
         labels: &LabelMap,
-        probabilities: Option<&SoftLabelMap>,
+        predicted: Predicted<'_>,
         reference: &Reference,
     ) -> Result<()> {
-        let masks = self.masks(labels, reference)?;
-        let probabilities = match probabilities {
-            Some(predicted) => self.probabilities(predicted, &reference.label, reference.ignore)?,
-            None => BTreeMap::new(),
+        let mut case = CaseScores {
+            id: id.to_owned(),
+            voxel_volume: labels.grid.voxel_volume(),
+            ..CaseScores::default()
         };
-        let id = id.to_owned();
-        self.cases.push(CaseScores { id, masks, probabilities, temperature: None });
+        self.masks(labels, reference, &mut case)?;
+        if let Some(channels) = predicted.channels() {
+            self.expect_channels(channels.dim().0)?;
+            case.probabilities = self.probabilities(predicted, reference)?;
+            case.doubt.insert(doubt::ENTROPY.to_owned(), doubt::entropy(&channels, self.regions));
+            for class in &mut self.classes {
+                let probability = channels.index_axis(Axis(0), class.channel);
+                let froc = &mut class.froc;
+                lesions::add_to_curve(froc, &reference.hard, &class.values, &probability)?;
+            }
+        }
+        self.raters(labels, predicted, reference, &mut case)?;
+        if let Some(challenge) = &mut self.challenge {
+            case.challenge = challenge.add(labels, reference)?;
+        }
+        if !self.regions {
+            self.fine_grained(labels, reference)?;
+        }
+        self.cases.push(case);
         Ok(())
     }
 
-    fn masks(
-        &self,
-        labels: &LabelMap,
-        reference: &Reference,
-    ) -> Result<BTreeMap<String, BTreeMap<String, Option<f64>>>> {
-        let mut masks = BTreeMap::new();
-        for (values, name) in &self.classes {
-            let region = Region::union(values).ignoring(reference.ignore);
+    /// Notes more that is known of the last case without its reference, such as how far folds are apart.
+    pub fn note_doubt(&mut self, kind: &str, value: f64) {
+        if let Some(case) = self.cases.last_mut() {
+            case.doubt.insert(kind.to_owned(), value);
+        }
+    }
+
+    /// Notes the files of the last case.
+    pub fn note_files(&mut self, prediction: &str, reference: &str) {
+        if let Some(case) = self.cases.last() {
+            let files = [prediction, reference].map(str::to_owned);
+            self.files.insert(case.id.clone(), files);
+        }
+    }
+
+    /// The mean Dice over classes of two predictions of one case; `None` where neither has any class.
+    ///
+    /// # Errors
+    ///
+    /// Where they do not lie on one grid.
+    pub fn agreement(&self, one: &LabelMap, other: &LabelMap) -> Result<Option<f64>> {
+        let dice = |class: &Scored| -> Result<Option<f64>> {
+            let pair = MaskPair::of_region(one, other, &Region::union(&class.values))?;
+            let counts = pair.counts();
+            let all = counts.reference() + counts.prediction();
+            Ok((all > 0).then(|| 2.0 * counts.true_positives as f64 / all as f64))
+        };
+        Ok(Summary::of(self.classes.iter().map(dice).collect::<Result<Vec<_>>>()?).mean)
+    }
+
+    fn expect_channels(&self, found: usize) -> Result<()> {
+        match self.classes.iter().find(|class| class.channel >= found) {
+            None => Ok(()),
+            Some(class) => Err(Error::Settings(format!(
+                "there are probabilities of {found} classes, and {} would be number {}; they are of \
+                 other classes",
+                class.name,
+                class.channel + 1
+            ))),
+        }
+    }
+
+    fn masks(&self, labels: &LabelMap, reference: &Reference, case: &mut CaseScores) -> Result<()> {
+        for class in &self.classes {
+            let region = Region::union(&class.values).ignoring(reference.ignore);
             let pair = MaskPair::of_region(&reference.hard, labels, &region)?;
-            let scores = self
-                .metrics
-                .iter()
-                .map(|metric| (metric.as_dyn().label(), metric.as_dyn().measure(&pair)));
-            masks.insert(name.clone(), scores.collect::<BTreeMap<String, Option<f64>>>());
+            let metrics = self.config.masks.iter().map(MetricConfig::as_dyn);
+            let scores = metrics.map(|metric| (metric.label(), metric.measure(&pair)));
+            case.masks.insert(class.name.clone(), scores.collect());
+            case.voxels.insert(class.name.clone(), pair.counts());
+            case.lesions.insert(class.name.clone(), LesionScores::of(&pair));
         }
         if self.classes.len() > 1 {
-            masks.insert(MEAN.to_owned(), mean_of_classes(&masks));
+            case.masks.insert(MEAN.to_owned(), mean_of_classes(&case.masks));
         }
-        Ok(masks)
+        Ok(())
     }
 
     fn probabilities(
         &mut self,
+        predicted: Predicted<'_>,
+        reference: &Reference,
+    ) -> Result<BTreeMap<String, Option<f64>>> {
+        match predicted {
+            Predicted::Unknown => Ok(BTreeMap::new()),
+            Predicted::Classes(map) => {
+                let (scores, tables) = self.alone(map, &reference.label, reference.ignore)?;
+                for class in &mut self.classes {
+                    add_table(&mut class.table, &tables[class.channel])?;
+                }
+                Ok(scores)
+            }
+            Predicted::Regions(image) => {
+                let mut scores: BTreeMap<String, Vec<Option<f64>>> = BTreeMap::new();
+                for at in 0..self.classes.len() {
+                    let channel = image.data.index_axis(Axis(0), self.classes[at].channel);
+                    let values = self.classes[at].values.clone();
+                    let region = Alone::new(&image.grid, &channel, &values, reference)?;
+                    let alone = self.alone(&region.probabilities, &region.label, region.ignore)?;
+                    add_table(&mut self.classes[at].table, &alone.1[1])?;
+                    for (metric, score) in alone.0 {
+                        scores.entry(metric).or_default().push(score);
+                    }
+                }
+                Ok(scores.into_iter().map(|(name, all)| (name, Summary::of(all).mean)).collect())
+            }
+        }
+    }
+
+    /// Scores probabilities of classes that exclude each other, and the table of each class.
+    fn alone(
+        &mut self,
         predicted: &SoftLabelMap,
         label: &Label,
         ignore: Option<u16>,
-    ) -> Result<BTreeMap<String, Option<f64>>> {
+    ) -> Result<(Scores, Vec<Reliability>)> {
         let pair = ProbabilityPair::of(predicted, label, ignore)?;
-        self.calibration.add(predicted, label, ignore)?;
-        let metrics = self.probability_metrics.iter().map(ProbabilityMetricConfig::as_dyn);
+        let tables = self.calibration.add(predicted, label, ignore)?;
+        let metrics = self.config.probabilities.iter().map(ProbabilityMetricConfig::as_dyn);
         let named = |metric| (definition::name(metric), metric.measure(&pair));
-        Ok(metrics.map(named).collect())
+        Ok((metrics.map(named).collect(), tables))
     }
 
-    /// What all cases came to.
-    pub fn finish(mut self) -> Evaluation {
-        self.cases.sort_by(|a, b| a.id.cmp(&b.id));
-        let cases = &self.cases;
-        let mut masks: BTreeMap<String, BTreeMap<String, Summary>> = BTreeMap::new();
-        let mut probabilities = BTreeMap::new();
-        if let Some(first) = cases.first() {
-            for (class, metric) in first
-                .masks
-                .iter()
-                .flat_map(|(class, scores)| scores.keys().map(move |it| (class, it)))
-            {
-                let values: Vec<_> = cases.iter().map(|case| case.masks[class][metric]).collect();
-                masks.entry(class.clone()).or_default().insert(metric.clone(), Summary::of(values));
+    fn raters(
+        &self,
+        labels: &LabelMap,
+        predicted: Predicted<'_>,
+        reference: &Reference,
+        case: &mut CaseScores,
+    ) -> Result<()> {
+        let Label::Raters(raters) = &reference.label else { return Ok(()) };
+        if raters.len() < 2 {
+            return Ok(());
+        }
+        let channels = predicted.channels();
+        for class in &self.classes {
+            let region = Region::union(&class.values).ignoring(reference.ignore);
+            let of_class = |channels: &ArrayView4<'_, f32>| {
+                channels.index_axis(Axis(0), class.channel).to_owned()
+            };
+            let probability: Option<Array3<f32>> = channels.as_ref().map(of_class);
+            let probability: Option<ArrayView3<'_, f32>> = probability.as_ref().map(|it| it.view());
+            let scores = RaterScores::of(labels, probability.as_ref(), raters, &region)?;
+            case.raters.insert(class.name.clone(), scores);
+        }
+        Ok(())
+    }
+
+    fn fine_grained(&mut self, labels: &LabelMap, reference: &Reference) -> Result<()> {
+        let mut class_of = vec![0u16; 1 << 16];
+        for (class, index) in self.classes.iter().zip(1u16..) {
+            for &value in &class.values {
+                class_of[usize::from(value)] = index;
             }
-            for metric in first.probabilities.keys() {
-                let values: Vec<_> = cases
-                    .iter()
-                    .map(|case| case.probabilities.get(metric).copied().flatten())
-                    .collect();
-                probabilities.insert(metric.clone(), Summary::of(values));
-            }
         }
-        let mut definitions = BTreeMap::new();
-        for metric in &self.metrics {
-            definitions.insert(metric.as_dyn().label(), definition::of_masks(metric));
-        }
-        for metric in &self.probability_metrics {
-            let name = definition::name(metric.as_dyn());
-            if probabilities.contains_key(&name) {
-                definitions.insert(name, definition::of_probabilities(metric, self.regions));
-            }
-        }
-        let calibration = self.calibration.finish(self.regions);
-        if calibration.is_some() {
-            let pooled = calibration::definition(self.regions);
-            definitions.insert(calibration::POOLED_ECE.to_owned(), pooled);
-        }
-        Evaluation {
-            schema: Evaluation::SCHEMA,
-            name: self.name,
-            weights: None,
-            scaling: None,
-            dataset: self.dataset,
-            classes: self.classes.into_iter().map(|(_, name)| name).collect(),
-            definitions,
-            cases: self.cases,
-            masks,
-            probabilities,
-            calibration,
-        }
+        let ignored = u16::MAX;
+        let index = |label: u16| {
+            if Some(label) == reference.ignore { ignored } else { class_of[usize::from(label)] }
+        };
+        let (truth, found) = (
+            reference.hard.data.mapv(index),
+            labels.data.mapv(|label| class_of[usize::from(label)]),
+        );
+        let classes = self.classes.len() + 1;
+        let image = metrics::Confusion::of(&truth, &found, classes, Some(ignored))?;
+        self.fine.add(&image);
+        Ok(())
     }
 }
 
+/// Labels, name and channel of each class but the background.
+fn foreground(classes: &[Class], regions: bool) -> Vec<(Vec<u16>, String, usize)> {
+    let names = classes.iter().skip(1).map(|class| class.name.clone());
+    let first = usize::from(!regions);
+    let foreground = foreground_labels(classes, regions).into_iter().zip(names).zip(first..);
+    foreground.map(|((values, name), channel)| (values, name, channel)).collect()
+}
+
+fn with_those_of_the_challenge(mut config: EvaluateConfig) -> EvaluateConfig {
+    let asked = config.challenge.iter().flat_map(|rules| rules.as_dyn().probability_metrics());
+    for metric in asked.collect::<Vec<_>>() {
+        if !config.probabilities.contains(&metric) {
+            config.probabilities.push(metric);
+        }
+    }
+    config
+}
+
+fn add_table(sum: &mut Option<Reliability>, table: &Reliability) -> Result<()> {
+    match sum {
+        Some(sum) => sum.merge(table)?,
+        None => *sum = Some(table.clone()),
+    }
+    Ok(())
+}
+
 /// The classes with names that differ from each other, and from what their mean is called.
-fn told_apart(classes: Vec<(Vec<u16>, String)>) -> Vec<(Vec<u16>, String)> {
+fn told_apart(classes: Vec<(Vec<u16>, String, usize)>) -> Vec<Scored> {
     let mut taken = BTreeSet::from([MEAN.to_owned()]);
-    let different = |(at, (values, mut name)): (usize, (Vec<u16>, String))| {
+    let different = |(at, (values, mut name, channel)): (usize, (Vec<u16>, String, usize))| {
         while !taken.insert(name.clone()) {
             name = format!("{name} (class {})", at + 1);
         }
-        (values, name)
+        Scored { name, values, channel, table: None, froc: Froc::default() }
     };
     classes.into_iter().enumerate().map(different).collect()
 }
@@ -247,66 +399,6 @@ fn mean_of_classes(
     values.into_iter().map(|(metric, values)| (metric, Summary::of(values).mean)).collect()
 }
 
-/// Predicts and scores cases of a data set, each at its temperature.
-///
-/// Where the data set tells more classes apart than the network, each of which is a union of some by
-/// the [label values](data::Class::values) that they stand for, it is scored in the network's
-/// classes: the probabilities of a soft label, such as the exact ones of
-/// [`Phantom::truth`](data::Phantom::truth), are added up.
-///
-/// # Errors
-///
-/// [`Error::Settings`], where the data set has other classes than the network; else where a case
-/// cannot be read, predicted or scored; the error names it.
-pub fn on_dataset(
-    predictor: &Predictor,
-    dataset: &dyn Dataset,
-    ids: &[String],
-    temperatures: &Temperatures,
-    name: &str,
-    observers: &mut [&mut dyn Observer],
-) -> Result<Evaluation> {
-    let (config, description) = (predictor.config(), dataset.description());
-    let space = LabelSpace::of(description)?;
-    let same =
-        space.channels() == config.interface.classes && space.activation() == config.activation;
-    let apart = [space.activation(), config.activation] == [Activation::Softmax; 2];
-    let merging = (!same && apart).then(|| Merging::find(&config.classes, &description.classes));
-    let merging = merging.flatten();
-    if !same && merging.is_none() {
-        let names = |classes: &[data::Class]| {
-            classes.iter().map(|class| class.name.as_str()).collect::<Vec<_>>().join(", ")
-        };
-        return Err(Error::Settings(format!(
-            "the network tells apart {}, but the data set {} has {}; evaluate it on data with the \
-             same classes",
-            names(&config.classes),
-            description.name,
-            names(&description.classes)
-        )));
-    }
-    let mut evaluator = Evaluator::of_network(name, config);
-    for (done, id) in ids.iter().enumerate() {
-        let case = guarded(id, || Ok(dataset.read(id)?))?;
-        let unlabelled = || Error::Settings("it has no label to be scored against".to_owned());
-        let label = case.label.as_ref().ok_or_else(|| unlabelled().in_case(id))?;
-        let reference = match &merging {
-            None => Reference::of(label, space.labels(), description.ignore),
-            Some(merging) => merging.label(label).and_then(|label| {
-                Reference::of(&label, merging.classes(), merging.ignore(description.ignore))
-            }),
-        };
-        let reference = reference.map_err(|error| error.in_case(id))?;
-        // The predictor's own has been applied already.
-        let further = temperatures.of(id) / config.temperature;
-        let prediction = predictor.predict_case(&case)?.at_temperature(further);
-        evaluator.add_prediction(id, &prediction, &reference).map_err(|error| error.in_case(id))?;
-        tell(observers, &Event::Predicted { id, done: done + 1, total: ids.len() })?;
-    }
-    let scaling = Some(temperatures.scaling(ids));
-    Ok(Evaluation { dataset: description.name.clone(), scaling, ..evaluator.finish() })
-}
-
 #[cfg(test)]
 mod tests {
     use ndarray::arr3;
@@ -317,12 +409,13 @@ mod tests {
     #[test]
     fn a_class_called_mean_is_not_the_mean_over_classes() -> anyhow::Result<()> {
         let classes = [(1, "mean".to_owned()), (2, "b".to_owned()), (3, "b".to_owned())];
-        let mut evaluator = Evaluator::of_values("run", "data", &classes);
+        let mut evaluator =
+            Evaluator::of_values("run", "data", &classes, &EvaluateConfig::default());
         let grid = Grid::new([1, 1, 4], [1.0; 3])?;
         let reference = LabelMap::new(grid.clone(), arr3(&[[[1, 2, 3, 3]]]))?;
         let prediction = LabelMap::new(grid, arr3(&[[[1, 0, 3, 0]]]))?;
 
-        evaluator.add("a", &prediction, None, &Reference::hard(reference))?;
+        evaluator.add("a", &prediction, Predicted::Unknown, &Reference::hard(reference))?;
         let found = evaluator.finish();
 
         assert_eq!(found.classes, ["mean (class 1)", "b", "b (class 3)"]);

@@ -2,14 +2,15 @@
 
 use std::collections::BTreeMap;
 
-use metrics::Summary;
+use metrics::{BrierParts, Counts, Goal, Panoptic, Summary, ThresholdPoint};
 use serde::{Deserialize, Serialize};
 
 use super::Scaling;
+use super::nnunet::{Foreground, NnUNetCase};
 use crate::file::Versioned;
 
 /// The scores of a set of predictions.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Evaluation {
     /// The version of this format: 1.
@@ -40,8 +41,44 @@ pub struct Evaluation {
     /// Over all cases: score of the probabilities → what it came to. Empty where only masks were
     /// evaluated.
     pub probabilities: BTreeMap<String, Summary>,
-    /// Calibration over the voxels of all cases together; `None` where only masks were evaluated.
+    /// Calibration over the voxels of all cases together, near their foreground; `None` where only masks were evaluated.
     pub calibration: Option<Calibration>,
+    /// The same over all voxels, most of which are background that nobody doubts.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub calibration_whole: Option<Calibration>,
+    /// What other thresholds than one half would make of the probabilities of each class, over all voxels of all cases.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub thresholds: BTreeMap<String, ThresholdStudy>,
+    /// Lesions of each class over all cases: connected components.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub lesions: BTreeMap<String, LesionSummary>,
+    /// Of each class, the cases whose reference has none of it.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub absent: BTreeMap<String, Absent>,
+    /// How predictions compare with several raters, where there were any.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub raters: BTreeMap<String, RaterSummary>,
+    /// How well what is known of a case without its reference tells that it failed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub failures: Option<Failures>,
+    /// Overlap over classes and images in three orders, and of the worst; where classes exclude each other.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub fine_grained: BTreeMap<String, Option<f64>>,
+    /// What the rules of a challenge say, where it was asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub challenge: Option<ChallengeSummary>,
+    /// What could not be scored, because its other half is missing.
+    #[serde(default, skip_serializing_if = "Unmatched::is_empty")]
+    pub unmatched: Unmatched,
+    /// As nnU-Net's `summary.json` has it: means over cases and classes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub foreground_mean: Option<Foreground>,
+    /// As nnU-Net's: means over cases, by label value.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub mean: BTreeMap<String, Foreground>,
+    /// As nnU-Net's: each case.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub metric_per_case: Vec<NnUNetCase>,
 }
 
 impl Versioned for Evaluation {
@@ -61,7 +98,7 @@ pub struct Definition {
 }
 
 /// The scores of one case.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct CaseScores {
     /// The case.
@@ -73,10 +110,201 @@ pub struct CaseScores {
     /// What logits were divided by before they became probabilities; `None` where there were none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub temperature: Option<f64>,
+    /// Class → voxels that prediction and reference agree and disagree on.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub voxels: BTreeMap<String, Counts>,
+    /// The volume of one voxel, mm³; 0 where it was not noted.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub voxel_volume: f64,
+    /// Class → its lesions.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub lesions: BTreeMap<String, LesionScores>,
+    /// Class → comparison with several raters.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub raters: BTreeMap<String, RaterScores>,
+    /// What is known of the case without its reference, such as its mean entropy.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub doubt: BTreeMap<String, f64>,
+    /// Region → score → value, by the rules of a challenge.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub challenge: BTreeMap<String, BTreeMap<String, Option<f64>>>,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde gives a reference")]
+fn is_zero(value: &f64) -> bool {
+    *value == 0.0
+}
+
+impl CaseScores {
+    /// Predicted and reference volume of a class, mm³; `None` where they were not noted.
+    pub fn volumes(&self, class: &str) -> Option<[f64; 2]> {
+        let counts = self.voxels.get(class).filter(|_| self.voxel_volume > 0.0)?;
+        Some([counts.prediction(), counts.reference()].map(|it| it as f64 * self.voxel_volume))
+    }
+}
+
+/// Connected components of one class of one case.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LesionScores {
+    /// Those of the reference.
+    pub lesions: usize,
+    /// Those of them that share a voxel with the prediction.
+    pub found: usize,
+    /// Those of the prediction.
+    pub candidates: usize,
+    /// Those of them that share no voxel with the reference.
+    pub false_alarms: usize,
+    /// Matches of more than half of their union.
+    pub panoptic: Panoptic,
+}
+
+/// Lesions over all cases; shares are those of all lesions together, and undefined where there is none.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LesionSummary {
+    /// The sums over cases.
+    pub total: LesionScores,
+    /// Lesions found.
+    pub sensitivity: Option<f64>,
+    /// Candidates that are lesions.
+    pub precision: Option<f64>,
+    /// `2 found / (2 found + false alarms + missed)`.
+    pub f1: Option<f64>,
+    /// Mean false alarms of a case.
+    pub false_alarms_per_case: Option<f64>,
+    /// Panoptic quality, and the two whose product it is.
+    pub panoptic_quality: Option<f64>,
+    /// Mean intersection over union of matches.
+    pub segmentation_quality: Option<f64>,
+    /// The F1 score of matches.
+    pub recognition_quality: Option<f64>,
+    /// The mean sensitivity at ⅛, ¼, … 8 false alarms per image; `None` without probabilities.
+    pub froc: Option<f64>,
+    /// Sensitivity over false alarms per image, at no more than a hundred points.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub froc_curve: Vec<metrics::FrocPoint>,
+}
+
+/// The prediction of a class against each rater, where there are several.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RaterScores {
+    /// Dice of the prediction with each rater.
+    pub dice: Vec<Option<f64>>,
+    /// Mean Dice of each rater with all others: what another rater would reach.
+    pub between: Vec<Option<f64>>,
+    /// The squared generalised energy distance between what was predicted and the raters; of probabilities, cut at 0.1, 0.2, … 0.9.
+    pub energy_distance: Option<f64>,
+    /// The continuous ranked probability score of the volume, mm³, mean over raters; of probabilities, the volumes of the same cuts.
+    pub volume_crps: Option<f64>,
+}
+
+/// Predictions of a class against raters, over all cases.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RaterSummary {
+    /// Mean Dice of the prediction with the raters of a case.
+    pub dice: Summary,
+    /// Mean Dice of the raters of a case with each other.
+    pub between: Summary,
+    /// The first minus the second, over cases where both are defined: above 0, predictions agree with raters better than these with each
+    /// other.
+    pub difference: Summary,
+    /// The 95 % interval of its mean, by the bootstrap over cases.
+    pub difference_interval: Option<[f64; 2]>,
+    /// Whether predictions are as good as another rater: the interval does not lie below 0. `None` where there is no interval.
+    pub as_good_as_a_rater: Option<bool>,
+    /// See [`RaterScores::energy_distance`].
+    pub energy_distance: Summary,
+    /// See [`RaterScores::volume_crps`].
+    pub volume_crps: Summary,
+}
+
+/// Cases whose reference has none of a class.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Absent {
+    /// How many there are.
+    pub cases: usize,
+    /// In how many of them something is predicted.
+    pub false_alarms: usize,
+}
+
+impl Absent {
+    /// The share of false alarms; `None` where no reference is empty.
+    pub fn rate(&self) -> Option<f64> {
+        (self.cases > 0).then(|| self.false_alarms as f64 / self.cases as f64)
+    }
+}
+
+/// How well doubt tells cases that failed.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Failures {
+    /// A case fails where its Dice, mean over classes, is below this, or undefined only by a false alarm.
+    pub below: f64,
+    /// How many did.
+    pub failed: usize,
+    /// How many cases there are.
+    pub cases: usize,
+    /// Each kind of [`CaseScores::doubt`] → the chance that of a case that failed and one that did not, the former has more of it. `None`
+    /// where there are not both.
+    pub auroc: BTreeMap<String, Option<f64>>,
+}
+
+/// What thresholds make of a class.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ThresholdStudy {
+    /// In ascending order of thresholds.
+    pub points: Vec<ThresholdPoint>,
+    /// The thresholds that were asked for.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub chosen: Vec<ChosenThreshold>,
+}
+
+/// A threshold that serves a purpose.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ChosenThreshold {
+    /// The purpose.
+    pub goal: Goal,
+    /// The threshold; `None` where none serves it.
+    pub threshold: Option<f64>,
+}
+
+/// What a challenge says of all cases.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ChallengeSummary {
+    /// The name of its rules.
+    pub name: String,
+    /// Region → score → what it came to over cases.
+    pub regions: BTreeMap<String, BTreeMap<String, Summary>>,
+    /// Scores that are of all cases together.
+    pub overall: BTreeMap<String, Option<f64>>,
+}
+
+/// Names without their other half.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Unmatched {
+    /// Predictions without a reference.
+    pub predictions: Vec<String>,
+    /// References without a prediction.
+    pub references: Vec<String>,
+}
+
+impl Unmatched {
+    /// Whether all found their other half.
+    pub fn is_empty(&self) -> bool {
+        self.predictions.is_empty() && self.references.is_empty()
+    }
 }
 
 /// How far probabilities can be believed.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Calibration {
     /// Expected calibration error over [`Calibration::bins`]: of the voxels of all cases together.
@@ -88,6 +316,21 @@ pub struct Calibration {
     pub brier: f64,
     /// Mean negative log likelihood over voxels, nats.
     pub nll: f64,
+    /// The largest error of any of [`Calibration::bins`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mce: Option<f64>,
+    /// The calibration error of each class by itself, in as many bins, mean over classes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub classwise_ece: Option<f64>,
+    /// The adaptive calibration error, in as many ranges of equally many voxels, mean over classes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ace: Option<f64>,
+    /// The Kolmogorov–Smirnov calibration error.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ks: Option<f64>,
+    /// What the Brier score is made of.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub brier_parts: Option<BrierParts>,
     /// Which voxels were looked at, in words.
     pub voxels: String,
     /// The reliability diagram, from low confidence to high; empty bins have a count of 0.

@@ -38,12 +38,7 @@ fn assemble(name: &str, classes: &[&str], scores: &[Vec<OfCase>]) -> Evaluation 
         for (index, of_case) in of_cases.iter().enumerate() {
             if cases.len() <= index {
                 let id = format!("case_{index:03}");
-                cases.push(CaseScores {
-                    id,
-                    masks: BTreeMap::new(),
-                    probabilities: BTreeMap::new(),
-                    temperature: None,
-                });
+                cases.push(CaseScores { id, ..CaseScores::default() });
             }
             let of_case = of_case.iter().map(|(score, value)| ((*score).to_owned(), *value));
             cases[index].masks.insert((*class).to_owned(), of_case.collect());
@@ -110,15 +105,12 @@ fn assemble(name: &str, classes: &[&str], scores: &[Vec<OfCase>]) -> Evaluation 
     Evaluation {
         schema: 1,
         name: name.to_owned(),
-        weights: None,
-        scaling: None,
         dataset: "example".to_owned(),
         classes,
         definitions,
         cases,
         masks,
-        probabilities: BTreeMap::new(),
-        calibration: None,
+        ..Evaluation::default()
     }
 }
 
@@ -171,6 +163,7 @@ pub(super) fn full(name: &str, seed: u64, shift: f64) -> Evaluation {
         nll: 0.091 - shift,
         voxels: "all voxels within 16 mm of the reference foreground".to_owned(),
         bins,
+        ..Calibration::default()
     });
     evaluation
 }

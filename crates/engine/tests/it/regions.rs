@@ -1,6 +1,6 @@
 //! Regions that overlap: a network says of each by itself whether a voxel is in it.
 
-use engine::evaluate::{Temperatures, on_dataset};
+use engine::evaluate::{EvaluateConfig, Temperatures, on_dataset};
 use engine::{Outcome, PredictConfig, Predictor, RunConfig};
 use losses::{Activation, LossConfig};
 use tempfile::tempdir;
@@ -75,7 +75,9 @@ fn regions_are_painted_in_their_order_and_agree_with_their_probabilities() -> an
 
     let other = Balls::new(6, [8, 18, 20]);
     let (ids, own) = (["ball_0".to_owned()], Temperatures::uniform(1.0));
-    let error = on_dataset(&predictor, &other, &ids, &own, "run", &mut []).unwrap_err();
+    let error =
+        on_dataset(&predictor, &other, &ids, &own, ("run", &EvaluateConfig::default()), &mut [])
+            .unwrap_err();
     assert_eq!(
         error.to_string(),
         "the network tells apart background, whole, core, but the data set Balls has background, \

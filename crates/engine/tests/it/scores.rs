@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::fs;
 
 use data::Dataset as _;
-use engine::evaluate::{Evaluation, Scaling, Temperatures, on_dataset};
+use engine::evaluate::{EvaluateConfig, Evaluation, Scaling, Temperatures, on_dataset};
 use engine::{Predictor, RunFolder, Trained};
 use tempfile::tempdir;
 
@@ -23,7 +23,14 @@ fn again(
     trained.config.temperature = 1.0;
     let settings = trained.config.predict.clone();
     let predictor = Predictor::new(&trained, settings, &device())?;
-    let found = on_dataset(&predictor, balls, ids, &temperatures, name, &mut [])?;
+    let found = on_dataset(
+        &predictor,
+        balls,
+        ids,
+        &temperatures,
+        (name, &EvaluateConfig::default()),
+        &mut [],
+    )?;
     Ok(Evaluation { weights, ..found })
 }
 

@@ -3,7 +3,9 @@
 use std::path::Path;
 
 use data::{Dataset, Layout as _, LayoutConfig, Phantom, PhantomConfig};
-use engine::evaluate::{Evaluation, Evaluator, Reference, Temperatures, on_dataset};
+use engine::evaluate::{
+    EvaluateConfig, Evaluation, Evaluator, Predicted, Reference, Temperatures, on_dataset,
+};
 use engine::{PredictConfig, Predictor, RunConfig};
 use ndarray::{Array3, Axis};
 use preprocess::{Fusion, Truth, fuse, rng};
@@ -34,11 +36,12 @@ fn against_truth(
     predict: impl Fn(&str) -> anyhow::Result<SoftLabelMap>,
 ) -> anyhow::Result<Evaluation> {
     let values = [(1, "organ".to_owned()), (2, "lesion".to_owned())];
-    let mut evaluator = Evaluator::of_values("prediction", "phantom", &values);
+    let mut evaluator =
+        Evaluator::of_values("prediction", "phantom", &values, &EvaluateConfig::default());
     for id in phantom.ids() {
         let predicted = predict(id)?;
         let reference = Reference::of(&Label::Soft(phantom.truth(id)?), CLASSES, None)?;
-        evaluator.add(id, &hardened(&predicted)?, Some(&predicted), &reference)?;
+        evaluator.add(id, &hardened(&predicted)?, Predicted::Classes(&predicted), &reference)?;
     }
     Ok(evaluator.finish())
 }
@@ -124,12 +127,20 @@ fn a_network_is_scored_against_the_truth_of_finer_classes_than_its_own() -> anyh
         ]"#,
     )?;
     let (ids, own) = (&outcome.held_out, Temperatures::uniform(1.0));
-    let found = on_dataset(&predictor, truth.as_ref(), ids, &own, "run", &mut [])?;
+    let found = on_dataset(
+        &predictor,
+        truth.as_ref(),
+        ids,
+        &own,
+        ("run", &EvaluateConfig::default()),
+        &mut [],
+    )?;
 
     assert_eq!(found.classes, ["organ"]);
     assert!(calibration_error(&found).iter().all(|error| error.is_finite()));
     // The same by hand: organ and lesion are one.
-    let mut evaluator = Evaluator::of_network("run", predictor.config());
+    let mut evaluator =
+        Evaluator::of_network("run", predictor.config(), &EvaluateConfig::default());
     for id in ids {
         let case = truth.read(id)?;
         let Some(Label::Soft(soft)) = &case.label else { anyhow::bail!("the truth is soft") };
@@ -154,7 +165,15 @@ fn a_network_is_scored_against_the_truth_of_finer_classes_than_its_own() -> anyh
             { name = "cyst", values = [3] },
         ]"#,
     )?;
-    let error = on_dataset(&predictor, fewer.as_ref(), ids, &own, "run", &mut []).unwrap_err();
+    let error = on_dataset(
+        &predictor,
+        fewer.as_ref(),
+        ids,
+        &own,
+        ("run", &EvaluateConfig::default()),
+        &mut [],
+    )
+    .unwrap_err();
     assert!(error.to_string().starts_with("the network tells apart background, organ, but"));
     Ok(())
 }

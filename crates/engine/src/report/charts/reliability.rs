@@ -196,7 +196,14 @@ mod tests {
             count,
         });
         let bins = bins.collect();
-        Calibration { pooled_ece: 0.0312, brier: 0.1, nll: 0.2, voxels: "all".to_owned(), bins }
+        Calibration {
+            pooled_ece: 0.0312,
+            brier: 0.1,
+            nll: 0.2,
+            voxels: "all".to_owned(),
+            bins,
+            ..Calibration::default()
+        }
     }
 
     #[test]

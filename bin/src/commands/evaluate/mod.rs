@@ -1,0 +1,109 @@
+//! `sconce evaluate`: how good predictions are, in overlap, distance and calibration.
+
+mod files;
+mod model;
+mod wishes;
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+use anyhow::Context as _;
+use sconce::engine::evaluate::{self, Evaluation};
+use sconce::engine::{DeviceChoice, file};
+use serde::Serialize;
+
+use self::wishes::Wishes;
+use super::train::write_scores;
+use crate::output::{Output, Usage};
+
+/// Score a trained network on a data set, or predictions in files against references
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of its own")]
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Give --model and --data, or --predictions with --references or --data.\n\
+                  Several folders of references are several raters; cases are matched by the names of files, or of a data set's cases.")]
+pub(crate) struct Args {
+    /// A run folder, a model folder, or hub:owner/name[@revision]
+    #[arg(long, short, value_name = "MODEL", requires = "data", conflicts_with = "predictions")]
+    model: Option<String>,
+    /// The data folder to predict and score, or to hold predictions against
+    #[arg(long, value_name = "DIR", conflicts_with = "references")]
+    data: Option<PathBuf>,
+    /// The run file whose [data] says how the folder is laid out; default: the model's own, or what the folder's names say
+    #[arg(long, value_name = "FILE", requires = "data")]
+    run: Option<PathBuf>,
+    /// Score every case, not the held-out ones alone
+    #[arg(long, requires = "model")]
+    all: bool,
+    /// A folder of predicted label files, files of probabilities, or nnU-Net's NPZ files
+    #[arg(long, value_name = "DIR")]
+    predictions: Option<PathBuf>,
+    /// A folder of reference label files with the same names; several, one for each rater
+    #[arg(long, value_name = "DIR", num_args = 1.., requires = "predictions")]
+    references: Vec<PathBuf>,
+    /// References are probabilities, one channel for each class
+    #[arg(long, requires = "references")]
+    soft: bool,
+    /// Further predictions of the same cases, such as those of other folds: how far they are apart is noted
+    #[arg(long, value_name = "DIR", num_args = 1.., requires = "predictions")]
+    members: Vec<PathBuf>,
+    /// Names of label values, such as 1=liver,2=tumour; default: the values found in either folder
+    #[arg(long, value_name = "LIST", value_delimiter = ',', requires = "references")]
+    classes: Vec<String>,
+    /// Move predictions to the grid of their reference where they lie on another
+    #[arg(long, requires = "predictions")]
+    resample: bool,
+    /// Score what there is of both, where predictions or references are missing
+    #[arg(long, requires = "predictions")]
+    allow_missing: bool,
+    #[command(flatten)]
+    wishes: Wishes,
+    /// Also write the evaluation to this folder, as summary.json, cases.csv and cases.parquet; or to this file, if its name ends in .json
+    #[arg(long, short, value_name = "PATH")]
+    output: Option<PathBuf>,
+    /// auto, cpu, cuda, cuda:N or metal
+    #[arg(long, default_value_t, value_name = "DEVICE")]
+    device: DeviceChoice,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(transparent)]
+struct Report(Evaluation);
+
+pub(crate) fn run(args: &Args) -> anyhow::Result<Output> {
+    let settings = args.wishes.settings()?;
+    let evaluation = match (&args.model, &args.data, &args.predictions) {
+        (Some(model), Some(data), None) => model::evaluate(args, model, data, &settings)?,
+        (None, data, Some(predictions)) if data.is_some() || !args.references.is_empty() => {
+            files::evaluate(args, predictions, &settings)?
+        }
+        _ => {
+            let usage = "give --model and --data, or --predictions with --references or --data";
+            return Err(Usage(usage.to_owned()).into());
+        }
+    };
+    if let Some(path) = &args.output {
+        write(path, &evaluation)?;
+    }
+    Ok(Output::of(&Report(evaluation)))
+}
+
+/// Writes the evaluation, and its tables where `path` is a folder.
+fn write(path: &Path, evaluation: &Evaluation) -> anyhow::Result<()> {
+    if path.extension().is_some_and(|it| it == "json") {
+        return Ok(file::write_json(path, evaluation)?);
+    }
+    std::fs::create_dir_all(path).with_context(|| format!("cannot create {}", path.display()))?;
+    file::write_json(&path.join("summary.json"), evaluation)?;
+    let mut table = Vec::new();
+    evaluate::csv(evaluation, &mut table)?;
+    file::write_atomic(&path.join("cases.csv"), &table)?;
+    #[cfg(feature = "hub")]
+    file::write_atomic(&path.join("cases.parquet"), &evaluate::parquet(evaluation)?)?;
+    Ok(())
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write_scores(f, &self.0)
+    }
+}

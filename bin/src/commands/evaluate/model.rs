@@ -1,0 +1,79 @@
+//! A network, on the cases of a data set.
+
+use std::path::Path;
+
+use anyhow::bail;
+use sconce::data::{Dataset, Layout as _};
+use sconce::engine::evaluate::{EvaluateConfig, Evaluation, Temperatures, on_dataset};
+use sconce::engine::{Predictor, RunConfig, RunFolder};
+use sconce::zoo;
+
+use super::Args;
+use crate::commands::train::title;
+use crate::progress::{Progress, note};
+use crate::resolve::resolve;
+
+pub(super) fn evaluate(
+    args: &Args,
+    model: &str,
+    data: &Path,
+    settings: &EvaluateConfig,
+) -> anyhow::Result<Evaluation> {
+    let folder = resolve(model)?;
+    let mut trained = zoo::load(&folder)?;
+    let file = args.run.clone().unwrap_or_else(|| RunFolder::at(&folder).settings());
+    if args.run.is_none() && !file.is_file() {
+        bail!(
+            "there is no {}, which would say how the data folder is laid out; give a run file with \
+             --run",
+            file.display()
+        );
+    }
+    let config = RunConfig::read(&file)?;
+    let dataset = config.data.open(data)?;
+    let run = RunFolder::at(&folder);
+    let ids = cases(args, &run, dataset.as_ref())?;
+    let temperatures = Temperatures::of_folder(&run, &trained, dataset.as_ref())?;
+    let device = crate::commands::train::open(args.device)?;
+    let weights = Some(trained.weights_hash()?);
+    // Each case is divided by a temperature of its own, as it was when the run ended.
+    trained.config.temperature = 1.0;
+    let predictor = Predictor::new(&trained, trained.config.predict.clone(), &device)?;
+    let mut progress = Progress::new("evaluate");
+    let evaluation = on_dataset(
+        &predictor,
+        dataset.as_ref(),
+        &ids,
+        &temperatures,
+        (&title(&folder), settings),
+        &mut [&mut progress],
+    )?;
+    progress.finish();
+    Ok(Evaluation { weights, ..evaluation })
+}
+
+/// The held-out cases of a run or model, or all.
+fn cases(args: &Args, run: &RunFolder, dataset: &dyn Dataset) -> anyhow::Result<Vec<String>> {
+    let (folder, split) = (run.root().display(), run.read_split()?);
+    if args.all {
+        let seen = split.map(|split| split.train).unwrap_or_default();
+        let seen = seen.iter().filter(|id| dataset.ids().contains(id)).count();
+        if seen > 0 {
+            note(&format!("{folder} was trained on {seen} of the {} cases", dataset.ids().len()));
+        }
+        return Ok(dataset.ids().to_vec());
+    }
+    let Some(split) = split else {
+        bail!(
+            "{folder} does not say which cases it was trained on: it has no split.json; give --all \
+             to score every case"
+        );
+    };
+    if let Some(missing) = split.val.iter().find(|id| !dataset.ids().contains(id)) {
+        bail!(
+            "case {missing}, held out when {folder} was trained, is not in the data folder; give \
+             the folder that it was trained on, or --all"
+        );
+    }
+    Ok(split.val)
+}
