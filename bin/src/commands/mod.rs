@@ -1,5 +1,6 @@
 //! The commands: one file each, with its arguments, what it does, and what it reports.
 
+mod compare;
 mod dataset;
 mod device;
 mod distill;
@@ -30,6 +31,7 @@ pub(crate) enum Command {
     Train(train::Args),
     Predict(predict::Args),
     Evaluate(evaluate::Args),
+    Compare(compare::Args),
     Report(report::Args),
     #[command(subcommand)]
     Zoo(zoo::Command),
@@ -48,6 +50,7 @@ impl Command {
             Self::Train(args) => train::run(args),
             Self::Predict(args) => predict::run(args),
             Self::Evaluate(args) => evaluate::run(args),
+            Self::Compare(args) => compare::run(args),
             Self::Report(args) => report::run(args),
             Self::Zoo(command) => zoo::run(command),
             Self::Losses(args) => losses::run(args),

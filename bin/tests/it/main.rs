@@ -10,6 +10,7 @@ mod predicting;
 mod program;
 mod quickstart;
 mod readme;
+mod scoring;
 mod training;
 mod transcripts;
 mod workflow;

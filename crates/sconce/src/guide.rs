@@ -4,6 +4,7 @@
 //! |---|---|
 //! | [`getting_started`] | from a run file to a prediction |
 //! | [`datasets`] | which folders are read, where published sets are to be had, how papers divided them |
+//! | [`metrics`] | every score: formula, unit, what it is of empty masks, whose definition |
 //! | [`threads`] | one number of threads for every pool |
 //! | [`candle`] | what candle gets wrong, and what to use instead |
 
@@ -12,6 +13,9 @@ pub mod getting_started {}
 
 #[doc = include_str!("../guide/datasets.md")]
 pub mod datasets {}
+
+#[doc = include_str!("../guide/metrics.md")]
+pub mod metrics {}
 
 #[doc = include_str!("../guide/threads.md")]
 pub mod threads {}

@@ -2,6 +2,7 @@
 
 mod files;
 mod model;
+mod show;
 mod wishes;
 
 use std::fmt;
@@ -104,6 +105,7 @@ fn write(path: &Path, evaluation: &Evaluation) -> anyhow::Result<()> {
 
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write_scores(f, &self.0)
+        write_scores(f, &self.0)?;
+        show::write_more(f, &self.0)
     }
 }

@@ -2,6 +2,7 @@
 
 mod calibration;
 mod challenge;
+mod compare;
 mod config;
 mod dataset;
 mod definition;
@@ -20,6 +21,7 @@ mod tables;
 mod temperatures;
 mod totals;
 
+pub use self::compare::{ComparedScore, Comparison, ModelScore, Pair, compare};
 pub use self::config::{Definitions, EvaluateConfig};
 pub use self::dataset::on_dataset;
 pub use self::nnunet::{Foreground, NnUNetCase};

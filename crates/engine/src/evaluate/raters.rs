@@ -110,8 +110,14 @@ mod tests {
         let alone = RaterScores::of(&map([1, 1, 0, 0])?, None, &raters, &region)?;
 
         assert_eq!(alone.dice, [Some(1.0), Some(2.0 / 3.0), Some(0.8)]);
-        approx::assert_relative_eq!(alone.between[0].unwrap_or_default(), (2.0 / 3.0 + 0.8) / 2.0);
-        approx::assert_relative_eq!(alone.between[1].unwrap_or_default(), (2.0 / 3.0 + 0.5) / 2.0);
+        approx::assert_relative_eq!(
+            alone.between[0].unwrap_or_default(),
+            f64::midpoint(2.0 / 3.0, 0.8)
+        );
+        approx::assert_relative_eq!(
+            alone.between[1].unwrap_or_default(),
+            f64::midpoint(2.0 / 3.0, 0.5)
+        );
         // 4 mm³ against 4, 2 and 6.
         approx::assert_relative_eq!(alone.volume_crps.unwrap_or_default(), 4.0 / 3.0);
         // As unsure as they are: a third of the cuts is as each of them.

@@ -86,7 +86,7 @@ impl Versioned for Evaluation {
 }
 
 /// What a score is.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Definition {
     /// In words, with the unit and the rule for empty masks.

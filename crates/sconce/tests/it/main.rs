@@ -2,4 +2,5 @@
 
 mod datasets;
 mod floor_plan;
+mod scores;
 mod tidy;
