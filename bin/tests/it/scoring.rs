@@ -96,12 +96,18 @@ fn what_has_no_other_half_is_named() -> anyhow::Result<()> {
     );
     let found = json(folder, &format!("{line} --allow-missing"))?;
     let unmatched = json!({ "predictions": ["other"], "references": ["case2"] });
-    assert_eq!((&found["unmatched"], found["cases"].as_array().map(Vec::len)), (&unmatched, Some(2)));
+    assert_eq!(
+        (&found["unmatched"], found["cases"].as_array().map(Vec::len)),
+        (&unmatched, Some(2))
+    );
     // Nobody's names.
     fs::create_dir(folder.join("strangers"))?;
     fs::copy(folder.join("rater1/case1.nii.gz"), folder.join("strangers/x.nii.gz"))?;
     let ran = sconce(folder, "evaluate --predictions strangers --references rater2".split(' '))?;
-    assert!(ran.error().contains("no prediction in strangers has the name of a reference"), "{ran:?}");
+    assert!(
+        ran.error().contains("no prediction in strangers has the name of a reference"),
+        "{ran:?}"
+    );
     Ok(())
 }
 
@@ -113,7 +119,10 @@ fn predictions_are_held_against_a_data_set_and_compared() -> anyhow::Result<()> 
     for rater in 1..=2 {
         for case in 1..=3 {
             let own = folder.join(format!("rater{rater}"));
-            fs::rename(own.join(format!("case{case}.nii.gz")), own.join(format!("case{case:02}.nii.gz")))?;
+            fs::rename(
+                own.join(format!("case{case}.nii.gz")),
+                own.join(format!("case{case:02}.nii.gz")),
+            )?;
         }
         let line = format!("evaluate --predictions rater{rater} --data data -o scores{rater}");
         let found = json(folder, &line)?;

@@ -1,3 +1,4 @@
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// What a metric gave over several cases: the mean of those where it is defined, and how many it is
@@ -5,7 +6,7 @@ use serde::{Deserialize, Serialize};
 ///
 /// Undefined values are neither 0 nor the worst possible: they are left out, and counted, so that
 /// a mean over half of the cases is not mistaken for one over all.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Summary {
     /// How many values are defined.

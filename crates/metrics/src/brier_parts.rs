@@ -1,3 +1,4 @@
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::Reliability;
@@ -10,7 +11,7 @@ use crate::Reliability;
 /// # Source
 ///
 /// Murphy: *A New Vector Partition of the Probability Score*, Journal of Applied Meteorology 12 (1973).
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct BrierParts {
     /// The mean squared distance between confidence and accuracy: 0 where calibration is perfect.

@@ -1,4 +1,5 @@
 use ndarray::{ArrayView3, Zip};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use volume::{Components, Connectivity};
 
@@ -26,7 +27,7 @@ pub struct Froc {
 }
 
 /// A point of a [`Froc`] curve.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct FrocPoint {
     /// Candidates count from this confidence on.

@@ -1,3 +1,4 @@
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use volume::Connectivity;
 
@@ -14,7 +15,7 @@ use crate::overlaps::Overlaps;
 /// # Source
 ///
 /// Kirillov, He, Girshick, Rother, Dollár: *Panoptic Segmentation*, CVPR 2019, [arXiv:1801.00868](https://arxiv.org/abs/1801.00868).
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Panoptic {
     /// Components of the reference that have a match.

@@ -1,3 +1,4 @@
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::empty::ratio;
@@ -8,7 +9,7 @@ use crate::{Fraction, Positive, ProbabilityPair, Reliability, Result};
 ///
 /// Where the truth is soft, a voxel counts as belonging to the class to the degree that the truth
 /// says, and the counts are not whole.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct ThresholdPoint {
     /// A voxel is predicted to belong where its probability is at least this.
     pub threshold: f64,
@@ -59,16 +60,16 @@ impl ThresholdPoint {
 }
 
 /// What a threshold is chosen by.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Goal {
     /// To find at least this share of the truth, and no more than that needs: the highest threshold that does.
-    Recall(Fraction),
+    Recall(#[schemars(with = "f64")] Fraction),
     /// Predictions of which at least this share is right: the lowest threshold from which on all higher ones keep it, as long as they
     /// predict anything.
-    Precision(Fraction),
+    Precision(#[schemars(with = "f64")] Fraction),
     /// The largest [`ThresholdPoint::f_beta`] with this β; of equals, the one nearest to 0.5.
-    FBeta(Positive),
+    FBeta(#[schemars(with = "f64")] Positive),
 }
 
 impl Goal {

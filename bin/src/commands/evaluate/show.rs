@@ -42,7 +42,8 @@ pub(super) fn write_more(f: &mut fmt::Formatter<'_>, evaluation: &Evaluation) ->
     }
     if let Some(ChallengeSummary { name, regions, overall }) = &evaluation.challenge {
         for (region, scores) in regions {
-            let each = scores.iter().map(|(score, summary)| format!("{score} {}", four(summary.mean)));
+            let each =
+                scores.iter().map(|(score, summary)| format!("{score} {}", four(summary.mean)));
             writeln!(f, "{name:<16} {region}: {}", each.collect::<Vec<_>>().join("  "))?;
         }
         for (score, value) in overall {

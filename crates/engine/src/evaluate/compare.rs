@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use metrics::{
     RankStability, Summary, Wilcoxon, bootstrap_interval, holm, rank_stability, wilcoxon,
 };
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::score::MEAN;
@@ -18,7 +19,7 @@ const SEED: u64 = 0;
 const LEVEL: f64 = 0.95;
 
 /// How models compare on the cases that all of them were scored on.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Comparison {
     /// The version of this format: 1.
@@ -38,7 +39,7 @@ impl Versioned for Comparison {
 }
 
 /// One score of all models.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ComparedScore {
     /// The class; empty for scores of probabilities, which are of all classes.
@@ -56,7 +57,7 @@ pub struct ComparedScore {
 }
 
 /// A score of one model.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ModelScore {
     /// Over cases.
@@ -68,7 +69,7 @@ pub struct ModelScore {
 }
 
 /// Two models.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Pair {
     /// Their places among the models.

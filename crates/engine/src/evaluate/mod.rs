@@ -15,6 +15,7 @@ mod parquet;
 mod raters;
 mod reference;
 mod regions;
+mod schema;
 mod score;
 mod table;
 mod tables;
@@ -28,6 +29,7 @@ pub use self::nnunet::{Foreground, NnUNetCase};
 #[cfg(feature = "parquet")]
 pub use self::parquet::parquet;
 pub use self::reference::{Reference, class_indices, most_probable};
+pub use self::schema::{comparison_schema, evaluation_schema};
 pub use self::score::{Evaluator, Predicted};
 pub use self::table::{
     Absent, Calibration, CaseScores, ChallengeSummary, ChosenThreshold, Definition, Evaluation,

@@ -3,12 +3,13 @@
 use std::collections::BTreeMap;
 
 use metrics::{Counts, Summary};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::CaseScores;
 
 /// Overlap as nnU-Net's `summary.json` names it: of a case, or means over cases.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Foreground {
     /// The Dice coefficient; `null`, where nnU-Net writes NaN: where both masks are empty.
@@ -36,7 +37,7 @@ pub struct Foreground {
 }
 
 /// A case as nnU-Net's `summary.json` has it.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct NnUNetCase {
     /// By label value, or by the name of a region.

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use metrics::{BrierParts, Counts, Goal, Panoptic, Summary, ThresholdPoint};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::Scaling;
@@ -10,7 +11,7 @@ use super::nnunet::{Foreground, NnUNetCase};
 use crate::file::Versioned;
 
 /// The scores of a set of predictions.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Evaluation {
     /// The version of this format: 1.
@@ -86,7 +87,7 @@ impl Versioned for Evaluation {
 }
 
 /// What a score is.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Definition {
     /// In words, with the unit and the rule for empty masks.
@@ -98,7 +99,7 @@ pub struct Definition {
 }
 
 /// The scores of one case.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct CaseScores {
     /// The case.
@@ -144,7 +145,7 @@ impl CaseScores {
 }
 
 /// Connected components of one class of one case.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct LesionScores {
     /// Those of the reference.
@@ -160,7 +161,7 @@ pub struct LesionScores {
 }
 
 /// Lesions over all cases; shares are those of all lesions together, and undefined where there is none.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct LesionSummary {
     /// The sums over cases.
@@ -187,7 +188,7 @@ pub struct LesionSummary {
 }
 
 /// The prediction of a class against each rater, where there are several.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct RaterScores {
     /// Dice of the prediction with each rater.
@@ -201,7 +202,7 @@ pub struct RaterScores {
 }
 
 /// Predictions of a class against raters, over all cases.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct RaterSummary {
     /// Mean Dice of the prediction with the raters of a case.
@@ -222,7 +223,7 @@ pub struct RaterSummary {
 }
 
 /// Cases whose reference has none of a class.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Absent {
     /// How many there are.
@@ -239,7 +240,7 @@ impl Absent {
 }
 
 /// How well doubt tells cases that failed.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Failures {
     /// A case fails where its Dice, mean over classes, is below this, or undefined only by a false alarm.
@@ -254,7 +255,7 @@ pub struct Failures {
 }
 
 /// What thresholds make of a class.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ThresholdStudy {
     /// In ascending order of thresholds.
@@ -265,7 +266,7 @@ pub struct ThresholdStudy {
 }
 
 /// A threshold that serves a purpose.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ChosenThreshold {
     /// The purpose.
@@ -275,7 +276,7 @@ pub struct ChosenThreshold {
 }
 
 /// What a challenge says of all cases.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ChallengeSummary {
     /// The name of its rules.
@@ -287,7 +288,7 @@ pub struct ChallengeSummary {
 }
 
 /// Names without their other half.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Unmatched {
     /// Predictions without a reference.
@@ -304,7 +305,7 @@ impl Unmatched {
 }
 
 /// How far probabilities can be believed.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Calibration {
     /// Expected calibration error over [`Calibration::bins`]: of the voxels of all cases together.
@@ -338,7 +339,7 @@ pub struct Calibration {
 }
 
 /// One bin of a reliability diagram.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ReliabilityBin {
     /// The lowest confidence of the bin.

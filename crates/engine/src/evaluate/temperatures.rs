@@ -1,6 +1,7 @@
 use std::collections::BTreeMap;
 
 use data::Dataset;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::calibrate::TemperatureFit;
@@ -18,7 +19,7 @@ pub struct Temperatures {
 }
 
 /// Where the temperatures come from that an evaluation was made with.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Scaling {
     /// From nowhere: all are 1, and probabilities are as the network says them.

@@ -1,10 +1,11 @@
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// Up to so many differences all ways to give them signs are counted; more are as good as normal.
 const MOST_COUNTED: usize = 300;
 
 /// Whether paired differences lie to one side of 0: the Wilcoxon signed-rank test.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Wilcoxon {
     /// Differences other than 0, which say nothing and are left out.
