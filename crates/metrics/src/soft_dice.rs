@@ -5,7 +5,8 @@ use crate::{ProbabilityMetric, ProbabilityPair, Scale};
 
 /// The Dice coefficient of probabilities, without a threshold: each class but class 0 by itself, then their mean.
 ///
-/// Classes to which neither prediction nor truth gives any probability are left out; undefined where none is left.
+/// Classes that the truth has none of, and that are predicted nowhere as the most probable one, are left out, whatever small
+/// probability they have been given; undefined where none is left.
 ///
 /// Two extensions of the Dice coefficient to numbers between 0 and 1 are in use, which agree for masks, see [`SoftOverlap`].
 ///
@@ -43,7 +44,7 @@ impl SoftOverlap {
 }
 
 impl SoftDice {
-    /// Of one class; `None` where there is no such class, or neither side gives it any probability.
+    /// Of one class; `None` where there is no such class, or it is left out.
     pub fn of_class(&self, pair: &ProbabilityPair<'_>, class: usize) -> Option<f64> {
         pair.expect_class(class).ok()?;
         self.each(pair)[class]
@@ -53,22 +54,36 @@ impl SoftDice {
     fn each(&self, pair: &ProbabilityPair<'_>) -> Vec<Option<f64>> {
         let classes = pair.classes();
         let sums = pair.fold(
-            || vec![(0.0, 0.0); classes],
-            |sums: &mut Vec<(f64, f64)>, voxel| {
+            || vec![Sums::default(); classes],
+            |sums: &mut Vec<Sums>, voxel| {
+                let chosen = voxel.choice().0;
                 for (class, (sum, &p)) in sums.iter_mut().zip(voxel.predicted).enumerate() {
                     let t = voxel.truth(class);
-                    sum.0 += self.overlap.of(p, t);
-                    sum.1 += p + t;
+                    sum.overlap += self.overlap.of(p, t);
+                    sum.total += p + t;
+                    sum.counts |= t > 0.0 || class == chosen;
                 }
             },
             |sums, part| {
                 for (sum, more) in sums.iter_mut().zip(part) {
-                    *sum = (sum.0 + more.0, sum.1 + more.1);
+                    sum.overlap += more.overlap;
+                    sum.total += more.total;
+                    sum.counts |= more.counts;
                 }
             },
         );
-        sums.into_iter().map(|(overlap, total)| ratio(2.0 * overlap, total)).collect()
+        let dice = |sum: Sums| ratio(2.0 * sum.overlap, sum.total).filter(|_| sum.counts);
+        sums.into_iter().map(dice).collect()
     }
+}
+
+/// Sums over voxels, of one class.
+#[derive(Clone, Copy, Debug, Default)]
+struct Sums {
+    overlap: f64,
+    total: f64,
+    /// Whether the truth has any of it, or the prediction chooses it anywhere.
+    counts: bool,
 }
 
 impl ProbabilityMetric for SoftDice {
@@ -93,7 +108,7 @@ impl ProbabilityMetric for SoftDice {
             SoftOverlap::Distance => "min(p, t)",
         };
         format!(
-            "2 Σ {overlap} / Σ (p + t) of each class but the first, mean over classes that anyone speaks of"
+            "2 Σ {overlap} / Σ (p + t) of each class but the first, mean over classes that are there or predicted"
         )
     }
 
@@ -123,8 +138,8 @@ mod tests {
     }
 
     #[test]
-    fn classes_that_nobody_speaks_of_are_left_out() -> crate::Result<()> {
-        let (prediction, truth) = (arr2(&[[0.5, 1.0], [0.5, 0.0], [0.0, 0.0]]), arr1(&[1, 0]));
+    fn classes_that_nobody_chooses_are_left_out() -> crate::Result<()> {
+        let (prediction, truth) = (arr2(&[[0.4, 0.9], [0.5, 0.0], [0.1, 0.1]]), arr1(&[1, 0]));
         let pair =
             ProbabilityPair::new(Probabilities::new(&prediction)?, Truth::hard(&truth, None))?;
 
