@@ -1,10 +1,12 @@
 //! Made-up evaluations for tests: nothing here is a result.
 
+mod findings;
+mod pictures;
+
 use std::collections::BTreeMap;
 
-use ndarray::Array2;
-
-use super::{Contour, Picture, Provenance, ReportInput, Role};
+pub(super) use self::pictures::{picture, stack};
+use super::{Provenance, ReportInput};
 use crate::EpochSummary;
 use crate::evaluate::{Calibration, CaseScores, Definition, Evaluation, ReliabilityBin, Summary};
 
@@ -165,6 +167,7 @@ pub(super) fn full(name: &str, seed: u64, shift: f64) -> Evaluation {
         bins,
         ..Calibration::default()
     });
+    findings::add(&mut evaluation, shift, draw);
     evaluation
 }
 
@@ -190,50 +193,6 @@ pub(super) fn epochs(count: usize) -> Vec<EpochSummary> {
         .collect()
 }
 
-/// A round organ with a lesion, three raters, and a prediction that is a little off.
-pub(super) fn picture(title: &str, off: f64) -> Picture {
-    const SIZE: usize = 128;
-    let disc = |y: f64, x: f64, radius: f64, wave: f64| {
-        Array2::from_shape_fn((SIZE, SIZE), |(row, column)| {
-            let (dy, dx) = (row as f64 - y, (column as f64 - x) * 0.8);
-            let angle = dy.atan2(dx);
-            dy.hypot(dx)
-                < radius * (1.0 + 0.1 * (3.0 * angle + wave).sin() + 0.05 * (7.0 * angle).cos())
-        })
-    };
-    let organ = disc(64.0, 62.0, 36.0, 0.0);
-    let mut draw = noise(3);
-    let gray = Array2::from_shape_fn((SIZE, SIZE), |(row, column)| {
-        let body = (row as f64 - 64.0).hypot((column as f64 - 64.0) * 0.85) < 58.0;
-        let value =
-            20.0 + 70.0 * f64::from(body) + 60.0 * f64::from(organ[[row, column]]) + 40.0 * draw();
-        #[expect(clippy::cast_possible_truncation, reason = "a test picture")]
-        let value = value as f32;
-        value
-    });
-    let predicted = disc(64.0 + 14.0 * off, 62.0 - 10.0 * off, 36.0 - 8.0 * off, off);
-    #[expect(clippy::cast_possible_truncation, reason = "a test picture")]
-    let probability = Array2::from_shape_fn((SIZE, SIZE), |(row, column)| {
-        let distance = (row as f64 - 64.0 - 14.0 * off).hypot((column as f64 - 62.0) * 0.8) - 36.0;
-        (1.0 / (1.0 + (distance / 3.0).exp())) as f32
-    });
-    let gray = super::window(&gray.view(), None);
-    let mut picture = Picture::new(title, "slice 41 of 96, Dice 0.912", gray, [1.0, 0.8]).unwrap();
-    for rater in 1..=3 {
-        let mask = disc(64.0, 62.0, 34.0 + f64::from(rater), f64::from(rater) * 0.3);
-        let name = format!("rater {rater}");
-        picture =
-            picture.with_contour(Contour { name, role: Role::Rater, class: 0, mask }).unwrap();
-    }
-    for (name, role, mask) in
-        [("reference", Role::Reference, organ), ("prediction", Role::Prediction, predicted)]
-    {
-        let name = name.to_owned();
-        picture = picture.with_contour(Contour { name, role, class: 0, mask }).unwrap();
-    }
-    picture.with_probability(probability).unwrap()
-}
-
 /// Everything that a report can hold.
 pub(super) fn report() -> ReportInput {
     ReportInput {
@@ -242,9 +201,9 @@ pub(super) fn report() -> ReportInput {
         before: Vec::new(),
         history: vec![("soft labels".to_owned(), epochs(60))],
         pictures: vec![
-            picture("Best: case_017", 0.05),
+            picture("Worst: case_031", 1.0).with_stack(stack(1.0)),
             picture("Median: case_004", 0.3),
-            picture("Worst: case_031", 1.0),
+            picture("Best: case_017", 0.05),
         ],
         settings: vec![
             ("seed".to_owned(), "20240229".to_owned()),

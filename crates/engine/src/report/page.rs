@@ -4,12 +4,14 @@ use super::charts::Series;
 use super::text::{count, escape, label, number, number_like, plural, put};
 use super::{
     MEAN, Provenance, ReportInput, SERIES, aggregate, charts, definition, mask_scores, primary,
-    probability_scores, tables,
+    probability_scores, sections, tables,
 };
 use crate::evaluate::{Evaluation, Summary};
 
 const STYLE: &str = include_str!("page.css");
-const SCRIPT: &str = include_str!("sort.js");
+/// The filter first: it takes names from headings before sorting puts buttons there.
+const SCRIPT: &str =
+    concat!(include_str!("filter.js"), include_str!("sort.js"), include_str!("viewer.js"));
 
 /// A part of the page that the menu leads to.
 pub(super) struct Section {
@@ -21,15 +23,18 @@ pub(super) struct Section {
 
 pub(super) fn page(report: &ReportInput) -> String {
     let evaluations = &report.evaluations;
-    let sections = [
+    let mut sections = vec![
         Section { id: "classes", title: "Overlap and distance", body: classes(evaluations) },
-        Section { id: "calibration", title: "Calibration", body: calibration(report) },
         Section { id: "pictures", title: "Cases to look at", body: pictures(report) },
+        Section { id: "calibration", title: "Calibration", body: calibration(report) },
+    ];
+    sections.extend(sections::all(evaluations));
+    sections.extend([
         Section { id: "curves", title: "Learning curves", body: curves(report) },
         Section { id: "cases", title: "All cases", body: cases(evaluations) },
         Section { id: "definitions", title: "Definitions", body: definitions(evaluations) },
         Section { id: "settings", title: "Settings", body: settings(report) },
-    ];
+    ]);
     let (title, overview) = (escape(&report.title), overview(evaluations));
     framed(&title, &overview, &cards(evaluations), &sections, &report.provenance)
 }
@@ -161,7 +166,7 @@ fn headline<'a>(found: Option<&Summary>, unit: &'a str) -> (Option<f64>, &'a str
     (aggregate.mean, unit, note)
 }
 
-fn chart(class: &str, drawing: &charts::Drawing, label: &str, caption: &str) -> String {
+pub(super) fn chart(class: &str, drawing: &charts::Drawing, label: &str, caption: &str) -> String {
     format!(
         "<figure class=\"chart {class}\">{}<figcaption>{caption}</figcaption></figure>\n",
         drawing.inline("", label)
@@ -215,7 +220,6 @@ fn calibrations(report: &ReportInput) -> Vec<Series<'_>> {
 fn calibration(report: &ReportInput) -> String {
     let evaluations = &report.evaluations;
     let series = calibrations(report);
-    let scored = !probability_scores(evaluations).is_empty();
     let mut body = String::new();
     if !series.is_empty() {
         let mut errors = String::new();
@@ -244,10 +248,7 @@ fn calibration(report: &ReportInput) -> String {
         body +=
             &chart("square", &charts::reliability(&series), &charts::describe(&series), &caption);
     }
-    if !series.is_empty() || scored {
-        body += &tables::probabilities(evaluations);
-    }
-    body
+    body + &sections::calibration_table(evaluations) + &tables::probabilities(evaluations)
 }
 
 fn curves(report: &ReportInput) -> String {
@@ -291,13 +292,14 @@ fn cases(evaluations: &[Evaluation]) -> String {
 }
 
 fn definitions(evaluations: &[Evaluation]) -> String {
-    if evaluations.iter().all(|evaluation| evaluation.definitions.is_empty()) {
+    let terms = sections::terms(evaluations);
+    if terms.is_empty() && evaluations.iter().all(|one| one.definitions.is_empty()) {
         return String::new();
     }
     let note = "<p class=\"note\">Means are over the cases where a score is defined; “–” stands \
                 for an undefined value, which takes no part in any mean and is counted beside \
                 it.</p>\n";
-    note.to_owned() + &tables::definitions(evaluations)
+    note.to_owned() + &tables::definitions(evaluations, &terms)
 }
 
 fn settings(report: &ReportInput) -> String {

@@ -1,17 +1,15 @@
 //! A picture of a case: a slice of the image, with what was drawn and what was predicted.
 
+mod figure;
+mod stack;
 mod store;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
 use ndarray::{Array2, ArrayView2};
 use serde::{Deserialize, Serialize};
 
-use super::contour;
-use super::svg::short;
-use super::text::escape;
 use crate::{Error, Result};
 
+pub(super) use self::stack::{Parts, Stack};
 pub use self::store::{load_pictures, save_pictures};
 
 /// A slice of a case with outlines on it and, where given, a probability beside it.
@@ -23,6 +21,7 @@ pub struct Picture {
     spacing: [f64; 2],
     contours: Vec<Contour>,
     probability: Option<Array2<f32>>,
+    stack: Option<Stack>,
 }
 
 /// The outline of a mask on a picture.
@@ -76,7 +75,15 @@ impl Picture {
             )));
         }
         let caption = caption.into();
-        Ok(Self { title, caption, gray, spacing, contours: Vec::new(), probability: None })
+        Ok(Self {
+            title,
+            caption,
+            gray,
+            spacing,
+            contours: Vec::new(),
+            probability: None,
+            stack: None,
+        })
     }
 
     /// With one more outline.
@@ -100,6 +107,11 @@ impl Picture {
         self.check("probability", probability.dim())?;
         self.probability = Some(probability);
         Ok(self)
+    }
+
+    /// With all slices of the case, to leaf through.
+    pub(super) fn with_stack(self, stack: Stack) -> Self {
+        Self { stack: Some(stack), ..self }
     }
 
     /// What is said beneath it.
@@ -133,112 +145,6 @@ impl Picture {
             self.gray.dim()
         )))
     }
-
-    /// The picture as an HTML figure; `index` is its place in the page.
-    pub(super) fn figure(&self, index: usize) -> String {
-        let title = escape(&self.title);
-        let names: Vec<&str> = self.contours.iter().map(|contour| contour.name.as_str()).collect();
-        let label = format!("{}: image with outlines of {}", self.title, names.join(", "));
-        let gray: Vec<u8> = self.gray.iter().copied().collect();
-        let png = encode(self.gray.dim(), png::ColorType::Grayscale, &gray);
-        let image = self.image(&format!("id=\"picture-{index}\""), &png);
-        let (mut paths, mut all, mut references) = (String::new(), String::new(), String::new());
-        for (place, contour) in self.contours.iter().enumerate() {
-            let id = format!("outline-{index}-{place}");
-            let path = self.path(&id, contour);
-            if path.is_empty() {
-                continue;
-            }
-            paths += &path;
-            // A dark line beneath, so that the color shows on bright tissue as well.
-            let class = self.class(contour);
-            let line = format!(
-                "<use class=\"{class} halo\" href=\"#{id}\"/><use class=\"{class}\" href=\"#{id}\"/>"
-            );
-            all += &line;
-            if contour.role == Role::Reference {
-                references += &line;
-            }
-        }
-        let mut panels = self.panel(&label, &format!("<defs>{paths}</defs>{image}{all}"));
-        if let Some(probability) = &self.probability {
-            let overlay = self.image("", &heat(probability));
-            let content = format!("<use href=\"#picture-{index}\"/>{overlay}{references}");
-            panels += &self.panel(&format!("{}: predicted probability", self.title), &content);
-        }
-        let legend: String = self.contours.iter().map(|contour| self.legend(contour)).collect();
-        let scale = if self.probability.is_some() {
-            "<li><span class=\"heat\"></span>probability 0 to 1</li>"
-        } else {
-            ""
-        };
-        format!(
-            "<figure class=\"picture\"><h3>{title}</h3>\n<div class=\"panels\">{panels}</div>\n\
-             <figcaption>{}<ul class=\"legend\">{legend}{scale}</ul></figcaption></figure>\n",
-            escape(&self.caption)
-        )
-    }
-
-    /// The picture's size, in units of its shorter pixel side.
-    fn extent(&self) -> [f64; 2] {
-        let unit = self.spacing[0].min(self.spacing[1]);
-        let (height, width) = self.gray.dim();
-        [height as f64 * self.spacing[0] / unit, width as f64 * self.spacing[1] / unit]
-    }
-
-    fn panel(&self, label: &str, content: &str) -> String {
-        let [h, w] = self.extent().map(short);
-        format!(
-            "<svg class=\"panel\" viewBox=\"0 0 {w} {h}\" role=\"img\" aria-label=\"{}\">\
-             {content}</svg>\n",
-            escape(label)
-        )
-    }
-
-    fn image(&self, attribute: &str, png: &[u8]) -> String {
-        let [h, w] = self.extent().map(short);
-        format!(
-            "<image {attribute} width=\"{w}\" height=\"{h}\" preserveAspectRatio=\"none\" \
-             href=\"data:image/png;base64,{}\"/>",
-            STANDARD.encode(png)
-        )
-    }
-
-    /// The outline of a contour, to be drawn by reference; empty where its mask is.
-    fn path(&self, id: &str, contour: &Contour) -> String {
-        let path = contour::path(&contour.mask.view());
-        if path.is_empty() {
-            return String::new();
-        }
-        let unit = self.spacing[0].min(self.spacing[1]);
-        let [sy, sx] = self.spacing.map(|spacing| short(spacing / unit));
-        format!(
-            "<path id=\"{id}\" vector-effect=\"non-scaling-stroke\" transform=\"scale({sx} {sy})\" \
-             d=\"{path}\"/>"
-        )
-    }
-
-    /// Where all outlines are of one class, color tells whose they are; else it tells the classes.
-    fn class(&self, contour: &Contour) -> String {
-        let role = match contour.role {
-            Role::Reference => "reference",
-            Role::Rater => "rater",
-            Role::Prediction => "prediction",
-        };
-        let one_class = self.contours.iter().all(|other| other.class == self.contours[0].class);
-        let color = if one_class { contour.role as usize } else { contour.class % super::SERIES };
-        format!("outline {role} o{color}")
-    }
-
-    fn legend(&self, contour: &Contour) -> String {
-        let absent = if contour.mask.iter().any(|set| *set) { "" } else { " (none here)" };
-        format!(
-            "<li><svg class=\"swatch\" viewBox=\"0 0 24 10\" aria-hidden=\"true\"><path class=\"{}\" \
-             d=\"M1 5H23\"/></svg>{}{absent}</li>",
-            self.class(contour),
-            escape(&contour.name)
-        )
-    }
 }
 
 /// Gray values of a slice `(H, W)` for a picture.
@@ -264,35 +170,19 @@ pub fn window(slice: &ArrayView2<'_, f32>, range: Option<[f32; 2]>) -> Array2<u8
     })
 }
 
-/// A probability as a picture of transparent to strong color.
-fn heat(probability: &Array2<f32>) -> Vec<u8> {
-    let mut pixels = Vec::with_capacity(4 * probability.len());
-    for &value in probability {
-        let value = if value.is_finite() { value.clamp(0.0, 1.0) } else { 0.0 };
-        pixels.extend(color(value));
-    }
-    encode(probability.dim(), png::ColorType::Rgba, &pixels)
-}
-
-/// From violet over orange to pale yellow, bright where sure; transparent towards 0.
-fn color(value: f32) -> [u8; 4] {
-    const STOPS: [[f32; 3]; 4] =
-        [[70.0, 20.0, 110.0], [190.0, 50.0, 90.0], [250.0, 140.0, 40.0], [255.0, 245.0, 160.0]];
-    let place = value * 3.0;
-    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "0 to 2")]
-    let below = (place.floor() as usize).min(2);
-    let share = place - below as f32;
-    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "0 to 255")]
-    let byte = |value: f32| value.round() as u8;
-    let [r, g, b] = std::array::from_fn(|channel| {
-        byte(STOPS[below][channel] + share * (STOPS[below + 1][channel] - STOPS[below][channel]))
-    });
-    [r, g, b, byte(220.0 * (value * 4.0).min(1.0))]
-}
-
 /// Pixels in red, green and blue as a PNG file.
 pub(crate) fn encode_colours(size: (usize, usize), pixels: &[u8]) -> Vec<u8> {
     encode(size, png::ColorType::Rgb, pixels)
+}
+
+/// Gray pixels, or small numbers, as a PNG file.
+fn encode_gray(size: (usize, usize), pixels: &[u8]) -> Vec<u8> {
+    encode(size, png::ColorType::Grayscale, pixels)
+}
+
+/// Pixels in red, green, blue and opacity as a PNG file.
+fn encode_layer(size: (usize, usize), pixels: &[u8]) -> Vec<u8> {
+    encode(size, png::ColorType::Rgba, pixels)
 }
 
 /// Pixels as a PNG file. Nothing is read here: image files are the crate `data`'s.
@@ -350,29 +240,5 @@ mod tests {
         assert_eq!(error.to_string(), expected);
         assert!(Picture::new("", "", Array2::zeros((0, 3)), [1.0, 1.0]).is_err());
         assert!(Picture::new("", "", Array2::zeros((1, 1)), [1.0, 0.0]).is_err());
-    }
-
-    #[test]
-    fn pixels_that_are_not_square_keep_their_proportions() {
-        let picture = Picture::new("", "", Array2::zeros((2, 3)), [2.5, 0.5]).unwrap();
-
-        assert!(picture.figure(0).contains("viewBox=\"0 0 3 10\""));
-    }
-
-    #[test]
-    fn an_outline_that_is_not_in_the_slice_is_named_all_the_same() {
-        let mask = Array2::from_elem((2, 3), false);
-        let contour = Contour { name: "rater 1".to_owned(), role: Role::Rater, class: 0, mask };
-        let picture = Picture::new("", "", Array2::zeros((2, 3)), [1.0, 1.0]).unwrap();
-
-        let figure = picture.with_contour(contour).unwrap().figure(0);
-
-        assert!(figure.contains("rater 1 (none here)") && !figure.contains("<use"));
-    }
-
-    #[test]
-    fn probability_is_clear_at_zero_and_bright_at_one() {
-        assert_eq!(color(0.0)[3], 0);
-        assert_eq!(color(1.0), [255, 245, 160, 220]);
     }
 }

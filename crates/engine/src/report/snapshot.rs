@@ -1,10 +1,16 @@
-//! The slice of a case that says most, as a picture.
+//! The slices of a case that say most, as pictures.
+
+mod slices;
 
 use data::{Class, Dataset};
-use ndarray::{Array2, Array3, ArrayView3, ArrayView4, Axis, s};
+use ndarray::{Array2, Array3, Axis, s};
 use volume::{Grid, Image, Label, LabelMap, Orientation, SoftLabelMap};
 
-use super::{Contour, Exemplar, MEAN, Picture, Role, exemplars, primary, text, value, window};
+use self::slices::{View, close_up, fullest, gray, slice_axis};
+use super::picture::{Parts, Stack};
+use super::{
+    Contour, Exemplar, MEAN, Picture, Role, exemplars, primary, tables, text, value, window,
+};
 use crate::evaluate::{Evaluation, Reference};
 use crate::label_space::foreground_labels;
 use crate::{LabelSpace, Predictor, Result};
@@ -48,43 +54,85 @@ impl Snapshot<'_> {
     ///
     /// Where the parts have different sizes.
     pub fn picture(&self) -> Result<Picture> {
+        let case = self.turned();
+        self.along(&case, slice_axis(case.size, case.spacing), self.title)
+    }
+
+    /// [`Snapshot::picture`], with the case to leaf through where it has several slices, and then the
+    /// other two planes, each with a title that says which.
+    ///
+    /// # Errors
+    ///
+    /// As there.
+    pub fn planes(&self) -> Result<Vec<Picture>> {
+        const PLANES: [&str; 3] = ["axial", "coronal", "sagittal"];
+        let case = self.turned();
+        let first = slice_axis(case.size, case.spacing);
+        let main = self.along(&case, first, self.title)?;
+        if case.size.contains(&1) {
+            return Ok(vec![main]);
+        }
+        let mut pictures = vec![main.with_stack(self.stack(&case))];
+        for axis in (0..3).filter(|&axis| axis != first) {
+            let title = format!("{}, {}", self.title, PLANES[axis]);
+            pictures.push(self.along(&case, axis, &title)?);
+        }
+        Ok(pictures)
+    }
+
+    /// All parts along the axes of the body.
+    fn turned(&self) -> Turned {
         let grid = &self.image.grid;
         let nowhere = Grid::new(grid.size, grid.spacing).is_ok_and(|plain| plain == *grid);
-        let photograph = grid.is_planar() && nowhere;
         let way = Orientation::of(grid);
-        let target = way.target();
-        let labels = self.labels.map(|labels| way.apply(labels).data);
-        let hard = way.apply(&self.reference.hard).data;
-        let ignored = self.reference.ignore;
-        let foreground = |label: u16| label > 0 && Some(label) != ignored;
-        let axis = slice_axis(target.size, target.spacing);
-        let slice = fullest(&hard, axis, foreground)
-            .or_else(|| fullest(labels.as_ref()?, axis, foreground))
-            .unwrap_or(target.size[axis] / 2);
-
-        let view = View { axis: Axis(axis), slice, flipped: !photograph };
-        let labels = labels.map(|labels| view.of(&labels.view()));
-        let hard = view.of(&hard.view());
-        let raters: Vec<Array2<u16>> = match &self.reference.label {
-            Label::Raters(masks) => {
-                masks.iter().map(|mask| view.of(&way.apply(mask).data.view())).collect()
-            }
+        let raters = match &self.reference.label {
+            Label::Raters(masks) => masks.iter().map(|mask| way.apply(mask).data).collect(),
             _ => Vec::new(),
         };
+        let probability = self.probabilities.map(|probabilities| {
+            let turned = way.apply(probabilities).data;
+            turned.index_axis(Axis(0), 0).mapv(|background| 1.0 - background)
+        });
+        Turned {
+            size: way.target().size,
+            spacing: way.target().spacing,
+            photograph: grid.is_planar() && nowhere,
+            gray: gray(&way.apply(self.image).data.view(), self.channels),
+            hard: way.apply(&self.reference.hard).data,
+            labels: self.labels.map(|labels| way.apply(labels).data),
+            raters,
+            probability,
+        }
+    }
+
+    fn foreground(&self, label: u16) -> bool {
+        label > 0 && Some(label) != self.reference.ignore
+    }
+
+    /// The picture of the fullest slice along an axis.
+    fn along(&self, case: &Turned, axis: usize, title: &str) -> Result<Picture> {
+        let foreground = |label: u16| self.foreground(label);
+        let slice = fullest(&case.hard, axis, foreground)
+            .or_else(|| fullest(case.labels.as_ref()?, axis, foreground))
+            .unwrap_or(case.size[axis] / 2);
+        let view = View { axis: Axis(axis), slice, flipped: !case.photograph };
+        let labels = case.labels.as_ref().map(|labels| view.of(&labels.view()));
+        let hard = view.of(&case.hard.view());
+        let raters: Vec<Array2<u16>> =
+            case.raters.iter().map(|mask| view.of(&mask.view())).collect();
         let all = || raters.iter().chain(&labels).chain([&hard]);
         let cut = close_up(all().map(|mask| mask.mapv(foreground)));
         let cut = s![cut[0].0..cut[0].1, cut[1].0..cut[1].1];
 
-        let gray = gray(&way.apply(self.image).data.view(), self.channels, view);
-        let gray = window(&gray.slice(cut), None);
-        let spacing: Vec<f64> = (0..3).filter(|&a| a != axis).map(|a| target.spacing[a]).collect();
-        let place = if target.size[axis] > 1 {
-            format!("{}slice {} of {}", self.separator(), slice + 1, target.size[axis])
+        let gray = window(&view.of(&case.gray.view()).slice(cut), None);
+        let spacing: Vec<f64> = (0..3).filter(|&a| a != axis).map(|a| case.spacing[a]).collect();
+        let place = if case.size[axis] > 1 {
+            format!("{}slice {} of {}", self.separator(), slice + 1, case.size[axis])
         } else {
             String::new()
         };
         let caption = format!("{}{place}", self.caption);
-        let mut picture = Picture::new(self.title, caption, gray, [spacing[0], spacing[1]])?;
+        let mut picture = Picture::new(title, caption, gray, [spacing[0], spacing[1]])?;
 
         let several = self.classes.len() > 2;
         let foreground = foreground_labels(self.classes, self.regions);
@@ -102,10 +150,25 @@ impl Snapshot<'_> {
                 picture = picture.with_contour(Contour { name, role, class: at, mask })?;
             }
         }
-        let Some(probabilities) = self.probabilities else { return Ok(picture) };
-        let background = way.apply(probabilities).data.index_axis(Axis(0), 0).to_owned();
-        let background = view.of(&background.view());
-        picture.with_probability(background.slice(cut).mapv(|background| 1.0 - background))
+        let Some(probability) = &case.probability else { return Ok(picture) };
+        picture.with_probability(view.of(&probability.view()).slice(cut).to_owned())
+    }
+
+    /// The case to leaf through, seen as its pictures are: each axis from its far end.
+    fn stack(&self, case: &Turned) -> Stack {
+        let classes = foreground_labels(self.classes, self.regions);
+        let of = |label: u16| {
+            let place = classes.iter().position(|members| members.contains(&label));
+            place.map_or(0, |place| u8::try_from(place + 1).unwrap_or(u8::MAX))
+        };
+        let parts = Parts {
+            spacing: case.spacing,
+            gray: &case.gray,
+            reference: &case.hard.mapv(of),
+            prediction: case.labels.as_ref().map(|labels| labels.mapv(of)),
+            probability: case.probability.as_ref(),
+        };
+        Stack::of(&parts)
     }
 
     fn separator(&self) -> &'static str {
@@ -121,7 +184,20 @@ impl Snapshot<'_> {
     }
 }
 
-/// Pictures of the [`exemplars`] of an evaluation, predicted once more.
+/// All parts of a case along the axes of the body.
+struct Turned {
+    size: [usize; 3],
+    spacing: [f64; 3],
+    photograph: bool,
+    gray: Array3<f32>,
+    hard: Array3<u16>,
+    labels: Option<Array3<u16>>,
+    raters: Vec<Array3<u16>>,
+    /// Of any foreground.
+    probability: Option<Array3<f32>>,
+}
+
+/// Pictures of the worst cases of an evaluation in all planes, and of the other [`exemplars`] in one, predicted once more.
 ///
 /// # Errors
 ///
@@ -134,18 +210,13 @@ pub fn pictures(
     let (config, description) = (predictor.config(), dataset.description());
     let space = LabelSpace::of(description)?;
     let mut pictures = Vec::new();
-    for (exemplar, id) in exemplars(evaluation) {
+    for (kind, id, worst) in shown(evaluation) {
         let case = dataset.read(id)?;
         let Some(label) = &case.label else { continue };
         let reference = Reference::of(label, space.labels(), description.ignore)
             .map_err(|error| error.in_case(id))?;
         let prediction = predictor.predict_case(&case)?;
         let (labels, probabilities) = (prediction.labels()?, prediction.probabilities().ok());
-        let kind = match exemplar {
-            Exemplar::Best => "Best",
-            Exemplar::Median => "Median",
-            Exemplar::Worst => "Worst",
-        };
         let snapshot = Snapshot {
             title: &format!("{kind}: {id}"),
             caption: &score(evaluation, id),
@@ -158,9 +229,29 @@ pub fn pictures(
             regions: config.has_regions(),
             raters: &description.raters,
         };
-        pictures.push(snapshot.picture().map_err(|error| error.in_case(id))?);
+        let found = if worst { snapshot.planes() } else { snapshot.picture().map(|one| vec![one]) };
+        pictures.extend(found.map_err(|error| error.in_case(id))?);
     }
     Ok(pictures)
+}
+
+/// The cases that have pictures, the worst first, each with what it is and whether it is one of the worst.
+fn shown(evaluation: &Evaluation) -> Vec<(&'static str, &str, bool)> {
+    const NEXT: [&str; 2] = ["Second worst", "Third worst"];
+    let others: Vec<_> =
+        exemplars(evaluation).into_iter().filter(|(kind, _)| *kind != Exemplar::Worst).collect();
+    let score = primary(std::slice::from_ref(evaluation)).unwrap_or_default();
+    let mut cases = tables::ranked(evaluation);
+    cases.retain(|case| value(case, MEAN, score).is_some());
+    let worst =
+        ["Worst"].into_iter().chain(NEXT).zip(cases).map(|(kind, case)| (kind, case.id.as_str()));
+    let worst = worst.filter(|(_, id)| others.iter().all(|(_, other)| other != id));
+    let mut shown: Vec<_> = worst.map(|(kind, id)| (kind, id, true)).collect();
+    for (kind, id) in others.iter().rev() {
+        let kind = if *kind == Exemplar::Best { "Best" } else { "Median" };
+        shown.push((kind, *id, false));
+    }
+    shown
 }
 
 /// The score that exemplars are chosen by, of one case.
@@ -171,197 +262,5 @@ fn score(evaluation: &Evaluation, id: &str) -> String {
     format!("{} {}", text::label(score), text::number(value))
 }
 
-/// The axis of the thickest voxels, if they are much thicker; else the first.
-fn slice_axis(size: [usize; 3], spacing: [f64; 3]) -> usize {
-    const THICK: f64 = 1.5;
-    if let Some(flat) = (0..3).find(|&axis| size[axis] == 1) {
-        return flat;
-    }
-    let thick = |&axis: &usize| {
-        (0..3).all(|other| other == axis || spacing[axis] >= THICK * spacing[other])
-    };
-    (0..3).find(thick).unwrap_or(0)
-}
-
-/// The first slice with most foreground; `None` where there is none at all.
-fn fullest(labels: &Array3<u16>, axis: usize, foreground: impl Fn(u16) -> bool) -> Option<usize> {
-    let counts = labels
-        .axis_iter(Axis(axis))
-        .map(|slice| slice.iter().filter(|label| foreground(**label)).count());
-    let mut best = (0, None);
-    for (slice, count) in counts.enumerate() {
-        if count > best.0 {
-            best = (count, Some(slice));
-        }
-    }
-    best.1
-}
-
-/// One slice, as it is looked at.
-#[derive(Clone, Copy)]
-struct View {
-    axis: Axis,
-    slice: usize,
-    flipped: bool,
-}
-
-impl View {
-    fn of<T: Clone>(self, volume: &ArrayView3<'_, T>) -> Array2<T> {
-        let mut slice = volume.index_axis(self.axis, self.slice);
-        if self.flipped {
-            slice.invert_axis(Axis(0));
-            slice.invert_axis(Axis(1));
-        }
-        slice.to_owned()
-    }
-}
-
-/// The first channel, or the luminance of a colored picture (ITU-R BT.601).
-fn gray(image: &ArrayView4<'_, f32>, channels: &[String], view: View) -> Array2<f32> {
-    let channel = |index: usize| view.of(&image.index_axis(Axis(0), index));
-    let names: Vec<String> = channels.iter().map(|name| name.to_lowercase()).collect();
-    let colored = [["r", "g", "b"], ["red", "green", "blue"]].iter().any(|known| names == *known);
-    if colored && image.shape()[0] == 3 {
-        return channel(0) * 0.299 + channel(1) * 0.587 + channel(2) * 0.114;
-    }
-    channel(0)
-}
-
-/// Where the foreground of all masks lies, with as much again around it, at least 64 pixels along
-/// each axis; the whole slice where that is most of it, or where there is no foreground.
-fn close_up(masks: impl Iterator<Item = Array2<bool>>) -> [(usize, usize); 2] {
-    const LEAST: usize = 64;
-    let (mut low, mut high, mut size) = ([usize::MAX; 2], [0; 2], [0; 2]);
-    for mask in masks {
-        size = [mask.dim().0, mask.dim().1];
-        for ((y, x), _) in mask.indexed_iter().filter(|(_, inside)| **inside) {
-            low = [low[0].min(y), low[1].min(x)];
-            high = [high[0].max(y + 1), high[1].max(x + 1)];
-        }
-    }
-    let whole = [(0, size[0]), (0, size[1])];
-    if high[0] == 0 {
-        return whole;
-    }
-    let side = (0..2).map(|axis| 2 * (high[axis] - low[axis])).fold(LEAST, usize::max);
-    let cut: [(usize, usize); 2] = std::array::from_fn(|axis| {
-        let middle = usize::midpoint(low[axis], high[axis]);
-        let from = middle.saturating_sub(side / 2).min(size[axis].saturating_sub(side));
-        (from, (from + side).min(size[axis]))
-    });
-    let most = |axis: usize| 4 * (cut[axis].1 - cut[axis].0) > 3 * size[axis];
-    if most(0) && most(1) { whole } else { cut }
-}
-
 #[cfg(test)]
-mod tests {
-    use ndarray::Array4;
-
-    use super::*;
-
-    fn classes(names: &[&str]) -> Vec<Class> {
-        names.iter().map(|name| Class { name: (*name).to_owned(), values: Vec::new() }).collect()
-    }
-
-    /// A volume whose intensity grows to superior, anterior and right; a mark at one voxel.
-    fn volume(spacing: [f64; 3], at: [usize; 3]) -> (Image, LabelMap) {
-        let grid = Grid::new([4, 5, 6], spacing).unwrap();
-        let data = Array4::from_shape_fn((1, 4, 5, 6), |(_, z, y, x)| (30 * z + 6 * y + x) as f32);
-        let mut labels = Array3::zeros((4, 5, 6));
-        labels[at] = 1;
-        (Image::new(grid.clone(), data).unwrap(), LabelMap::new(grid, labels).unwrap())
-    }
-
-    fn snapshot(image: &Image, labels: &LabelMap) -> Picture {
-        let reference = Reference::hard(labels.clone());
-        let classes = classes(&["background", "organ"]);
-        let snapshot = Snapshot {
-            title: "a",
-            caption: "",
-            image,
-            reference: &reference,
-            labels: Some(labels),
-            probabilities: None,
-            regions: false,
-            channels: &["CT".to_owned()],
-            classes: &classes,
-            raters: &[],
-        };
-        snapshot.picture().unwrap()
-    }
-
-    /// The place of the mark in a picture.
-    fn mark(picture: &Picture) -> (usize, usize) {
-        let mask = &picture.contours()[0].mask;
-        mask.indexed_iter().find(|(_, inside)| **inside).unwrap().0
-    }
-
-    #[test]
-    fn an_axial_slice_has_the_front_above_and_the_right_on_the_left() {
-        let (image, labels) = volume([1.0; 3], [2, 4, 5]);
-
-        let picture = snapshot(&image, &labels);
-
-        // The most anterior, rightmost voxel: the upper left corner.
-        assert_eq!(mark(&picture), (0, 0));
-        assert_eq!(picture.gray().dim(), (5, 6));
-        assert!(picture.gray()[[0, 0]] > picture.gray()[[4, 5]]);
-        assert_eq!(picture.caption(), "slice 3 of 4");
-    }
-
-    #[test]
-    fn slices_are_taken_along_the_thickest_voxels() {
-        let (image, labels) = volume([1.0, 3.0, 1.0], [3, 1, 5]);
-
-        let picture = snapshot(&image, &labels);
-
-        // Coronal: superior above, the right on the left.
-        assert_eq!((picture.gray().dim(), mark(&picture)), ((4, 6), (0, 0)));
-        assert_eq!(picture.caption(), "slice 2 of 5");
-    }
-
-    #[test]
-    fn photographs_stay_as_they_are() {
-        let grid = Grid::new([1, 2, 3], [1.0; 3]).unwrap();
-        let image = Image::new(grid.clone(), Array4::zeros((1, 1, 2, 3))).unwrap();
-        let mut labels = Array3::zeros((1, 2, 3));
-        labels[[0, 0, 1]] = 1;
-        let labels = LabelMap::new(grid, labels).unwrap();
-
-        let picture = snapshot(&image, &labels);
-
-        assert_eq!(mark(&picture), (0, 1));
-        assert_eq!(picture.caption(), "");
-    }
-
-    #[test]
-    fn where_nothing_is_drawn_the_prediction_decides_and_then_the_middle() {
-        let grid = Grid::new([5, 2, 2], [1.0; 3]).unwrap();
-        let nothing = Array3::<u16>::zeros((5, 2, 2));
-        let mut something = nothing.clone();
-        something[[4, 0, 0]] = 2;
-
-        assert_eq!(fullest(&nothing, 0, |label| label > 0), None);
-        assert_eq!(fullest(&something, 0, |label| label > 0), Some(4));
-        let image = Image::new(grid.clone(), Array4::zeros((1, 5, 2, 2))).unwrap();
-        let picture = snapshot(&image, &LabelMap::new(grid, nothing).unwrap());
-        assert_eq!(picture.caption(), "slice 3 of 5");
-    }
-
-    #[test]
-    fn small_foreground_is_looked_at_closely() {
-        let mask = |size: usize, at: usize| {
-            let mut mask = Array2::from_elem((size, size), false);
-            mask[[at, at]] = true;
-            mask
-        };
-
-        let cut = |masks: Vec<Array2<bool>>| close_up(masks.into_iter());
-        assert_eq!(cut(vec![mask(512, 256)]), [(224, 288); 2]);
-        assert_eq!(cut(vec![mask(512, 0)]), [(0, 64); 2]);
-        assert_eq!(cut(vec![mask(512, 511)]), [(448, 512); 2]);
-        assert_eq!(cut(vec![mask(512, 10), mask(512, 300)]), [(0, 512); 2]);
-        assert_eq!(cut(vec![mask(64, 3)]), [(0, 64); 2]);
-        assert_eq!(cut(vec![Array2::from_elem((512, 512), false)]), [(0, 512); 2]);
-    }
-}
+mod tests;

@@ -1,6 +1,7 @@
 //! The tables of a report.
 
-use super::text::{UNDEFINED, count, escape, label, number, number_like, put, quantity};
+use super::sections::Term;
+use super::text::{UNDEFINED, escape, label, number, number_like, put, quantity};
 use super::{
     MEAN, aggregate, classes, covers, definition, mask_scores, primary, probability_scores, value,
 };
@@ -16,7 +17,7 @@ pub(super) fn table(class: &str, caption: &str, head: &str, body: &str) -> Strin
 }
 
 /// The heading of a score's column, with the definition as a tooltip.
-fn heading(evaluations: &[Evaluation], score: &str, prefix: &str) -> String {
+pub(super) fn heading(evaluations: &[Evaluation], score: &str, prefix: &str) -> String {
     let (mut tip, mut hint) = (String::new(), String::new());
     if let Some(definition) = definition(evaluations, score) {
         let arrow = if definition.larger_is_better { "↑" } else { "↓" };
@@ -32,7 +33,7 @@ fn heading(evaluations: &[Evaluation], score: &str, prefix: &str) -> String {
 }
 
 /// A cell that sorts by its value.
-fn cell(value: Option<f64>) -> String {
+pub(super) fn cell(value: Option<f64>) -> String {
     let sort = value.filter(|value| value.is_finite());
     // Zero has no sign.
     let sort = sort.map_or(String::new(), |value| format!(" data-value=\"{}\"", value + 0.0));
@@ -40,7 +41,7 @@ fn cell(value: Option<f64>) -> String {
 }
 
 /// A score over all cases: mean ± sd, and beneath median and counts.
-fn summed_up(found: Option<&Summary>) -> String {
+pub(super) fn summed_up(found: Option<&Summary>) -> String {
     let Some(aggregate) = found else {
         return format!("<td>{UNDEFINED}</td>");
     };
@@ -60,7 +61,7 @@ fn summed_up(found: Option<&Summary>) -> String {
     )
 }
 
-fn name_cell(evaluation: &Evaluation, index: usize) -> String {
+pub(super) fn name_cell(evaluation: &Evaluation, index: usize) -> String {
     let series = index % super::SERIES;
     format!("<td class=\"text\"><i class=\"chip s{series}\"></i>{}</td>", escape(&evaluation.name))
 }
@@ -98,39 +99,25 @@ pub(super) fn by_class(evaluations: &[Evaluation]) -> String {
     table("", "Scores of masks over cases: mean ± standard deviation", &head, &body)
 }
 
-/// Scores of probabilities over cases, and calibration over all voxels.
+/// Scores of probabilities over cases; empty where there are none.
 pub(super) fn probabilities(evaluations: &[Evaluation]) -> String {
     let scores = probability_scores(evaluations);
-    let calibrated = evaluations.iter().any(|evaluation| evaluation.calibration.is_some());
-    let mut head = "<th scope=\"col\" class=\"text\">model</th>".to_owned();
-    if calibrated {
-        for name in [&label("pooled_ece"), "Brier", "NLL", "voxels"] {
-            put!(head, "<th scope=\"col\">{name} <small>all cases together</small></th>");
-        }
+    if scores.is_empty() {
+        return String::new();
     }
+    let mut head = "<th scope=\"col\" class=\"text\">model</th>".to_owned();
     for score in &scores {
         head += &heading(evaluations, score, "");
     }
     let mut body = String::new();
     for (index, evaluation) in evaluations.iter().enumerate() {
         put!(body, "<tr>{}", name_cell(evaluation, index));
-        if calibrated {
-            let calibration = evaluation.calibration.as_ref();
-            body += &cell(calibration.map(|calibration| calibration.pooled_ece));
-            body += &cell(calibration.map(|calibration| calibration.brier));
-            body += &cell(calibration.map(|calibration| calibration.nll));
-            let voxels = calibration.map_or_else(
-                || UNDEFINED.to_owned(),
-                |calibration| count(calibration.bins.iter().map(|bin| bin.count).sum()),
-            );
-            put!(body, "<td>{voxels}</td>");
-        }
         for score in &scores {
             body += &summed_up(evaluation.probabilities.get(*score));
         }
         body += "</tr>\n";
     }
-    let caption = "Scores of probabilities: voxels of all cases together, then mean ± standard deviation over cases";
+    let caption = "Scores of probabilities of each case: mean ± standard deviation over cases";
     table("", caption, &head, &body)
 }
 
@@ -222,28 +209,34 @@ pub(super) fn side_by_side(evaluations: &[Evaluation]) -> String {
     table("cases", &caption, &head, &body)
 }
 
-/// What each score is.
-pub(super) fn definitions(evaluations: &[Evaluation]) -> String {
+/// What each score is, and each number beside scores.
+pub(super) fn definitions(evaluations: &[Evaluation], terms: &[Term]) -> String {
     let head = "<th scope=\"col\" class=\"text\">score</th><th scope=\"col\" class=\"text\">unit\
                 </th><th scope=\"col\" class=\"text\">better</th><th scope=\"col\" class=\"text\">\
                 definition</th>";
     let mut body = String::new();
+    let mut put = |name: &str, unit: &str, larger_is_better: Option<bool>, text: &str| {
+        let unit = if unit.is_empty() { "none" } else { unit };
+        let better = larger_is_better.map_or("neither", |up| if up { "larger" } else { "smaller" });
+        put!(
+            body,
+            "<tr><th scope=\"row\" class=\"text\">{}</th><td class=\"text\">{}</td>\
+             <td class=\"text\">{better}</td><td class=\"text wide\">{}</td></tr>\n",
+            escape(name),
+            escape(unit),
+            escape(text)
+        );
+    };
     let mut names: Vec<&String> =
         evaluations.iter().flat_map(|evaluation| evaluation.definitions.keys()).collect();
     names.sort();
     names.dedup();
     for name in names {
         let Some(found) = definition(evaluations, name) else { continue };
-        let unit = if found.unit.is_empty() { "none" } else { &found.unit };
-        let better = if found.larger_is_better { "larger" } else { "smaller" };
-        put!(
-            body,
-            "<tr><th scope=\"row\" class=\"text\">{}</th><td class=\"text\">{}</td>\
-             <td class=\"text\">{better}</td><td class=\"text wide\">{}</td></tr>\n",
-            escape(&label(name)),
-            escape(unit),
-            escape(&found.text)
-        );
+        put(&label(name), &found.unit, Some(found.larger_is_better), &found.text);
+    }
+    for term in terms {
+        put(term.name, term.unit, term.larger_is_better, term.text);
     }
     table("", "Definitions", head, &body)
 }

@@ -194,3 +194,21 @@ fn cases_of_several_data_sets_are_not_set_side_by_side() {
     assert!(!page.contains("Dice of each case in each model"));
     assert!(page.contains("Data sets: example (1 case), another (2 cases)."));
 }
+
+#[test]
+fn without_scripts_the_table_of_cases_is_a_plain_table() {
+    let page = html(&example::report());
+    let (before, script) = page.split_once("<script>").expect("a script");
+
+    // Boxes and buttons would do nothing there.
+    assert!(!before.contains("<input") && !before.contains("<button"));
+    assert!(before.contains("<div class=\"scroll cases\"") && script.contains("dice<0.8"));
+}
+
+/// Beside the build, so that `benchmarks/interop/report_page.py` finds it: a page with all that there is.
+#[test]
+fn the_example_is_written_for_the_browser() -> std::io::Result<()> {
+    let program = std::env::current_exe()?;
+    let target = program.ancestors().nth(2).expect("target/debug/deps/program");
+    std::fs::write(target.join("report-example.html"), html(&example::report()))
+}

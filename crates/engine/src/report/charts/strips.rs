@@ -9,7 +9,8 @@ use crate::report::text::{UNDEFINED, label, number};
 use crate::report::{MEAN, SERIES, covers};
 
 const WIDTH: f64 = 440.0;
-const LEFT: f64 = 8.0;
+/// Half of the number below the first tick lies to the left of it.
+const LEFT: f64 = 18.0;
 const RIGHT: f64 = WIDTH - 78.0;
 const ROW: f64 = 34.0;
 const HEADING: f64 = 20.0;

@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use candle::{Device, Tensor};
-use ndarray::Array2;
+use ndarray::{Array2, Array3};
 use serde::{Deserialize, Serialize};
 
-use super::{Contour, Picture, Role};
+use super::{Contour, Picture, Role, Stack};
 use crate::{Error, Result, weights};
 
 /// What of a picture is not pixels.
@@ -19,6 +19,9 @@ struct Description {
     spacing: [f64; 2],
     contours: Vec<Line>,
     probability: bool,
+    /// mm between the voxels of the slices to leaf through.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    stack: Option<[f64; 3]>,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -57,12 +60,18 @@ pub fn save_pictures(path: &Path, pictures: &[Picture]) -> Result<()> {
                 super::window(&probability.view(), Some([0.0, 1.0])).into_iter().collect(),
             )?;
         }
+        for (name, volume) in picture.stack.iter().flat_map(volumes) {
+            let voxels = volume.iter().copied().collect();
+            let tensor = Tensor::from_vec(voxels, volume.dim(), &Device::Cpu)?;
+            tensors.insert(format!("{index:04}.{name}"), tensor);
+        }
         descriptions.push(Description {
             title: picture.title.clone(),
             caption: picture.caption.clone(),
             spacing: picture.spacing,
             contours,
             probability: picture.probability.is_some(),
+            stack: picture.stack.as_ref().map(|stack| stack.spacing),
         });
     }
     weights::save(path, &tensors, &descriptions)
@@ -75,11 +84,13 @@ pub fn save_pictures(path: &Path, pictures: &[Picture]) -> Result<()> {
 /// [`Error::Io`], and [`Error::File`] where it is another file or damaged.
 pub fn load_pictures(path: &Path) -> Result<Vec<Picture>> {
     let (tensors, descriptions): (_, Vec<Description>) = weights::load(path)?;
+    let missing = |index: usize, name: &str| Error::File {
+        path: path.to_owned(),
+        reason: format!("picture {index} has no {name}; make the evaluation again"),
+    };
     let pixels = |index: usize, name: &str| {
-        pixels(&tensors, &format!("{index:04}.{name}")).ok_or_else(|| Error::File {
-            path: path.to_owned(),
-            reason: format!("picture {index} has no {name}; make the evaluation again"),
-        })
+        let found = pixels(&tensors, &format!("{index:04}.{name}"));
+        found.ok_or_else(|| missing(index, name))
     };
     let mut pictures = Vec::new();
     for (index, found) in descriptions.into_iter().enumerate() {
@@ -93,9 +104,29 @@ pub fn load_pictures(path: &Path) -> Result<Vec<Picture>> {
             let steps = pixels(index, "probability")?;
             picture = picture.with_probability(steps.mapv(|step| f32::from(step) / 255.0))?;
         }
+        if let Some(spacing) = found.stack {
+            let [gray, labels, probability] = STACK.map(|name| {
+                let found = tensors.get(&format!("{index:04}.{name}")).and_then(voxels);
+                found.ok_or_else(|| missing(index, name))
+            });
+            let (gray, labels, probability) = (gray?, labels?, probability?);
+            picture = picture.with_stack(Stack { spacing, gray, labels, probability });
+        }
         pictures.push(picture);
     }
     Ok(pictures)
+}
+
+/// What the slices to leaf through are called.
+const STACK: [&str; 3] = ["stack.gray", "stack.labels", "stack.probability"];
+
+fn volumes(stack: &Stack) -> impl Iterator<Item = (&'static str, &Array3<u8>)> {
+    STACK.into_iter().zip([&stack.gray, &stack.labels, &stack.probability])
+}
+
+fn voxels(tensor: &Tensor) -> Option<Array3<u8>> {
+    let size = tensor.dims3().ok()?;
+    Array3::from_shape_vec(size, tensor.flatten_all().ok()?.to_vec1().ok()?).ok()
 }
 
 fn contour(place: usize) -> String {
@@ -117,12 +148,14 @@ mod tests {
     fn pictures_come_back_as_they_were_but_for_rounding() -> anyhow::Result<()> {
         let folder = tempfile::tempdir()?;
         let path = folder.path().join("pictures");
-        let pictures = [example::picture("one", 0.1), example::picture("two", 0.5)];
+        let (one, two) = (example::picture("one", 0.1), example::picture("two", 0.5));
+        let pictures = [one, two.with_stack(example::stack(0.5))];
 
         save_pictures(&path, &pictures)?;
         let back = load_pictures(&path)?;
 
         assert_eq!(back.len(), 2);
+        assert_eq!((&back[0].stack, &back[1].stack), (&None, &pictures[1].stack));
         for (picture, back) in pictures.iter().zip(&back) {
             assert_eq!((&picture.title, &picture.gray), (&back.title, &back.gray));
             assert_eq!(picture.contours.len(), back.contours.len());
