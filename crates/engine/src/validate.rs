@@ -32,8 +32,8 @@ pub struct Validation {
 }
 
 /// Predicts and scores the held-out cases of a run, fits a temperature, and writes all of it into
-/// the run's folder: `validation/raw.json`, `validation/summary.json`, pictures of the best, median
-/// and worst case, `calibration.json`, and the temperature into `config.json`.
+/// the run's folder: `validation/raw.json`, `validation/summary.json`, pictures of the worst
+/// cases, the median and the best one, `calibration.json`, and the temperature into `config.json`.
 ///
 /// The calibrated scores are cross-fitted: the temperature that a case is scored with was chosen
 /// without it, and without any case of its [group](data::Dataset::group). Scores and temperature

@@ -5,7 +5,7 @@
 //! | make the page | [`html`] from a [`ReportInput`] |
 //! | report runs and models on disk | [`of_folders`] |
 //! | choose which cases to show | [`exemplars`], [`Exemplar`] |
-//! | show a case | [`Snapshot`]; [`pictures`] of all exemplars |
+//! | show a case | [`Snapshot`]; [`pictures`] of the worst cases and all exemplars |
 //! | make a picture by hand | [`Picture`], [`Contour`], [`Role`], [`window`] |
 //! | keep pictures | [`save_pictures`], [`load_pictures`] |
 //! | draw a reliability diagram alone | [`reliability_svg`] |

@@ -52,15 +52,15 @@ pub(in crate::report) fn picture(title: &str, off: f64) -> Picture {
 
 /// A ball with what was predicted beside it, in a body that is one, too.
 pub(in crate::report) fn stack(off: f64) -> Stack {
-    const SIZE: (usize, usize, usize) = (40, 128, 128);
+    const SIZE: (usize, usize, usize) = (24, 72, 72);
     let ball = |[z, y, x]: [f64; 3], radius: f64| {
         move |(k, j, i): (usize, usize, usize)| {
             let (dz, dy, dx) = (3.0 * (k as f64 - z), j as f64 - y, i as f64 - x);
             radius - (dz * dz + dy * dy + dx * dx).sqrt()
         }
     };
-    let (body, organ) = (ball([20.0, 64.0, 64.0], 60.0), ball([20.0, 64.0, 62.0], 30.0));
-    let predicted = ball([20.0 + off, 64.0 + 9.0 * off, 60.0], 29.0);
+    let (body, organ) = (ball([12.0, 36.0, 36.0], 34.0), ball([12.0, 36.0, 35.0], 18.0));
+    let predicted = ball([12.0 + off, 36.0 + 6.0 * off, 34.0], 17.0);
     let mut draw = noise(5);
     #[expect(clippy::cast_possible_truncation, reason = "a test picture")]
     let gray = Array3::from_shape_fn(SIZE, |at| {

@@ -41,6 +41,11 @@ pub(in crate::report) struct Parts<'a> {
 impl Stack {
     /// Cut to what was drawn and predicted, with a margin, and as fine as its share of the page allows.
     pub(in crate::report) fn of(parts: &Parts<'_>) -> Self {
+        Self::within(parts, BUDGET)
+    }
+
+    /// As fine as so many bytes allow, or else as coarse as can be.
+    fn within(parts: &Parts<'_>, budget: usize) -> Self {
         let labels = match &parts.prediction {
             Some(prediction) => {
                 let mut labels = parts.reference.mapv(|class| class.min(CLASSES));
@@ -52,7 +57,7 @@ impl Stack {
         let cut = neighborhood(&labels);
         let fits = |side: &usize| {
             let stack = Self::at(parts, &labels, cut, *side);
-            (stack.size() <= BUDGET).then_some(stack)
+            (stack.size() <= budget).then_some(stack)
         };
         let least = SIDES[SIDES.len() - 1];
         SIDES.iter().find_map(fits).unwrap_or_else(|| Self::at(parts, &labels, cut, least))
@@ -172,14 +177,15 @@ mod tests {
     use super::*;
     use crate::report::example::noise;
 
-    fn parts(gray: &Array3<f32>, reference: &Array3<u8>) -> Stack {
-        Stack::of(&Parts {
+    fn stack(gray: &Array3<f32>, reference: &Array3<u8>, budget: usize) -> Stack {
+        let parts = Parts {
             spacing: [4.0, 1.0, 1.0],
             gray,
             reference,
             prediction: Some(reference.mapv(|class| 2 * class)),
             probability: None,
-        })
+        };
+        Stack::within(&parts, budget)
     }
 
     #[test]
@@ -188,7 +194,7 @@ mod tests {
         reference[[2, 3, 4]] = 1;
         let gray = Array3::from_shape_fn((3, 4, 5), |(z, y, x)| (100 * z + 10 * y + x) as f32);
 
-        let stack = parts(&gray, &reference);
+        let stack = stack(&gray, &reference, 20_000);
 
         assert_eq!(stack.labels.dim(), (3, 4, 5));
         assert_eq!(stack.labels[[0, 0, 0]], 1 | (2 << 4));
@@ -200,12 +206,12 @@ mod tests {
     fn even_noise_stays_within_its_share_of_the_page() {
         let mut draw = noise(1);
         #[expect(clippy::cast_possible_truncation, reason = "a test picture")]
-        let gray = Array3::from_shape_simple_fn((24, 112, 112), || draw() as f32);
-        let reference = Array3::from_elem((24, 112, 112), 1);
+        let gray = Array3::from_shape_simple_fn((12, 64, 64), || draw() as f32);
+        let reference = Array3::from_elem((12, 64, 64), 1);
 
-        let stack = parts(&gray, &reference);
+        let stack = stack(&gray, &reference, 20_000);
 
-        assert!(stack.size() <= BUDGET);
+        assert!(stack.size() <= 20_000);
         assert!(stack.gray.shape().iter().max() >= Some(&32));
         // Voxels become as thick as they are wide, and no thicker than need be.
         approx::assert_relative_eq!(stack.spacing[0], 4.0);

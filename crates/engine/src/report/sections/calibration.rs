@@ -34,6 +34,8 @@ pub(super) const TERMS: &[Term] = &[
         SMALLER,
         "Kolmogorov–Smirnov calibration error: the largest distance between the sums of confidence and of what was right, as a share of all voxels; undefined where it was not computed",
     ),
+    Term::new("NLL", SMALLER, "negative log likelihood of the truth, mean over voxels")
+        .in_unit("nats"),
     Term::new(
         "Brier",
         SMALLER,
@@ -54,9 +56,10 @@ pub(super) const TERMS: &[Term] = &[
         None,
         "the part of the Brier score that how often each class occurs makes, whatever is predicted; undefined where it was not computed",
     ),
-    Term::new("NLL", SMALLER, "negative log likelihood of the truth, mean over voxels")
-        .in_unit("nats"),
 ];
+
+/// As many of [`TERMS`] are about calibration; the others are the Brier score and its parts.
+const ERRORS: usize = 7;
 
 /// Calibration near the foreground and over the whole image; empty where no evaluation has it.
 pub(in crate::report) fn table(evaluations: &[Evaluation]) -> String {
@@ -65,29 +68,39 @@ pub(in crate::report) fn table(evaluations: &[Evaluation]) -> String {
         ("near the foreground", |one| one.calibration.as_ref()),
         ("whole image", |one| one.calibration_whole.as_ref()),
     ];
-    let groups = places.into_iter().map(|(place, find)| {
-        let models = evaluations.iter().enumerate();
-        let rows = models.filter_map(|(index, one)| Some((index, cells(find(one)?))));
-        (place, rows.collect())
-    });
+    let of = |caption, terms, cells: fn(&Calibration) -> Vec<String>| {
+        let groups = places.into_iter().map(|(place, find)| {
+            let models = evaluations.iter().enumerate();
+            let rows = models.filter_map(|(index, one)| Some((index, cells(find(one)?))));
+            (place, rows.collect())
+        });
+        grouped(evaluations, caption, "where", terms, groups)
+    };
     let caption = "Calibration over the voxels of all cases together";
-    grouped(evaluations, caption, "voxels", TERMS, groups)
+    let errors = of(caption, &TERMS[..ERRORS], errors);
+    errors + &of("The Brier score and its parts", &TERMS[ERRORS..], brier)
 }
 
-fn cells(found: &Calibration) -> Vec<String> {
+fn errors(found: &Calibration) -> Vec<String> {
     let voxels = found.bins.iter().map(|bin| bin.count).sum();
-    let part = |of: fn(&BrierParts) -> f64| found.brier_parts.as_ref().map(of);
     let values = [
         Some(found.pooled_ece),
         found.mce,
         found.classwise_ece,
         found.ace,
         found.ks,
+        Some(found.nll),
+    ];
+    [format!("<td>{}</td>", count(voxels))].into_iter().chain(values.map(cell)).collect()
+}
+
+fn brier(found: &Calibration) -> Vec<String> {
+    let part = |of: fn(&BrierParts) -> f64| found.brier_parts.as_ref().map(of);
+    let values = [
         Some(found.brier),
         part(|parts| parts.reliability),
         part(|parts| parts.resolution),
         part(|parts| parts.uncertainty),
-        Some(found.nll),
     ];
-    [format!("<td>{}</td>", count(voxels))].into_iter().chain(values.map(cell)).collect()
+    values.map(cell).to_vec()
 }

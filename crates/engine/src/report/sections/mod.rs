@@ -34,15 +34,21 @@ pub(super) struct Term {
     pub(super) larger_is_better: Option<bool>,
     /// The definition, with when it is undefined.
     pub(super) text: &'static str,
+    /// Whether its cells hold words, not numbers.
+    words: bool,
 }
 
 impl Term {
     const fn new(name: &'static str, better: Option<bool>, text: &'static str) -> Self {
-        Self { name, unit: "", larger_is_better: better, text }
+        Self { name, unit: "", larger_is_better: better, text, words: false }
     }
 
     const fn in_unit(self, unit: &'static str) -> Self {
         Self { unit, ..self }
+    }
+
+    const fn in_words(self) -> Self {
+        Self { words: true, ..self }
     }
 
     fn heading(&self) -> String {
@@ -50,7 +56,12 @@ impl Term {
         let hint = format!("{}{arrow}", self.unit);
         let hint = hint.trim();
         let small = if hint.is_empty() { String::new() } else { format!(" <small>{hint}</small>") };
-        format!("<th scope=\"col\" title=\"{}\">{}{small}</th>", escape(self.text), self.name)
+        let class = if self.words { " class=\"text\"" } else { "" };
+        format!(
+            "<th scope=\"col\"{class} title=\"{}\">{}{small}</th>",
+            escape(self.text),
+            self.name
+        )
     }
 }
 

@@ -25,7 +25,8 @@ pub(super) const TERMS: &[Term] = &[
         "Verdict",
         None,
         "whether predictions agree with raters as well as these with each other: the interval does not lie below 0; – where there is no interval",
-    ),
+    )
+    .in_words(),
     Term::new(
         "Energy distance",
         SMALLER,

@@ -99,7 +99,7 @@ fn files_without_their_other_half_are_named_and_escaped() {
 
     let section = unmatched::section(&[evaluation]);
 
-    assert!(section.contains("<li>1 predictions without a reference: &lt;b&gt;</li>"));
+    assert!(section.contains("<li>predictions without a reference (1): &lt;b&gt;</li>"));
     assert!(section.contains("case_901, case_902"));
 }
 

@@ -31,7 +31,8 @@ pub(super) const TERMS: &[Term] = &[
     ),
 ];
 
-const GOAL: Term = Term::new("Goal", None, "what the threshold was chosen by, on these cases");
+const GOAL: Term =
+    Term::new("Goal", None, "what the threshold was chosen by, on these cases").in_words();
 
 pub(super) fn section(evaluations: &[Evaluation]) -> String {
     let mut all = String::new();

@@ -14,7 +14,7 @@ pub(super) fn section(evaluations: &[Evaluation]) -> String {
         ] {
             if !names.is_empty() {
                 let list: Vec<String> = names.iter().map(|name| escape(name)).collect();
-                put!(items, "<li>{model}{} {what}: {}</li>", names.len(), list.join(", "));
+                put!(items, "<li>{model}{what} ({}): {}</li>", names.len(), list.join(", "));
             }
         }
     }

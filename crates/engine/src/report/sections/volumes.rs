@@ -62,14 +62,15 @@ pub(super) fn section(evaluations: &[Evaluation]) -> String {
             "Bland–Altman plot. Above 0, too much is predicted. Solid: mean difference. Dashed: \
              the limits of agreement, 1.96 standard deviations to either side.{legend}"
         );
-        all += &figure(&format!("{class}, volumes"), &differences(&found), &caption);
+        let mut pair = figure(&format!("{class}, volumes"), &differences(&found), &caption);
         let caption = format!("Each point is a case; on the dashed line, both are equal.{legend}");
-        all += &figure(&format!("{class}, predicted and reference"), &scatter(&found), &caption);
+        pair += &figure(&format!("{class}, predicted and reference"), &scatter(&found), &caption);
+        all += &figures(&pair);
         let rows = found.iter().map(|(series, _, volumes)| (*series, cells(volumes)));
         groups.push((class, rows.collect::<Vec<_>>()));
     }
     let caption = "Agreement of volumes";
-    figures(&all) + &grouped(evaluations, caption, "class", TERMS, groups.into_iter())
+    all + &grouped(evaluations, caption, "class", TERMS, groups.into_iter())
 }
 
 fn volumes<'a>(evaluation: &'a Evaluation, class: &str) -> Volumes<'a> {
