@@ -202,6 +202,7 @@ pub(super) fn report() -> ReportInput {
         history: vec![("soft labels".to_owned(), epochs(60))],
         pictures: vec![
             picture("Worst: case_031", 1.0).with_stack(stack(1.0)),
+            picture("Worst: case_031, coronal", 0.8),
             picture("Median: case_004", 0.3),
             picture("Best: case_017", 0.05),
         ],
