@@ -155,6 +155,18 @@ impl EvaluateConfig {
         })
     }
 
+    /// With the scores of probabilities that its challenge asks for.
+    #[must_use]
+    pub(super) fn with_those_of_its_challenge(mut self) -> Self {
+        let asked = self.challenge.iter().flat_map(|rules| rules.as_dyn().probability_metrics());
+        for metric in asked.collect::<Vec<_>>() {
+            if !self.probabilities.contains(&metric) {
+                self.probabilities.push(metric);
+            }
+        }
+        self
+    }
+
     /// With surfaces as these define them; scores that they do not define are left out.
     #[must_use]
     pub fn by(self, definitions: Definitions) -> Self {

@@ -17,6 +17,7 @@ mod reference;
 mod regions;
 mod schema;
 mod score;
+mod scored;
 mod table;
 mod tables;
 mod temperatures;

@@ -1,8 +1,8 @@
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
-use data::{Class, Description};
+use data::Description;
 use metrics::{
-    FineGrained, Froc, MaskPair, MetricConfig, ProbabilityMetricConfig, ProbabilityPair, Region,
+    FineGrained, MaskPair, MetricConfig, ProbabilityMetricConfig, ProbabilityPair, Region,
     Reliability, Summary,
 };
 use ndarray::{Array3, ArrayView3, ArrayView4, Axis};
@@ -10,11 +10,11 @@ use volume::{Image, Label, LabelMap, SoftLabelMap};
 
 use super::calibration::Accumulator;
 use super::regions::Alone;
+use super::scored::{Scored, foreground, told_apart};
 use super::{
     CaseScores, EvaluateConfig, LesionScores, RaterScores, Reference, challenge, definition, doubt,
     lesions,
 };
-use crate::label_space::foreground_labels;
 use crate::trained::NetworkConfig;
 use crate::{Error, Prediction, Result};
 
@@ -36,19 +36,6 @@ pub struct Evaluator {
     pub(super) fine: FineGrained,
     /// The files of each case, prediction and reference, where they are known.
     pub(super) files: BTreeMap<String, [String; 2]>,
-}
-
-/// A class that is scored, and what is pooled of it.
-#[derive(Debug)]
-pub(super) struct Scored {
-    pub(super) name: String,
-    /// The label values that it consists of.
-    pub(super) values: Vec<u16>,
-    /// Its place among the channels of probabilities.
-    channel: usize,
-    /// Its probabilities in all cases.
-    pub(super) table: Option<Reliability>,
-    pub(super) froc: Froc,
 }
 
 /// Score → value.
@@ -126,7 +113,7 @@ impl Evaluator {
                 FineGrained::new(classes.len() + 1)
             },
             classes,
-            config: with_those_of_the_challenge(config.clone()),
+            config: config.clone().with_those_of_its_challenge(),
             files: BTreeMap::new(),
         }
     }
@@ -266,7 +253,7 @@ impl Evaluator {
             Predicted::Classes(map) => {
                 let (scores, tables) = self.alone(map, &reference.label, reference.ignore)?;
                 for class in &mut self.classes {
-                    add_table(&mut class.table, &tables[class.channel])?;
+                    class.add_table(&tables[class.channel])?;
                 }
                 Ok(scores)
             }
@@ -277,7 +264,7 @@ impl Evaluator {
                     let values = self.classes[at].values.clone();
                     let region = Alone::new(&image.grid, &channel, &values, reference)?;
                     let alone = self.alone(&region.probabilities, &region.label, region.ignore)?;
-                    add_table(&mut self.classes[at].table, &alone.1[1])?;
+                    self.classes[at].add_table(&alone.1[1])?;
                     for (metric, score) in alone.0 {
                         scores.entry(metric).or_default().push(score);
                     }
@@ -346,44 +333,6 @@ impl Evaluator {
         self.fine.add(&image);
         Ok(())
     }
-}
-
-/// Labels, name and channel of each class but the background.
-fn foreground(classes: &[Class], regions: bool) -> Vec<(Vec<u16>, String, usize)> {
-    let names = classes.iter().skip(1).map(|class| class.name.clone());
-    let first = usize::from(!regions);
-    let foreground = foreground_labels(classes, regions).into_iter().zip(names).zip(first..);
-    foreground.map(|((values, name), channel)| (values, name, channel)).collect()
-}
-
-fn with_those_of_the_challenge(mut config: EvaluateConfig) -> EvaluateConfig {
-    let asked = config.challenge.iter().flat_map(|rules| rules.as_dyn().probability_metrics());
-    for metric in asked.collect::<Vec<_>>() {
-        if !config.probabilities.contains(&metric) {
-            config.probabilities.push(metric);
-        }
-    }
-    config
-}
-
-fn add_table(sum: &mut Option<Reliability>, table: &Reliability) -> Result<()> {
-    match sum {
-        Some(sum) => sum.merge(table)?,
-        None => *sum = Some(table.clone()),
-    }
-    Ok(())
-}
-
-/// The classes with names that differ from each other, and from what their mean is called.
-fn told_apart(classes: Vec<(Vec<u16>, String, usize)>) -> Vec<Scored> {
-    let mut taken = BTreeSet::from([MEAN.to_owned()]);
-    let different = |(at, (values, mut name, channel)): (usize, (Vec<u16>, String, usize))| {
-        while !taken.insert(name.clone()) {
-            name = format!("{name} (class {})", at + 1);
-        }
-        Scored { name, values, channel, table: None, froc: Froc::default() }
-    };
-    classes.into_iter().enumerate().map(different).collect()
 }
 
 /// The mean of each score over the classes where it is defined.

@@ -6,7 +6,7 @@ use std::num::NonZeroU8;
 use metrics::{FineGrained, Overlap, Summary, Worst};
 
 use super::nnunet::NnUNet;
-use super::score::Scored;
+use super::scored::Scored;
 use super::{
     Absent, CaseScores, ChosenThreshold, Definition, Evaluation, Evaluator, Failures,
     LesionSummary, RaterSummary, ThresholdStudy, Unmatched, calibration, definition,
