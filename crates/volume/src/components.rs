@@ -1,3 +1,5 @@
+use std::ops::Range;
+
 use ndarray::{Array3, ArrayRef3, Axis};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
@@ -21,7 +23,7 @@ pub enum Connectivity {
 impl Connectivity {
     /// How far along x a neighbour `dz` slices and `dy` rows away may be; `None` where no voxel
     /// there is a neighbour. `dz` and `dy` are −1, 0 or 1.
-    pub(crate) fn reach(self, dz: isize, dy: isize) -> Option<usize> {
+    pub fn reach(self, dz: isize, dy: isize) -> Option<usize> {
         let steps = match self {
             Self::Faces => 1,
             Self::Edges => 2,
@@ -58,13 +60,6 @@ pub struct Components {
     sizes: Vec<usize>,
 }
 
-/// Voxels of one row that follow each other, `start..end`.
-#[derive(Clone, Copy)]
-struct Run {
-    start: usize,
-    end: usize,
-}
-
 impl Components {
     /// The connected parts of the voxels that `belong`.
     pub fn of<T: Sync>(
@@ -72,49 +67,55 @@ impl Components {
         belongs: impl Fn(&T) -> bool + Sync,
         connectivity: Connectivity,
     ) -> Self {
-        let (depth, height, _) = array.dim();
-        let slices: Vec<Vec<Vec<Run>>> = (0..depth)
-            .into_par_iter()
-            .map(|z| {
-                let slice = array.index_axis(Axis(0), z);
-                slice.outer_iter().map(|row| runs(row.iter().map(&belongs))).collect()
-            })
-            .collect();
+        let (depth, height, width) = array.dim();
+        let slices = (0..depth).into_par_iter().map(|z| {
+            let mut slice = Runs::default();
+            let mut inside = vec![false; width];
+            for row in array.index_axis(Axis(0), z).outer_iter() {
+                match row.to_slice() {
+                    Some(row) => inside.iter_mut().zip(row).for_each(|(to, it)| *to = belongs(it)),
+                    None => inside.iter_mut().zip(row).for_each(|(to, it)| *to = belongs(it)),
+                }
+                slice.push_row(&inside);
+            }
+            slice
+        });
+        let slices: Vec<Runs> = slices.collect();
+        let mut runs = Runs::default();
+        for slice in &slices {
+            runs.append(slice);
+        }
 
-        let mut forest = Forest::default();
-        let mut first: Vec<usize> = Vec::with_capacity(depth * height + 1);
-        let mut all: Vec<Run> = Vec::new();
-        for (z, slice) in slices.iter().enumerate() {
-            for (y, row) in slice.iter().enumerate() {
-                let here = all.len();
-                first.push(here);
-                all.extend_from_slice(row);
-                forest.grow(all.len());
-                // The neighbouring rows that come earlier.
-                for (dz, dy) in [(0, -1), (-1, -1), (-1, 0), (-1, 1)] {
-                    let Some(reach) = connectivity.reach(dz, dy) else { continue };
-                    let at = (z.checked_add_signed(dz), y.checked_add_signed(dy));
-                    let (Some(z), Some(y)) = at else { continue };
-                    if y < height {
-                        let there = first[z * height + y];
-                        touch(row, &slices[z][y], reach, |a, b| forest.join(here + a, there + b));
-                    }
+        let mut forest = Forest::of(runs.all.len());
+        for row in 0..depth * height {
+            let here = runs.row(row);
+            if here.is_empty() {
+                continue;
+            }
+            let (z, y) = (row / height, row % height);
+            // The neighbouring rows that come earlier.
+            for (dz, dy) in [(0, -1), (-1, -1), (-1, 0), (-1, 1)] {
+                let Some(reach) = connectivity.reach(dz, dy) else { continue };
+                let at = (z.checked_add_signed(dz), y.checked_add_signed(dy));
+                if let (Some(z), Some(y)) = at
+                    && y < height
+                {
+                    let there = runs.row(z * height + y);
+                    touch(&runs.all, here.clone(), there, reach, |a, b| forest.join(a, b));
                 }
             }
         }
-        first.push(all.len());
 
         let (numbers, count) = forest.numbers();
         let mut sizes = vec![0; count];
-        for (run, &number) in all.iter().zip(&numbers) {
-            sizes[number as usize - 1] += run.end - run.start;
+        for (run, &number) in runs.all.iter().zip(&numbers) {
+            sizes[number as usize - 1] += run.len();
         }
         let mut labels = Array3::zeros(array.dim());
         labels.axis_iter_mut(Axis(0)).into_par_iter().enumerate().for_each(|(z, mut slice)| {
             for (y, mut row) in slice.outer_iter_mut().enumerate() {
-                for at in first[z * height + y]..first[z * height + y + 1] {
-                    let run = all[at];
-                    row.slice_mut(ndarray::s![run.start..run.end]).fill(numbers[at]);
+                for at in runs.row(z * height + y) {
+                    row.slice_mut(ndarray::s![runs.all[at].clone()]).fill(numbers[at]);
                 }
             }
         });
@@ -189,40 +190,80 @@ pub fn fill_holes<T: Sync>(
     rest.labels.mapv(|label| !outside[label as usize])
 }
 
-fn runs(row: impl Iterator<Item = bool>) -> Vec<Run> {
-    let mut runs: Vec<Run> = Vec::new();
-    let mut inside = false;
-    for (x, belongs) in row.enumerate() {
-        match (inside, belongs) {
-            (false, true) => runs.push(Run { start: x, end: x + 1 }),
-            (true, true) => runs.last_mut().expect("a run is open").end = x + 1,
-            _ => {}
+/// Voxels of each row of some slices that follow each other.
+#[derive(Default)]
+struct Runs {
+    all: Vec<Range<usize>>,
+    /// Where the runs of each row end.
+    ends: Vec<usize>,
+}
+
+impl Runs {
+    /// Adds a row, of which these are `inside`.
+    fn push_row(&mut self, inside: &[bool]) {
+        /// Voxels that are looked at in one go: most are like those around them.
+        const MANY: usize = 32;
+        let mut start = None;
+        for (chunk, part) in inside.chunks(MANY).enumerate() {
+            let count = part.iter().fold(0u8, |count, &inside| count + u8::from(inside));
+            if usize::from(count) == if start.is_some() { part.len() } else { 0 } {
+                continue;
+            }
+            for (x, &inside) in (chunk * MANY..).zip(part) {
+                match start {
+                    None if inside => start = Some(x),
+                    Some(from) if !inside => {
+                        self.all.push(from..x);
+                        start = None;
+                    }
+                    _ => {}
+                }
+            }
         }
-        inside = belongs;
+        self.all.extend(start.map(|from| from..inside.len()));
+        self.ends.push(self.all.len());
     }
-    runs
+
+    /// Adds the rows of a slice that comes after.
+    fn append(&mut self, slice: &Self) {
+        let before = self.all.len();
+        self.all.extend_from_slice(&slice.all);
+        self.ends.extend(slice.ends.iter().map(|end| before + end));
+    }
+
+    /// The numbers of the runs of a row.
+    fn row(&self, row: usize) -> Range<usize> {
+        let start = row.checked_sub(1).map_or(0, |before| self.ends[before]);
+        start..self.ends[row]
+    }
 }
 
 /// Calls `join` for all pairs of runs of two rows that are at most `reach` apart along x.
-fn touch(row: &[Run], other: &[Run], reach: usize, mut join: impl FnMut(usize, usize)) {
-    let (mut a, mut b) = (0, 0);
-    while a < row.len() && b < other.len() {
-        if row[a].start < other[b].end + reach && other[b].start < row[a].end + reach {
+fn touch(
+    runs: &[Range<usize>],
+    row: Range<usize>,
+    other: Range<usize>,
+    reach: usize,
+    mut join: impl FnMut(usize, usize),
+) {
+    let (mut a, mut b) = (row.start, other.start);
+    while a < row.end && b < other.end {
+        let (run, near) = (&runs[a], &runs[b]);
+        if run.start < near.end + reach && near.start < run.end + reach {
             join(a, b);
         }
-        if row[a].end < other[b].end { a += 1 } else { b += 1 }
+        if run.end < near.end { a += 1 } else { b += 1 }
     }
 }
 
 /// Runs that belong together: each points to an earlier one, or to itself.
-#[derive(Default)]
 struct Forest {
     parents: Vec<usize>,
 }
 
 impl Forest {
-    fn grow(&mut self, len: usize) {
-        self.parents.extend(self.parents.len()..len);
+    fn of(count: usize) -> Self {
+        Self { parents: (0..count).collect() }
     }
 
     fn root(&mut self, mut at: usize) -> usize {
@@ -274,6 +315,21 @@ mod tests {
         assert_eq!(*parts.labels(), arr3(&[[[1, 0, 1, 0, 2], [1, 0, 1, 0, 0], [1, 1, 1, 0, 3]]]));
         assert_eq!(parts.sizes(), [7, 1, 1]);
         assert_eq!(parts.largest(), Some(1));
+    }
+
+    #[test]
+    fn runs_may_begin_and_end_anywhere_in_a_row() {
+        let runs = [0..5, 31..32, 33..64, 65..96, 97..128, 130..224, 255..256];
+        let mask = Array3::from_shape_fn((1, 2, 256), |(_, y, x)| {
+            y == 1 || runs.iter().any(|run| run.contains(&x))
+        });
+        let sizes = |rows| Components::of(&mask.slice(rows), |&m| m, Connectivity::Faces).sizes;
+
+        assert_eq!(sizes(ndarray::s![.., ..1, ..]), runs.clone().map(|run| run.len()));
+        let inside: usize = runs.iter().map(Range::len).sum();
+        assert_eq!(sizes(ndarray::s![.., .., ..]), [256 + inside]);
+        // Whose rows are not slices.
+        assert_eq!(sizes(ndarray::s![.., ..1, ..;-1]).len(), runs.len());
     }
 
     #[test]
