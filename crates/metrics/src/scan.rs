@@ -1,10 +1,13 @@
 //! One pass over both arrays: what agrees, and where anything is.
 
-use ndarray::{Array3, ArrayView3, Axis};
+use ndarray::{Array3, ArrayView3, Axis, s};
 use rayon::prelude::*;
 use volume::BoundingBox;
 
 use crate::Counts;
+
+/// Voxels that are counted in a byte.
+const MOST: usize = 255;
 
 /// What a voxel of the pair is.
 #[derive(Clone, Copy)]
@@ -61,11 +64,17 @@ pub(crate) fn scan<T: Copy + Sync>(
                 }
                 let columns = found.start[2]..found.end[2];
                 let pairs = r[columns.clone()].iter().zip(&p[columns]);
-                for (x, (&r, &p)) in pairs.enumerate() {
+                let y = y - found.start[1] + 1;
+                let inside = s![y, 1..=pairs.len()];
+                let mut masks = (in_reference.slice_mut(inside), in_prediction.slice_mut(inside));
+                let (Some(reference), Some(prediction)) =
+                    (masks.0.as_slice_mut(), masks.1.as_slice_mut())
+                else {
+                    return;
+                };
+                for (at, (&r, &p)) in reference.iter_mut().zip(prediction).zip(pairs) {
                     let voxel = member(r, p);
-                    let at = [y - found.start[1] + 1, x + 1];
-                    in_reference[at] = voxel.reference;
-                    in_prediction[at] = voxel.prediction;
+                    (*at.0, *at.1) = (voxel.reference, voxel.prediction);
                 }
             });
         });
@@ -96,16 +105,22 @@ fn compare<T: Copy>(
     prediction: &[T],
     member: &impl Fn(T, T) -> Member,
 ) -> (Counts, Option<(usize, usize)>) {
-    // Sums without a branch, which compile to vector code.
-    let [mut both, mut in_reference, mut in_prediction, mut total] = [0u32; 4];
-    for (&r, &p) in reference.iter().zip(prediction) {
-        let voxel = member(r, p);
-        both += u32::from(voxel.reference & voxel.prediction);
-        in_reference += u32::from(voxel.reference);
-        in_prediction += u32::from(voxel.prediction);
-        total += u32::from(voxel.counts);
+    // Sums of bytes without a branch, which compile to vector code, of as many as a byte can count.
+    let mut sums = [0u64; 4];
+    for (reference, prediction) in reference.chunks(MOST).zip(prediction.chunks(MOST)) {
+        let [mut both, mut in_reference, mut in_prediction, mut total] = [0u8; 4];
+        for (&r, &p) in reference.iter().zip(prediction) {
+            let voxel = member(r, p);
+            both += u8::from(voxel.reference & voxel.prediction);
+            in_reference += u8::from(voxel.reference);
+            in_prediction += u8::from(voxel.prediction);
+            total += u8::from(voxel.counts);
+        }
+        for (sum, more) in sums.iter_mut().zip([both, in_reference, in_prediction, total]) {
+            *sum += u64::from(more);
+        }
     }
-    let [both, r, p, total] = [both, in_reference, in_prediction, total].map(u64::from);
+    let [both, r, p, total] = sums;
     let counts = Counts {
         true_positives: both,
         false_positives: p - both,
@@ -127,5 +142,33 @@ fn joined(a: Option<BoundingBox>, b: Option<BoundingBox>) -> Option<BoundingBox>
     match (a, b) {
         (Some(a), Some(b)) => Some(a.union(&b)),
         (a, b) => a.or(b),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rows_of_more_voxels_than_a_byte_can_count() {
+        let all = Array3::from_elem((2, 2, 600), true);
+        let mut part = all.clone();
+        part.slice_mut(s![.., .., 300..]).fill(false);
+        let member =
+            |reference: bool, prediction: bool| Member { counts: true, reference, prediction };
+
+        let (counts, masks) = scan(3, &all.view(), &part.view(), member);
+
+        let expected = Counts {
+            true_positives: 1200,
+            false_positives: 0,
+            false_negatives: 1200,
+            true_negatives: 0,
+        };
+        assert_eq!(counts, expected);
+        let masks = masks.unwrap();
+        assert_eq!(masks.prediction.dim(), (4, 4, 602));
+        assert_eq!(masks.prediction.slice(s![1..3, 1..3, 1..601]), part);
+        assert_eq!(masks.reference.iter().filter(|&&inside| inside).count(), 2400);
     }
 }

@@ -17,11 +17,13 @@ impl Surfaces {
     /// The distances of both directions in one list.
     pub fn pooled(&self) -> Distances {
         let (a, b) = (&self.from_reference, &self.from_prediction);
-        let areas = match (&a.areas, &b.areas) {
-            (Some(a), Some(b)) => Some([a.as_slice(), b].concat()),
-            _ => None,
-        };
-        Distances::sorted([a.mm.as_slice(), &b.mm].concat(), areas)
+        let mut mm = [a.mm.as_slice(), &b.mm].concat();
+        if let (Some(a), Some(b)) = (&a.areas, &b.areas) {
+            return Distances::sorted(mm, Some([a.as_slice(), b].concat()));
+        }
+        // Two ascending lists, which a stable sort merges.
+        mm.sort_by(f64::total_cmp);
+        Distances { mm, areas: None }
     }
 
     /// The share of both surfaces that lies within `tolerance` mm of the other one, by number or
@@ -48,10 +50,6 @@ pub struct Distances {
 }
 
 impl Distances {
-    pub(super) fn alike(mm: Vec<f64>) -> Self {
-        Self::sorted(mm, None)
-    }
-
     /// In ascending order of distance, then of area.
     pub(super) fn sorted(mut mm: Vec<f64>, areas: Option<Vec<f64>>) -> Self {
         let Some(areas) = areas else {
@@ -159,7 +157,7 @@ mod tests {
 
     #[test]
     fn percentiles_of_equal_parts_are_interpolated() {
-        let list = Distances::alike(vec![4.0, 0.0, 1.0]);
+        let list = Distances::sorted(vec![4.0, 0.0, 1.0], None);
 
         // Place 0.95 · 2 = 1.9: 1 + 0.9 · (4 − 1).
         approx::assert_abs_diff_eq!(list.percentile(95.0).unwrap(), 3.7, epsilon = 1e-12);
@@ -184,7 +182,7 @@ mod tests {
     #[test]
     fn distances_to_nothing_are_undefined() {
         let surfaces = Surfaces {
-            from_reference: Distances::alike(vec![f64::INFINITY; 3]),
+            from_reference: Distances::sorted(vec![f64::INFINITY; 3], None),
             from_prediction: Distances::default(),
         };
 

@@ -1,47 +1,44 @@
-use ndarray::{Array3, Axis};
-use rayon::prelude::*;
-use volume::distance_to;
+use ndarray::{Array3, s};
 
-use super::{Distances, Surfaces};
+use super::{Surfaces, parts, tree};
 use crate::scan::Masks;
 
 /// Distances between surface elements: the corners of the voxel grid where not all voxels around
 /// are alike.
 pub(super) fn distances(masks: &Masks, rank: usize, spacing: [f64; 3]) -> Surfaces {
-    let areas = areas(rank, spacing);
-    let all = u8::try_from(areas.len() - 1).unwrap_or(u8::MAX);
-    let on_surface = |code: u8| code != 0 && code != all;
-    let reference = codes(&masks.reference, rank);
-    let prediction = codes(&masks.prediction, rank);
-    let directed = |from: &Array3<u8>, to: &Array3<u8>| {
-        let distance = distance_to(to, |&code| on_surface(code), spacing);
-        let parts = from.iter().zip(&distance).filter(|&(&code, _)| on_surface(code));
-        let (mm, area) = parts.map(|(&code, &mm)| (mm, areas[usize::from(code)])).unzip();
-        Distances::sorted(mm, Some(area))
-    };
-    Surfaces {
-        from_reference: directed(&reference, &prediction),
-        from_prediction: directed(&prediction, &reference),
+    let (depth, height, width) = masks.reference.dim();
+    let size = [depth + 2 - rank, height - 1, width - 1];
+    let parts = parts::find([&masks.reference, &masks.prediction], size, |mask, row, codes| {
+        encode(mask, rank, row, codes);
+    });
+    tree::between(parts, Some(&areas(rank, spacing)), spacing)
+}
+
+/// For each corner of a row between the voxels of a mask, which of the voxels around it are inside:
+/// bit `4 z + 2 y + x` for the one that lies on the far side along the axes that are 1. No bit is
+/// set where all of them are.
+fn encode(mask: &Array3<bool>, rank: usize, [z, y]: [usize; 2], codes: &mut [u8]) {
+    let row = |z: usize, y: usize| mask.slice(s![z, y, ..]).to_slice().unwrap_or_default();
+    codes.fill(0);
+    add_bits::<0>(codes, row(z, y), row(z, y + 1));
+    let mut all = 0b1111;
+    if rank == 3 {
+        add_bits::<4>(codes, row(z + 1, y), row(z + 1, y + 1));
+        all = 0b1111_1111;
+    }
+    for code in codes {
+        *code = if *code == all { 0 } else { *code };
     }
 }
 
-/// For each corner between the voxels of a mask, which of the voxels around it are inside: bit
-/// `4 z + 2 y + x` for the one that lies on the far side along the axes that are 1.
-fn codes(mask: &Array3<bool>, rank: usize) -> Array3<u8> {
-    let (depth, height, width) = mask.dim();
-    let slices = if rank == 3 { 2 } else { 1 };
-    let mut codes = Array3::zeros((depth + 1 - slices, height - 1, width - 1));
-    codes.axis_iter_mut(Axis(0)).into_par_iter().enumerate().for_each(|(z, mut slice)| {
-        for ((y, x), code) in slice.indexed_iter_mut() {
-            for dz in 0..slices {
-                for (dy, dx) in [(0, 0), (0, 1), (1, 0), (1, 1)] {
-                    let bit = 4 * dz + 2 * dy + dx;
-                    *code |= u8::from(mask[[z + dz, y + dy, x + dx]]) << bit;
-                }
-            }
-        }
-    });
-    codes
+/// Sets the bits of the voxels of two rows, `FIRST` and three more. Compiles to vector code.
+fn add_bits<const FIRST: u32>(codes: &mut [u8], near: &[bool], far: &[bool]) {
+    let near = near.iter().zip(&near[1..]);
+    let far = far.iter().zip(&far[1..]);
+    for ((code, near), far) in codes.iter_mut().zip(near).zip(far) {
+        let bit = |inside: &bool, bit: u32| u8::from(*inside) << (FIRST + bit);
+        *code |= bit(near.0, 0) | bit(near.1, 1) | bit(far.0, 2) | bit(far.1, 3);
+    }
 }
 
 /// The area of the surface through a corner, mm² (in the plane its length, mm), for each code.

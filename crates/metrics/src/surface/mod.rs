@@ -2,6 +2,8 @@
 
 mod distances;
 mod elements;
+mod parts;
+mod tree;
 mod voxels;
 
 use serde::{Deserialize, Serialize};
