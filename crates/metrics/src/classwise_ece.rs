@@ -48,14 +48,21 @@ impl ClasswiseEce {
     /// The table of one class; `None` where there is no such class.
     pub fn reliability(&self, pair: &ProbabilityPair<'_>, class: usize) -> Option<Reliability> {
         pair.expect_class(class).ok()?;
-        Some(Reliability::gather(pair, self.bins, self.binning, |voxel| {
-            let right = if self.chosen_only && voxel.choice().0 != class {
-                0.0
-            } else {
-                voxel.truth(class)
-            };
-            self.voxels.include(voxel).then_some((voxel.predicted[class], right))
-        }))
+        Some(Reliability::gather(
+            pair,
+            self.bins,
+            self.binning,
+            self.voxels,
+            |block, sure, right| {
+                block.sum(class..class + 1, sure, right);
+                if self.chosen_only {
+                    let mut chosen = vec![true; block.len()];
+                    block.keep_chosen(class, &mut chosen);
+                    let others = right.iter_mut().zip(chosen).filter(|(_, chosen)| !chosen);
+                    others.for_each(|(right, _)| *right = 0.0);
+                }
+            },
+        ))
     }
 }
 

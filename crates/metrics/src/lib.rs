@@ -102,6 +102,7 @@ mod hd95;
 mod iou;
 mod ks;
 mod lesions;
+mod looked_at;
 mod mask_pair;
 mod mcc;
 mod mce;

@@ -2,7 +2,12 @@ use std::num::NonZeroUsize;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Error, ProbabilityPair, Result, Voxel};
+use crate::probability::{BLOCK, Block};
+use crate::{Error, ProbabilityPair, Result};
+
+/// Tables that voxels are added to in turn: were it one, each would wait for the sum of the one
+/// before, which mostly falls into the same bin.
+const LANES: usize = 4;
 
 /// How often predictions made with a certain confidence are right: the data of a reliability
 /// diagram.
@@ -73,30 +78,47 @@ pub enum Voxels {
     Foreground,
 }
 
-impl Confidence {
-    /// The same for people.
-    pub(crate) fn in_words(self) -> String {
+impl Binning {
+    /// Where bin `k` of `bins` begins, or the one for 1 alone. Nothing lies before the first bin,
+    /// and nothing after the last one.
+    fn edge(self, k: usize, bins: usize) -> f64 {
+        let edge = k as f64 / bins as f64;
         match self {
-            Self::TopLabel => "the predicted class".to_owned(),
-            Self::Foreground => "everything but class 0".to_owned(),
-            Self::Class(class) => format!("class {class}"),
+            _ if k == 0 => f64::NEG_INFINITY,
+            Self::OneApart => edge,
+            _ if k == bins => f64::INFINITY,
+            Self::LeftClosed => edge,
+            Self::RightClosed => edge.next_up(),
         }
     }
 }
 
-impl Voxels {
-    /// The same for people.
-    pub(crate) fn in_words(self) -> &'static str {
-        match self {
-            Self::All => "all voxels",
-            Self::Foreground => "voxels that are not background for certain",
-        }
-    }
+/// The bin that a confidence falls into, of `bins` that begin at their `edge`.
+fn place(confidence: f64, bins: f64, edge: impl Fn(usize) -> f64) -> usize {
+    // So large that no fraction fits: what is added to it is rounded, and in its last bits.
+    const LARGE: f64 = (1u64 << 52) as f64;
+    let near = (confidence * bins).max(0.0).min(bins) + LARGE;
+    #[expect(clippy::cast_possible_truncation, reason = "at most the number of bins")]
+    let k = (near.to_bits() - LARGE.to_bits()) as usize;
+    // The edge next to it is that of `k`. No branch, which would be taken at random.
+    k - usize::from(confidence < edge(k))
+}
 
-    pub(crate) fn include(self, voxel: &Voxel<'_>) -> bool {
-        match self {
-            Self::All => true,
-            Self::Foreground => !voxel.is_background(),
+impl Voxels {
+    /// Which voxels of a block are looked at.
+    fn mark(self, block: &Block<'_>, counted: &mut [bool]) {
+        match block.counted {
+            Some(all) => counted.copy_from_slice(all),
+            None => counted.fill(true),
+        }
+        if self == Self::Foreground {
+            let mut background = [true; BLOCK];
+            let background = &mut background[..block.len()];
+            block.keep_chosen(0, background);
+            let truth = block.truth(0).iter().zip(&*background);
+            for (counted, (&truth, &background)) in counted.iter_mut().zip(truth) {
+                *counted &= truth < 1.0 || !background;
+            }
         }
     }
 }
@@ -110,6 +132,12 @@ impl Bin {
     /// The share that is right; `None` where the bin is empty.
     pub fn accuracy(&self) -> Option<f64> {
         (self.count > 0).then(|| self.accuracy_sum / self.count as f64)
+    }
+
+    fn add(&mut self, confidence: f64, accuracy: f64) {
+        self.count += 1;
+        self.confidence_sum += confidence;
+        self.accuracy_sum += accuracy;
     }
 
     fn gap(&self) -> Option<f64> {
@@ -139,75 +167,61 @@ impl Reliability {
         if let Confidence::Class(class) = confidence {
             pair.expect_class(class)?;
         }
-        Ok(Self::gather(pair, bins, binning, |voxel| {
-            voxels.include(voxel).then(|| match confidence {
-                Confidence::TopLabel => {
-                    let (class, confidence) = voxel.choice();
-                    (confidence, voxel.truth(class))
-                }
-                // Not 1 − p: with two classes it is exactly the probability of class 1.
-                Confidence::Foreground => {
-                    let rest = 1..voxel.predicted.len();
-                    (
-                        voxel.predicted.iter().skip(1).sum(),
-                        rest.map(|class| voxel.truth(class)).sum(),
-                    )
-                }
-                Confidence::Class(class) => (voxel.predicted[class], voxel.truth(class)),
-            })
+        Ok(Self::gather(pair, bins, binning, voxels, |block, sure, right| match confidence {
+            Confidence::TopLabel => block.choose(sure, right),
+            // Not 1 − p: with two classes it is exactly the probability of class 1.
+            Confidence::Foreground => block.sum(1..block.classes(), sure, right),
+            Confidence::Class(class) => block.sum(class..class + 1, sure, right),
         }))
     }
 
-    /// A table of what `look` finds at each voxel: a confidence, and how right it is.
+    /// A table of what `look` finds for each voxel of a block: how sure the prediction is, and how
+    /// right.
     pub(crate) fn gather(
         pair: &ProbabilityPair<'_>,
         bins: NonZeroUsize,
         binning: Binning,
-        look: impl Fn(&Voxel<'_>) -> Option<(f64, f64)> + Sync,
+        voxels: Voxels,
+        look: impl Fn(&Block<'_>, &mut [f64], &mut [f64]) + Sync,
     ) -> Self {
-        pair.fold(
-            || Self::new(bins, binning),
-            |table, voxel| {
-                if let Some((confidence, accuracy)) = look(&voxel) {
-                    table.add(confidence, accuracy);
+        let empty = Self::new(bins, binning);
+        let (stride, width) = (empty.bins.len(), bins.get() as f64);
+        let edges: Vec<f64> = (0..=bins.get()).map(|k| binning.edge(k, bins.get())).collect();
+        let tables = pair.map_blocks(|mut blocks| {
+            let mut lanes = vec![Bin::default(); LANES * stride];
+            let (mut sure, mut right) = ([0.0; BLOCK], [0.0; BLOCK]);
+            let (mut places, mut counted) = ([0; BLOCK], [true; BLOCK]);
+            while let Some(block) = blocks.next() {
+                let (sure, right) = (&mut sure[..block.len()], &mut right[..block.len()]);
+                look(&block, sure, right);
+                voxels.mark(&block, &mut counted[..block.len()]);
+                for (at, &sure) in places.iter_mut().zip(&*sure) {
+                    *at = place(sure, width, |k| edges[k]);
                 }
-            },
-            |table, part| table.plus(&part),
-        )
+                for (i, (&sure, &right)) in sure.iter().zip(&*right).enumerate() {
+                    if counted[i] {
+                        lanes[i % LANES * stride + places[i]].add(sure, right);
+                    }
+                }
+            }
+            let mut table = empty.clone();
+            for lane in lanes.chunks(stride) {
+                table.plus(lane);
+            }
+            table
+        });
+        let mut total = empty;
+        for table in tables {
+            total.plus(&table.bins);
+        }
+        total
     }
 
     /// Adds one prediction of a `confidence` from 0 to 1 that is right to the degree `accuracy`.
     pub fn add(&mut self, confidence: f64, accuracy: f64) {
-        let at = self.place(confidence);
-        let bin = &mut self.bins[at];
-        bin.count += 1;
-        bin.confidence_sum += confidence;
-        bin.accuracy_sum += accuracy;
-    }
-
-    fn place(&self, confidence: f64) -> usize {
-        let apart = usize::from(self.binning == Binning::OneApart);
-        let bins = self.bins.len() - apart;
-        let edge = |k: usize| k as f64 / bins as f64;
-        #[expect(
-            clippy::cast_possible_truncation,
-            clippy::cast_sign_loss,
-            reason = "a place in the table; what is below 0 becomes 0"
-        )]
-        let mut k = ((confidence * bins as f64) as usize).min(bins - 1);
-        // The product may round to the wrong side of an edge.
-        while k > 0 && confidence < edge(k) {
-            k -= 1;
-        }
-        while k + 1 < bins && confidence >= edge(k + 1) {
-            k += 1;
-        }
-        match self.binning {
-            Binning::LeftClosed => k,
-            #[expect(clippy::float_cmp, reason = "exactly on the edge")]
-            Binning::RightClosed => k - usize::from(k > 0 && confidence == edge(k)),
-            Binning::OneApart => k + usize::from(confidence >= 1.0),
-        }
+        let bins = self.bins.len() - usize::from(self.binning == Binning::OneApart);
+        let at = place(confidence, bins as f64, |k| self.binning.edge(k, bins));
+        self.bins[at].add(confidence, accuracy);
     }
 
     /// Adds the predictions of another table.
@@ -219,12 +233,12 @@ impl Reliability {
         if (self.bins.len(), self.binning) != (other.bins.len(), other.binning) {
             return Err(Error::Bins(other.bins.len(), self.bins.len()));
         }
-        self.plus(other);
+        self.plus(&other.bins);
         Ok(())
     }
 
-    fn plus(&mut self, other: &Self) {
-        for (bin, more) in self.bins.iter_mut().zip(&other.bins) {
+    fn plus(&mut self, bins: &[Bin]) {
+        for (bin, more) in self.bins.iter_mut().zip(bins) {
             bin.count += more.count;
             bin.confidence_sum += more.confidence_sum;
             bin.accuracy_sum += more.accuracy_sum;
@@ -307,6 +321,31 @@ mod tests {
         assert_eq!(table(Binning::LeftClosed, &edges), [1, 1, 0, 1, 0, 0, 0, 1, 0, 1]);
         assert_eq!(table(Binning::RightClosed, &edges), [2, 0, 1, 0, 0, 0, 1, 0, 0, 1]);
         assert_eq!(table(Binning::OneApart, &edges), [1, 1, 0, 1, 0, 0, 0, 1, 0, 0, 1]);
+    }
+
+    #[test]
+    fn not_even_the_next_number_is_on_the_wrong_side() {
+        for bins in [1, 2, 3, 7, 10, 15, 49, 100] {
+            let at = |k: u32| f64::from(k) / f64::from(bins);
+            for k in 1..bins {
+                let places = |binning: Binning| {
+                    let near = [at(k).next_down(), at(k), at(k).next_up()];
+                    near.map(|confidence| {
+                        let edge = |k| binning.edge(k, bins as usize);
+                        place(confidence, f64::from(bins), edge)
+                    })
+                };
+                let k = k as usize;
+                assert_eq!(places(Binning::LeftClosed), [k - 1, k, k]);
+                assert_eq!(places(Binning::RightClosed), [k - 1, k - 1, k]);
+                assert_eq!(places(Binning::OneApart), [k - 1, k, k]);
+            }
+        }
+        // Rounding may leave a little less than 0 or more than 1.
+        assert_eq!(
+            table(Binning::LeftClosed, &[-1e-4, 1.0 + 1e-4]),
+            [1, 0, 0, 0, 0, 0, 0, 0, 0, 1]
+        );
     }
 
     #[test]

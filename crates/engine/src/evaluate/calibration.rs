@@ -2,7 +2,10 @@
 
 use std::num::NonZeroUsize;
 
-use metrics::{Binning, Brier, BrierParts, Nll, ProbabilityMetric, ProbabilityPair, Reliability};
+use metrics::{
+    Binning, Brier, BrierParts, Confidence, Nll, ProbabilityMetric, ProbabilityPair, Reliability,
+    Voxels,
+};
 use ndarray::{Array3, s};
 use volume::{Label, SoftLabelMap};
 
@@ -121,23 +124,10 @@ impl Tables {
     }
 
     fn of(pair: &ProbabilityPair<'_>) -> Result<Self> {
-        let mut merged = Ok(());
-        let tables = pair.fold(
-            || Self::new(pair.classes()),
-            |tables, voxel| {
-                let (class, confidence) = voxel.choice();
-                tables.top.add(confidence, voxel.truth(class));
-                for (class, table) in tables.classes.iter_mut().enumerate() {
-                    table.add(voxel.predicted[class], voxel.truth(class));
-                }
-            },
-            |all, part| {
-                if merged.is_ok() {
-                    merged = all.merge(&part);
-                }
-            },
-        );
-        merged.map(|()| tables)
+        let table =
+            |confidence| Reliability::of(pair, FINE, Binning::LeftClosed, confidence, Voxels::All);
+        let classes = (0..pair.classes()).map(Confidence::Class).map(table);
+        Ok(Self { top: table(Confidence::TopLabel)?, classes: classes.collect::<Result<_, _>>()? })
     }
 
     fn merge(&mut self, other: &Self) -> Result<()> {

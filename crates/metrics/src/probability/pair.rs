@@ -1,7 +1,10 @@
+use std::ops::Range;
+
 use ndarray::{ArrayRef, Dimension};
 use rayon::prelude::*;
 use volume::{Label, SoftLabelMap};
 
+use super::blocks::Blocks;
 use super::truth::Kind;
 use super::{Probabilities, Truth};
 use crate::{Error, Result};
@@ -13,8 +16,8 @@ const CHUNK: usize = 1 << 14;
 /// Predicted probabilities and the truth, voxel by voxel: what metrics of probabilities look at.
 #[derive(Clone, Debug)]
 pub struct ProbabilityPair<'a> {
-    prediction: Probabilities<'a>,
-    truth: Truth<'a>,
+    pub(super) prediction: Probabilities<'a>,
+    pub(super) truth: Truth<'a>,
 }
 
 /// One voxel of a [`ProbabilityPair`].
@@ -78,9 +81,17 @@ impl<'a> ProbabilityPair<'a> {
             });
         }
         if let Kind::Hard { labels, .. } = &truth.kind {
+            let no_class = |&label: &u16| usize::from(label) >= classes;
             let counts = |at: usize| truth.counted.as_ref().is_none_or(|counted| counted[at]);
-            let bad = |&(at, &label): &(usize, &u16)| usize::from(label) >= classes && counts(at);
-            if let Some((_, &label)) = labels.iter().enumerate().find(bad) {
+            let bad = |(chunk, part): (usize, &[u16])| {
+                // Without a branch, which compiles to vector code.
+                if !part.iter().fold(false, |any, label| any | no_class(label)) {
+                    return None;
+                }
+                let first = chunk * CHUNK;
+                (0..part.len()).find(|&i| no_class(&part[i]) && counts(first + i)).map(|i| part[i])
+            };
+            if let Some(label) = labels.par_chunks(CHUNK).enumerate().find_map_first(bad) {
                 return Err(Error::Label { label, classes });
             }
         }
@@ -161,9 +172,9 @@ impl<'a> ProbabilityPair<'a> {
         each: impl Fn(&mut A, Voxel<'_>) + Sync,
         mut merge: impl FnMut(&mut A, A),
     ) -> A {
-        let (classes, voxels) = (self.classes(), self.prediction.voxels());
-        let part = |first: usize| {
-            let count = CHUNK.min(voxels - first);
+        let classes = self.classes();
+        let part = |voxels: Range<usize>| {
+            let (first, count) = (voxels.start, voxels.len());
             let mut sum = start();
             let mut predicted = vec![0.0; count * classes];
             self.prediction.gather(first, &mut predicted);
@@ -185,13 +196,23 @@ impl<'a> ProbabilityPair<'a> {
             }
             sum
         };
-        let firsts: Vec<usize> = (0..voxels).step_by(CHUNK).collect();
-        let parts: Vec<A> = firsts.into_par_iter().map(part).collect();
         let mut total = start();
-        for part in parts {
+        for part in self.in_chunks(part) {
             merge(&mut total, part);
         }
         total
+    }
+
+    /// What `each` makes of the blocks of each part of fixed size, in their order. Blocks hold all
+    /// voxels, also those that do not count.
+    pub(crate) fn map_blocks<A: Send>(&self, each: impl Fn(Blocks<'_>) -> A + Sync) -> Vec<A> {
+        self.in_chunks(|voxels| each(Blocks::new(self, voxels)))
+    }
+
+    fn in_chunks<A: Send>(&self, each: impl Fn(Range<usize>) -> A + Sync) -> Vec<A> {
+        let voxels = self.prediction.voxels();
+        let chunks = (0..voxels.div_ceil(CHUNK)).into_par_iter();
+        chunks.map(|chunk| each(chunk * CHUNK..voxels.min((chunk + 1) * CHUNK))).collect()
     }
 
     /// A threshold for the predicted probabilities, and one for the true ones, each rounded to the

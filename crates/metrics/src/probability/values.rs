@@ -1,6 +1,8 @@
 use std::borrow::Cow;
+use std::ops::RangeInclusive;
 
 use ndarray::{ArrayRef, Dimension};
+use rayon::prelude::*;
 use volume::SoftLabelMap;
 
 use self::sealed::Values;
@@ -16,7 +18,7 @@ pub struct Probabilities<'a> {
 }
 
 /// Types that probabilities are stored in: `f32` and `f64`.
-pub trait Float: Copy + Into<f64> + sealed::Stored {}
+pub trait Float: Copy + Into<f64> + Sync + sealed::Stored {}
 
 impl Float for f32 {}
 impl Float for f64 {}
@@ -99,6 +101,15 @@ impl<'a> Probabilities<'a> {
         }
     }
 
+    /// Voxels `start..start + n`, class by class, for any `n` that fills `planes`.
+    pub(super) fn planes(&self, start: usize, planes: &mut [f64]) {
+        let voxels = self.voxels();
+        match &self.values {
+            Values::F32(all) => copy(all, start, self.classes(), voxels, planes),
+            Values::F64(all) => copy(all, start, self.classes(), voxels, planes),
+        }
+    }
+
     /// Voxels `start..start + n` as rows of `C` values each, for any `n` that fills `rows`.
     pub(super) fn gather(&self, start: usize, rows: &mut [f64]) {
         let (classes, voxels) = (self.classes(), self.voxels());
@@ -119,12 +130,27 @@ impl<'a> From<&'a SoftLabelMap> for Probabilities<'a> {
     }
 }
 
-fn first_outside<T: Float>(
-    all: &[T],
-    allowed: &std::ops::RangeInclusive<f64>,
-) -> Option<(usize, f64)> {
-    let values = all.iter().map(|&value| value.into());
-    values.enumerate().find(|(_, value)| !allowed.contains(value))
+/// The place and value of the first that is not allowed.
+fn first_outside<T: Float>(all: &[T], allowed: &RangeInclusive<f64>) -> Option<(usize, f64)> {
+    /// Values that are looked at without a branch, which compiles to vector code.
+    const MANY: usize = 1 << 12;
+    let (&least, &most) = (allowed.start(), allowed.end());
+    // Not a number is none of those, either.
+    let bad = |&value: &T| !((value.into() >= least) & (value.into() <= most));
+    let any = |part: &[T]| part.iter().fold(false, |any, value| any | bad(value));
+    let at = MANY * all.par_chunks(MANY).position_first(any)?;
+    let at = at + all[at..].iter().position(bad)?;
+    Some((at, all[at].into()))
+}
+
+fn copy<T: Float>(all: &[T], start: usize, classes: usize, voxels: usize, planes: &mut [f64]) {
+    let count = planes.len() / classes.max(1);
+    for (class, plane) in planes.chunks_exact_mut(count.max(1)).enumerate() {
+        let from = &all[class * voxels + start..][..count];
+        for (to, &value) in plane.iter_mut().zip(from) {
+            *to = value.into();
+        }
+    }
 }
 
 fn transpose<T: Float>(all: &[T], start: usize, classes: usize, voxels: usize, rows: &mut [f64]) {

@@ -1,11 +1,11 @@
 //! What holds for any probabilities.
 
-use ndarray::{Array1, Array2};
+use ndarray::{Array1, Array2, Axis};
 use proptest::prelude::*;
 use sconce_metrics::{
     Ace, Bdice, Binning, Brier, ClasswiseEce, Confidence, Ece, Ks, MaskPair, Mce, Metric, Nll,
     Probabilities, ProbabilityMetric, ProbabilityMetricConfig, ProbabilityPair, Reliability,
-    Summary, Truth, Voxels,
+    Summary, Truth, Voxel, Voxels,
 };
 
 /// Probabilities of three classes, `(3, V)`, and a class for each of the voxels.
@@ -15,7 +15,7 @@ fn cases() -> impl Strategy<Value = (Array2<f64>, Array1<u16>)> {
         let labels = proptest::collection::vec(0u16..3, voxels);
         (weights, labels).prop_map(move |(weights, labels)| {
             let mut all = Array2::from_shape_vec((3, voxels), weights).unwrap() + 1e-6;
-            let sums = all.sum_axis(ndarray::Axis(0));
+            let sums = all.sum_axis(Axis(0));
             all /= &sums;
             (all, Array1::from(labels))
         })
@@ -41,6 +41,25 @@ fn hard<'a>(prediction: &'a Array2<f64>, labels: &'a Array1<u16>) -> Probability
 fn soft<'a>(prediction: &'a Array2<f64>, truth: &'a Array2<f64>) -> ProbabilityPair<'a> {
     let prediction = Probabilities::new(prediction).unwrap();
     ProbabilityPair::new(prediction, Truth::soft(truth).unwrap()).unwrap()
+}
+
+/// What [`Ece::reliability`] gives, by its definition.
+fn one_by_one(pair: &ProbabilityPair<'_>, ece: &Ece) -> Reliability {
+    let add = |table: &mut Reliability, voxel: Voxel<'_>| {
+        if ece.voxels == Voxels::Foreground && voxel.is_background() {
+            return;
+        }
+        let (confidence, right) = match ece.confidence {
+            Confidence::TopLabel => (voxel.choice().1, voxel.truth(voxel.choice().0)),
+            Confidence::Foreground => {
+                (voxel.predicted[1] + voxel.predicted[2], voxel.truth(1) + voxel.truth(2))
+            }
+            Confidence::Class(class) => (voxel.predicted[class], voxel.truth(class)),
+        };
+        table.add(confidence, right);
+    };
+    let start = || Reliability::new(ece.bins, ece.binning);
+    pair.fold(start, add, |table, part| table.merge(&part).unwrap())
 }
 
 proptest! {
@@ -146,12 +165,40 @@ proptest! {
     }
 
     #[test]
+    fn a_table_is_that_of_its_voxels_one_by_one((prediction, labels) in cases()) {
+        // Often enough that several blocks and parts of a block occur; every fifth does not count.
+        let many = |all: &Array2<f64>| ndarray::concatenate(Axis(1), &[all.view(); 30]).unwrap();
+        let classes = Array1::from_iter(labels.iter().cycle().take(30 * labels.len()).copied());
+        let counted = Array1::from_shape_fn(classes.len(), |at| at % 5 > 0);
+        let (prediction, smooth) = (many(&prediction), many(&((one_hot(&labels) + 0.25) / 1.75)));
+
+        for pair in [hard(&prediction, &classes), soft(&prediction, &smooth)] {
+            let pair = pair.counting(&counted).unwrap();
+            for voxels in [Voxels::All, Voxels::Foreground] {
+                let top = Confidence::TopLabel;
+                for confidence in [top, Confidence::Foreground, Confidence::Class(2)] {
+                    for binning in [Binning::LeftClosed, Binning::RightClosed, Binning::OneApart] {
+                        let ece = Ece { binning, confidence, voxels, ..Ece::default() };
+                        let found = ece.reliability(&pair).unwrap();
+                        let expected = one_by_one(&pair, &ece);
+                        for (a, b) in found.bins().iter().zip(expected.bins()) {
+                            prop_assert_eq!(a.count, b.count);
+                            prop_assert!((a.confidence_sum - b.confidence_sum).abs() < 1e-9);
+                            prop_assert!((a.accuracy_sum - b.accuracy_sum).abs() < 1e-9);
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
     fn binarized_dice_of_certainties_is_dice((prediction, labels) in cases()) {
         let (certain, truth) = (one_hot(&labels), prediction.mapv(|p| f64::from(u8::from(p > 0.4))));
         let pair = soft(&certain, &truth);
 
         for class in 0..3 {
-            let mask = |all: &Array2<f64>| all.row(class).mapv(|p| p > 0.5).insert_axis(ndarray::Axis(0));
+            let mask = |all: &Array2<f64>| all.row(class).mapv(|p| p > 0.5).insert_axis(Axis(0));
             let masks = MaskPair::new(&mask(&truth), &mask(&certain), &[1.0, 1.0]).unwrap();
             let expected = sconce_metrics::Dice::default().measure(&masks);
             let found = Bdice::default().of_class(&pair, class);
