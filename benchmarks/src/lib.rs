@@ -5,6 +5,7 @@ mod memory;
 mod objective;
 mod patches;
 mod place;
+mod score;
 mod volume;
 
 pub use crate::layer::{Layer, LayerRequest};
@@ -12,6 +13,7 @@ pub use crate::memory::{Watermark, peak_memory};
 pub use crate::objective::{LossRequest, Objective};
 pub use crate::patches::{PatchRequest, PatchWork};
 pub use crate::place::Place;
+pub use crate::score::{Score, ScoreRequest, ScoreWork};
 pub use crate::volume::{Task, VolumeRequest, VolumeWork};
 
 use candle::{DType, Device, Tensor};

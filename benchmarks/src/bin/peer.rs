@@ -7,8 +7,8 @@ use std::io::{BufRead as _, Write as _};
 use std::time::Instant;
 
 use sconce_benchmarks::{
-    Layer, LayerRequest, LossRequest, Objective, PatchRequest, PatchWork, Place, Subject,
-    VolumeRequest, VolumeWork, Watermark, peak_memory,
+    Layer, LayerRequest, LossRequest, Objective, PatchRequest, PatchWork, Place, ScoreRequest,
+    ScoreWork, Subject, VolumeRequest, VolumeWork, Watermark, peak_memory,
 };
 use serde::{Deserialize, Serialize};
 
@@ -36,6 +36,7 @@ enum Request {
     Loss(LossRequest),
     Volume(VolumeRequest),
     Patches(PatchRequest),
+    Score(ScoreRequest),
 }
 
 fn single() -> String {
@@ -47,7 +48,7 @@ impl Request {
         match self {
             Self::Network { device, .. } => *device,
             Self::Layer(request) => request.device,
-            Self::Loss(_) | Self::Volume(_) | Self::Patches(_) => Place::default(),
+            Self::Loss(_) | Self::Volume(_) | Self::Patches(_) | Self::Score(_) => Place::default(),
         }
     }
 }
@@ -56,6 +57,8 @@ impl Request {
 struct Answer {
     seconds: f64,
     value: f64,
+    /// `value`, and what else was measured at once.
+    values: Vec<f64>,
     peak_mib: Option<f64>,
     /// Of the first run of a request, how much more it held than there was before.
     extra_mib: Option<f64>,
@@ -68,6 +71,7 @@ enum Held {
     Loss(Box<Objective>),
     Volume(Box<VolumeWork>),
     Patches(Box<PatchWork>),
+    Score(Box<ScoreWork>),
 }
 
 impl Held {
@@ -83,21 +87,24 @@ impl Held {
             Request::Loss(request) => Self::Loss(Box::new(Objective::new(&request)?)),
             Request::Patches(request) => Self::Patches(Box::new(PatchWork::new(&request)?)),
             Request::Volume(request) => Self::Volume(Box::new(VolumeWork::new(&request))),
+            Request::Score(request) => Self::Score(Box::new(ScoreWork::new(&request)?)),
         })
     }
 
-    fn run(&mut self) -> anyhow::Result<f64> {
-        match self {
+    fn run(&mut self) -> anyhow::Result<Vec<f64>> {
+        let value = match self {
             Self::Network(subject, task) => match task.as_str() {
                 "train" => subject.train_step(),
                 "infer" => subject.infer(),
-                other => anyhow::bail!("{other} is not a task"),
+                other => Err(anyhow::anyhow!("{other} is not a task")),
             },
             Self::Layer(layer) => layer.run().map(|()| 0.0),
             Self::Loss(loss) => loss.run(),
             Self::Volume(work) => work.run(),
             Self::Patches(work) => work.run(),
-        }
+            Self::Score(work) => return work.run(),
+        };
+        Ok(vec![value?])
     }
 }
 
@@ -125,11 +132,12 @@ fn main() -> anyhow::Result<()> {
         let device = request.device().open()?;
         device.synchronize()?;
         let started = Instant::now();
-        let value = subject.run()?;
+        let values = subject.run()?;
         device.synchronize()?;
         let seconds = started.elapsed().as_secs_f64();
         let extra_mib = watermark.and_then(Watermark::above);
-        let answer = Answer { seconds, value, peak_mib: peak_memory(), extra_mib };
+        let value = values.first().copied().unwrap_or_default();
+        let answer = Answer { seconds, value, values, peak_mib: peak_memory(), extra_mib };
         println!("{}", serde_json::to_string(&answer)?);
         std::io::stdout().flush()?;
     }
