@@ -151,7 +151,7 @@ impl Observer for Progress {
                     list(left),
                 ));
             }
-            Event::Started { epoch, epochs, iterations, parameters } => {
+            Event::Started { epoch, epochs, iterations, parameters, .. } => {
                 self.say(&format!(
                     "{}: {parameters} parameters, {epochs} {} of {iterations} steps{}",
                     self.label,

@@ -44,8 +44,14 @@ pub enum Event<'a> {
         epochs: usize,
         /// Steps in an epoch.
         iterations: usize,
+        /// Patches in a step.
+        batch_size: usize,
         /// The number of trainable values.
         parameters: usize,
+        /// The classes but the background, in the order of [`EpochSummary::validation_dice`].
+        classes: &'a [String],
+        /// The epochs that are done.
+        history: &'a [EpochSummary],
     },
     /// A step is done.
     Step {

@@ -20,6 +20,7 @@ use crate::{Error, Result};
 /// ├── config.json               the network, its channels and classes
 /// ├── split.json                which cases were trained on and which held out
 /// ├── log.jsonl                 one line for each step and epoch
+/// ├── tensorboard/              the curves of the run for TensorBoard, one file for each start
 /// ├── checkpoint.safetensors    to go on from; replaced after each epoch
 /// ├── model.safetensors         the weights, once training is done
 /// ├── prepared/                cases for which there is no memory, until the run ends
@@ -166,6 +167,11 @@ impl RunFolder {
     /// `log.jsonl`.
     pub fn log(&self) -> PathBuf {
         self.root.join("log.jsonl")
+    }
+
+    /// `tensorboard/`.
+    pub fn tensorboard(&self) -> PathBuf {
+        self.root.join("tensorboard")
     }
 
     /// `checkpoint.safetensors`.

@@ -131,15 +131,7 @@ pub fn train_with(
     }
     let mut history = begin(run, &mut learner, &split, &plan, &network)?;
     let (epochs, iterations) = (config.train.epochs, config.train.iterations_per_epoch);
-    let mut stop = tell(
-        observers,
-        &Event::Started {
-            epoch: history.len(),
-            epochs,
-            iterations,
-            parameters: learner.parameters.vars().iter().map(|(_, var)| var.elem_count()).sum(),
-        },
-    )?;
+    let mut stop = tell_of_start(run, &learner, &history, observers)?;
 
     let mut stopped = false;
     for epoch in history.len()..epochs {
@@ -202,6 +194,29 @@ pub fn train_with(
         publish(run.folder, &trained)?;
     }
     Ok(Outcome { trained, history, held_out: split.val, stopped })
+}
+
+/// Tells of how a run begins, or goes on.
+fn tell_of_start(
+    run: &Run<'_>,
+    learner: &Learner,
+    history: &[EpochSummary],
+    observers: &mut [&mut dyn Observer],
+) -> Result<bool> {
+    let classes = run.dataset.description().classes.iter().skip(1);
+    let classes: Vec<String> = classes.map(|class| class.name.clone()).collect();
+    tell(
+        observers,
+        &Event::Started {
+            epoch: history.len(),
+            epochs: run.config.train.epochs,
+            iterations: run.config.train.iterations_per_epoch,
+            batch_size: run.config.train.batch_size,
+            parameters: learner.parameters.vars().iter().map(|(_, var)| var.elem_count()).sum(),
+            classes: &classes,
+            history,
+        },
+    )
 }
 
 /// Puts a trained network into the folder of its run.

@@ -24,3 +24,4 @@ mod storage;
 mod supervision;
 mod training;
 mod truth;
+mod watching;
