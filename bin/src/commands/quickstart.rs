@@ -7,7 +7,7 @@ use std::time::Instant;
 use anyhow::{Context as _, bail};
 use sconce::data::{Layout as _, Phantom, PhantomConfig};
 use sconce::engine::evaluate::{Evaluation, decimals};
-use sconce::engine::observe::Log;
+use sconce::engine::observe::{Log, TensorBoard};
 use sconce::engine::{
     DeviceChoice, Observer, Origins, Run, RunConfig, RunFolder, Storage, file, report, train,
     validate,
@@ -125,7 +125,8 @@ fn one(part: &Part, root: &Path, device: &sconce::Device) -> anyhow::Result<Trai
         storage: Storage::default(),
     };
     let mut log = Log::open(&folder.log())?;
-    let mut observers: [&mut dyn Observer; 2] = [&mut progress, &mut log];
+    let mut board = TensorBoard::new(folder.tensorboard());
+    let mut observers: [&mut dyn Observer; 3] = [&mut progress, &mut log, &mut board];
     let outcome = train(&task, &mut observers)?;
     let validation = validate(&task, &outcome, &mut observers)?;
     progress.finish();

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, bail};
 use sconce::data::Layout as _;
 use sconce::engine::evaluate::{Calibration, Evaluation, decimals};
-use sconce::engine::observe::Log;
+use sconce::engine::observe::{Log, TensorBoard};
 use sconce::engine::{
     self, DeviceChoice, Observer, Opinions, Origins, PretrainedConfig, PretrainedEncoder, Run,
     RunConfig, RunFolder, Storage, Trained, device, train, validate,
@@ -111,7 +111,8 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<Output> {
     ));
     let mut progress = Progress::new(&name);
     let mut log = Log::open(&folder.log())?;
-    let mut observers: [&mut dyn Observer; 2] = [&mut progress, &mut log];
+    let mut board = TensorBoard::new(folder.tensorboard());
+    let mut observers: [&mut dyn Observer; 3] = [&mut progress, &mut log, &mut board];
     let outcome = train(&run, &mut observers).map_err(|error| blamed(error, args))?;
     let evaluation = if outcome.stopped {
         None
