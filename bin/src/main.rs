@@ -35,6 +35,10 @@ struct Cli {
     #[arg(display_order = 901)]
     threads: Option<u16>,
 
+    /// Say nothing on standard error but errors and warnings: no progress, no notes
+    #[arg(long, short, global = true, display_order = 902)]
+    quiet: bool,
+
     #[command(subcommand)]
     command: Command,
 }
@@ -59,6 +63,9 @@ fn run() -> ExitCode {
             return ExitCode::from(2);
         }
     };
+    if cli.quiet {
+        progress::be_quiet();
+    }
     let outcome = threads::bind(cli.threads.map(usize::from))
         .and_then(|()| backend::choose())
         .and_then(|()| cli.command.run())

@@ -1,7 +1,9 @@
-//! Progress on standard error: bars with an estimate on a terminal, else a line an epoch.
+//! Progress on standard error: bars with an estimate on a terminal, else a line an epoch; nothing
+//! where the program is to be quiet.
 
 use std::io::{IsTerminal as _, Write as _};
 use std::ops::ControlFlow;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressStyle};
@@ -14,7 +16,7 @@ pub(crate) struct Progress {
     label: String,
     bar: Option<ProgressBar>,
     stage: Stage,
-    terminal: bool,
+    shown: Shown,
     /// When the last line about the stage was written, where there is no bar.
     told: Instant,
     /// The mean loss of the epoch so far.
@@ -24,6 +26,17 @@ pub(crate) struct Progress {
 
 /// How often to say how far a stage has come, where there is no bar.
 const BETWEEN_LINES: Duration = Duration::from_secs(10);
+
+/// Whether only errors and warnings are said: the same for all commands, and set before any of them.
+static QUIET: AtomicBool = AtomicBool::new(false);
+
+/// How progress is shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Shown {
+    Live,
+    Lines,
+    Nothing,
+}
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Stage {
@@ -36,22 +49,36 @@ enum Stage {
 impl Progress {
     /// For a command that works on `label`.
     pub(crate) fn new(label: &str) -> Self {
+        let shown = if QUIET.load(Ordering::Relaxed) {
+            Shown::Nothing
+        } else if std::io::stderr().is_terminal() {
+            Shown::Live
+        } else {
+            Shown::Lines
+        };
         Self {
             label: label.to_owned(),
             bar: None,
             stage: Stage::None,
-            terminal: std::io::stderr().is_terminal(),
+            shown,
             told: Instant::now(),
             loss: 0.0,
             steps: 0,
         }
     }
 
-    /// Says something that stays.
+    /// Says something that stays, unless the program is to be quiet.
     pub(crate) fn say(&self, line: &str) {
+        if self.shown != Shown::Nothing {
+            self.warn(line);
+        }
+    }
+
+    /// Says something that must be known, and stays.
+    pub(crate) fn warn(&self, line: &str) {
         match &self.bar {
-            Some(bar) if self.terminal => bar.suspend(|| note(line)),
-            _ => note(line),
+            Some(bar) => bar.suspend(|| note(line)),
+            None => note(line),
         }
     }
 
@@ -64,7 +91,7 @@ impl Progress {
         if self.stage != stage || self.bar.as_ref().is_some_and(ProgressBar::is_finished) {
             self.finish();
             self.stage = stage;
-            if self.terminal {
+            if self.shown == Shown::Live {
                 let bar = ProgressBar::new(total as u64).with_position(done as u64);
                 let style = ProgressStyle::with_template(
                     "{prefix} {bar:30} {pos}/{len} {msg} [{elapsed} elapsed, {eta} left]",
@@ -79,11 +106,11 @@ impl Progress {
                 self.bar = Some(bar);
             } else if stage != Stage::Train {
                 // Of training there is a line an epoch.
-                note(&format!("{} {what}: {total} to do", self.label));
+                self.say(&format!("{} {what}: {total} to do", self.label));
                 self.told = Instant::now();
             }
-        } else if !self.terminal && done < total && self.told.elapsed() >= BETWEEN_LINES {
-            note(&format!("{} {what}: {done} of {total}", self.label));
+        } else if self.bar.is_none() && done < total && self.told.elapsed() >= BETWEEN_LINES {
+            self.say(&format!("{} {what}: {done} of {total}", self.label));
             self.told = Instant::now();
         }
         if let Some(bar) = &self.bar {
@@ -113,7 +140,19 @@ fn amount(bytes: u64) -> String {
     }
 }
 
-/// Writes a line to standard error, where there still is one.
+/// Lets the program say nothing but errors and warnings on standard error.
+pub(crate) fn be_quiet() {
+    QUIET.store(true, Ordering::Relaxed);
+}
+
+/// Writes a line for information, unless the program is to be quiet.
+pub(crate) fn inform(line: &str) {
+    if !QUIET.load(Ordering::Relaxed) {
+        note(line);
+    }
+}
+
+/// Writes an error or a warning to standard error, where there still is one.
 pub(crate) fn note(line: &str) {
     _ = writeln!(std::io::stderr(), "{line}");
 }

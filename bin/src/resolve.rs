@@ -51,7 +51,7 @@ pub(crate) fn fetch_data_set(reference: &HubReference, _: &Path) -> anyhow::Resu
 fn options(reference: &HubReference) -> sconce::zoo::hub::FetchOptions<'static> {
     let offline = std::env::var("HF_HUB_OFFLINE").is_ok_and(|value| is_true(&value));
     if !offline {
-        crate::progress::note(&format!("getting {reference}"));
+        crate::progress::inform(&format!("getting {reference}"));
     }
     sconce::zoo::hub::FetchOptions { offline, ..Default::default() }
 }

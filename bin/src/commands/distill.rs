@@ -114,7 +114,7 @@ pub(crate) fn run(command: &Command) -> anyhow::Result<Output> {
                 Ok(()) => report.written += 1,
                 Err(error) => {
                     let reason = one_line(&error);
-                    progress.say(&format!("{id}: {reason}"));
+                    progress.warn(&format!("{id}: {reason}"));
                     report.failed.push(Failure { id: id.clone(), reason });
                     continue;
                 }

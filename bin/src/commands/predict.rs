@@ -112,7 +112,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<Output> {
             Ok(()) => report.written.extend(wanted),
             Err(error) => {
                 let reason = crate::output::one_line(&error);
-                progress.say(&format!("{}: {reason}", case.id));
+                progress.warn(&format!("{}: {reason}", case.id));
                 report.failed.push(Failure { id: case.id.clone(), reason });
             }
         }

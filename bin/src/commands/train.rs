@@ -15,7 +15,7 @@ use sconce::nn;
 use serde::Serialize;
 
 use crate::output::{Output, Usage, one_line};
-use crate::progress::{Progress, note};
+use crate::progress::{Progress, inform, note};
 use crate::resolve::{resolve, resolve_weights};
 
 /// Train a network as a run file says, and score it on the cases that it never saw
@@ -100,7 +100,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<Output> {
         storage: Storage { cache: args.cache.clone(), memory: args.memory },
     };
 
-    note(&format!(
+    inform(&format!(
         "{name}: {} on {} cases of {}, loss {}, {}, {} threads",
         config.model.name(),
         dataset.ids().len(),
@@ -189,7 +189,8 @@ pub(super) fn read_run_file(path: &Path, settings: &[String]) -> anyhow::Result<
 pub(super) fn open(choice: DeviceChoice) -> anyhow::Result<sconce::Device> {
     let opened = choice.open()?;
     if let Some(reason) = &opened.fallback {
-        note(reason);
+        // That a build for the CPU computes there is no warning.
+        if cfg!(any(feature = "cuda", feature = "metal")) { note(reason) } else { inform(reason) }
     }
     // The one that a command computes on.
     nn::assume_one_stream(&opened.device);

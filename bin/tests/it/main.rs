@@ -13,4 +13,5 @@ mod readme;
 mod scoring;
 mod training;
 mod transcripts;
+mod watching;
 mod workflow;
