@@ -4,6 +4,7 @@ use std::any::Any;
 use std::panic::{self, AssertUnwindSafe, PanicHookInfo};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use crate::dashboard;
 use crate::output::flat;
 
 /// Runs `work`; where it panics, the line that says so.
@@ -17,7 +18,7 @@ pub(crate) fn guarded<T>(work: impl FnOnce() -> T) -> Result<T, String> {
     panic::set_hook(Box::new(move |info| {
         seen.add(info);
         if asked {
-            default(info);
+            dashboard::aside(|| default(info));
         }
     }));
     panic::catch_unwind(AssertUnwindSafe(work)).map_err(|payload| places.line(payload.as_ref()))

@@ -3,6 +3,7 @@
 mod allocator;
 mod backend;
 mod commands;
+mod dashboard;
 mod defect;
 mod invocation;
 mod output;

@@ -1,5 +1,5 @@
-//! Progress on standard error: bars with an estimate on a terminal, else a line an epoch; nothing
-//! where the program is to be quiet.
+//! Progress on standard error: on a terminal a dashboard of training and bars for all else, with an
+//! estimate; otherwise a line an epoch; nothing where the program is to be quiet.
 
 use std::io::{IsTerminal as _, Write as _};
 use std::ops::ControlFlow;
@@ -8,20 +8,23 @@ use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressStyle};
 use sconce::engine::evaluate::decimals;
-use sconce::engine::{self, Event, Held, Observer, Transfer};
+use sconce::engine::{self, Event, Held, Observer, Transfer, device};
+
+use crate::dashboard::{self, Dashboard, Watched, amount};
 
 /// Shows how far a command has come.
 #[derive(Debug)]
 pub(crate) struct Progress {
     label: String,
-    bar: Option<ProgressBar>,
-    stage: Stage,
     shown: Shown,
+    bar: Option<ProgressBar>,
+    dashboard: Option<Dashboard>,
+    stage: Stage,
+    /// What computes.
+    device: Option<sconce::Device>,
+    held: Option<Held>,
     /// When the last line about the stage was written, where there is no bar.
     told: Instant,
-    /// The mean loss of the epoch so far.
-    loss: f64,
-    steps: usize,
 }
 
 /// How often to say how far a stage has come, where there is no bar.
@@ -42,7 +45,6 @@ enum Shown {
 enum Stage {
     None,
     Prepare,
-    Train,
     Predict,
 }
 
@@ -51,20 +53,26 @@ impl Progress {
     pub(crate) fn new(label: &str) -> Self {
         let shown = if QUIET.load(Ordering::Relaxed) {
             Shown::Nothing
-        } else if std::io::stderr().is_terminal() {
+        } else if std::io::stderr().is_terminal() && !is_dumb() {
             Shown::Live
         } else {
             Shown::Lines
         };
         Self {
             label: label.to_owned(),
-            bar: None,
-            stage: Stage::None,
             shown,
+            bar: None,
+            dashboard: None,
+            stage: Stage::None,
+            device: None,
+            held: None,
             told: Instant::now(),
-            loss: 0.0,
-            steps: 0,
         }
+    }
+
+    /// The same for a command that computes on this device, whose memory is shown.
+    pub(crate) fn on_device(self, device: &sconce::Device) -> Self {
+        Self { device: Some(device.clone()), ..self }
     }
 
     /// Says something that stays, unless the program is to be quiet.
@@ -104,8 +112,7 @@ impl Progress {
                 bar.reset_eta();
                 bar.enable_steady_tick(Duration::from_millis(500));
                 self.bar = Some(bar);
-            } else if stage != Stage::Train {
-                // Of training there is a line an epoch.
+            } else {
                 self.say(&format!("{} {what}: {total} to do", self.label));
                 self.told = Instant::now();
             }
@@ -122,8 +129,26 @@ impl Progress {
         }
     }
 
-    /// Takes the bar away.
+    fn say_what_is_on_disk(&self, held: &Held) {
+        if held.on_disk == 0 {
+            return;
+        }
+        let folder = held.folder.as_ref().map(|folder| folder.display().to_string());
+        self.say(&format!(
+            "{}: {} of {} prepared cases ({}) do not fit into {} of memory (--memory); their \
+             patches are read from {}",
+            self.label,
+            held.on_disk,
+            held.on_disk + held.in_memory,
+            amount(held.on_disk_bytes),
+            amount(held.memory),
+            folder.unwrap_or_else(|| "the data folder".to_owned()),
+        ));
+    }
+
+    /// Takes bar and dashboard away.
     pub(crate) fn finish(&mut self) {
+        self.dashboard = None;
         if let Some(bar) = self.bar.take() {
             bar.finish_and_clear();
         }
@@ -131,18 +156,18 @@ impl Progress {
     }
 }
 
-/// Bytes in words.
-fn amount(bytes: u64) -> String {
-    if bytes < 1_000_000_000 {
-        format!("{} MB", bytes / 1_000_000)
-    } else {
-        format!("{:.1} GB", bytes as f64 / 1e9)
-    }
-}
-
 /// Lets the program say nothing but errors and warnings on standard error.
 pub(crate) fn be_quiet() {
     QUIET.store(true, Ordering::Relaxed);
+}
+
+/// Whether the terminal can do nothing but add to what it shows.
+fn is_dumb() -> bool {
+    match std::env::var_os("TERM") {
+        Some(kind) => kind == "dumb",
+        // Elsewhere, terminals do not say what they are.
+        None => cfg!(unix),
+    }
 }
 
 /// Writes a line for information, unless the program is to be quiet.
@@ -154,28 +179,28 @@ pub(crate) fn inform(line: &str) {
 
 /// Writes an error or a warning to standard error, where there still is one.
 pub(crate) fn note(line: &str) {
-    _ = writeln!(std::io::stderr(), "{line}");
+    if !dashboard::above(line) {
+        _ = writeln!(std::io::stderr(), "{line}");
+    }
 }
 
 impl Observer for Progress {
     fn on(&mut self, event: &Event<'_>) -> engine::Result<ControlFlow<()>> {
+        if let Some(dashboard) = &self.dashboard {
+            // Once an epoch, and here, where the device is in use anyhow.
+            let memory = match (event, &self.device) {
+                (Event::Epoch(_), Some(device)) => device::memory(device),
+                _ => None,
+            };
+            dashboard.update(|watched| watched.on(event, memory, Instant::now()));
+        }
         match *event {
             Event::Prepared { done, total } => {
                 self.show(Stage::Prepare, "preparing cases", done, total);
             }
-            Event::Held(Held { on_disk, on_disk_bytes, in_memory, memory, folder, .. })
-                if *on_disk > 0 =>
-            {
-                let folder = folder.as_ref().map(|folder| folder.display().to_string());
-                self.say(&format!(
-                    "{}: {on_disk} of {} prepared cases ({}) do not fit into {} of memory (--memory); their \
-                     patches are read from {}",
-                    self.label,
-                    on_disk + in_memory,
-                    amount(*on_disk_bytes),
-                    amount(*memory),
-                    folder.unwrap_or_else(|| "the data folder".to_owned()),
-                ));
+            Event::Held(held) => {
+                self.held = Some(held.clone());
+                self.say_what_is_on_disk(held);
             }
             Event::Transferred(Transfer { reused, fresh, left }) => {
                 let list = |names: &[String]| match names {
@@ -201,18 +226,14 @@ impl Observer for Progress {
                         String::new()
                     }
                 ));
-                self.show(Stage::Train, "steps", epoch * iterations, epochs * iterations);
-            }
-            Event::Step { step, loss, .. } => {
-                self.loss += loss;
-                self.steps += 1;
-                if let Some(bar) = &self.bar {
-                    bar.set_position(step as u64 + 1);
-                    bar.set_message(format!("loss {:.4}", self.loss / self.steps as f64));
+                self.finish();
+                if self.shown == Shown::Live {
+                    let (held, now) = (self.held.take(), Instant::now());
+                    let watched = Watched::begin(&self.label, held, event, now);
+                    self.dashboard = watched.and_then(Dashboard::up);
                 }
             }
             Event::Epoch(summary) => {
-                (self.loss, self.steps) = (0.0, 0);
                 let dice = decimals(summary.mean_dice(), 3);
                 self.say(&format!(
                     "{} epoch {:>3}/{}  loss {:.4}  held-out loss {}  Dice {dice}  {:.1} s",

@@ -104,7 +104,7 @@ fn one(part: &Part, root: &Path, device: &sconce::Device) -> anyhow::Result<Trai
     let started = Instant::now();
     let name = part.recipe;
     let data = root.join("data").join(name);
-    let mut progress = Progress::new(name);
+    let mut progress = Progress::new(name).on_device(device);
     let phase = format!("writing cases of {} raters", part.data.raters);
     let phantom = Phantom::new(part.data.clone())?;
     phantom.write(&data, |done, total| progress.count(&phase, done, total))?;

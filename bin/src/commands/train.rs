@@ -109,7 +109,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<Output> {
         device::name(&device),
         rayon::current_num_threads(),
     ));
-    let mut progress = Progress::new(&name);
+    let mut progress = Progress::new(&name).on_device(&device);
     let mut log = Log::open(&folder.log())?;
     let mut board = TensorBoard::new(folder.tensorboard());
     let mut observers: [&mut dyn Observer; 3] = [&mut progress, &mut log, &mut board];

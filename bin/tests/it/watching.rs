@@ -1,8 +1,9 @@
 use std::fs;
+use std::process::Command;
 
 use serde_json::Value;
 
-use crate::program::{files, sconce, workplace};
+use crate::program::{Ran, clean, files, sconce, workplace};
 
 const TRAIN: &str = "train run.toml --data data --output run --device cpu";
 
@@ -51,5 +52,50 @@ fn a_run_leaves_curves_and_a_log() -> anyhow::Result<()> {
         assert_eq!(patches.as_f64(), steps.as_f64().map(|steps| 2.0 * steps), "{epoch}");
         assert!(epoch["resident_bytes"].as_u64().is_some_and(|bytes| bytes > 1 << 20), "{epoch}");
     }
+    Ok(())
+}
+
+/// Runs the program on a terminal of that size; `None` where nothing here can make one.
+#[cfg(target_os = "linux")]
+fn on_terminal(folder: &std::path::Path, [rows, columns]: [u16; 2], line: &str) -> Option<Ran> {
+    let program = env!("CARGO_BIN_EXE_sconce");
+    let shell = format!("stty rows {rows} cols {columns}; exec '{program}' {line}");
+    let mut script = clean(Command::new("script"), folder);
+    script.env("TERM", "xterm").env("NO_COLOR", "1");
+    let output = script.args(["-qec", &shell, "/dev/null"]).output().ok()?;
+    Some(Ran::of(&output))
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn a_terminal_shows_a_dashboard_and_is_left_as_it_was() -> anyhow::Result<()> {
+    let workplace = workplace()?;
+    let folder = workplace.path();
+    let line = format!("{TRAIN} --set train.iterations_per_epoch=16");
+
+    let Some(ran) = on_terminal(folder, [24, 80], &line) else { return Ok(()) };
+
+    assert_eq!(ran.code, Some(0), "{ran:?}");
+    for part in ["╭ run", "held-out", "organ", "lesion", "steps/s", "run epoch   2/2  loss"] {
+        assert!(ran.out.contains(part), "{part}: {}", ran.out);
+    }
+    // Neither another screen nor other modes, such as one without a cursor; and no colors.
+    assert!(!ran.out.contains("\x1b[?") && !ran.out.contains("\x1b[0"), "{}", ran.out);
+    let (_, end) = ran.out.rsplit_once("\x1b[J").expect("it is taken away");
+    assert!(end.contains("predict  sconce predict") && !end.contains('╭'), "{end}");
+    Ok(())
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn a_run_that_fails_leaves_the_terminal_as_it_was() -> anyhow::Result<()> {
+    let workplace = workplace()?;
+    let line = format!("{TRAIN} --set train.learning_rate=1e30");
+
+    let Some(ran) = on_terminal(workplace.path(), [24, 80], &line) else { return Ok(()) };
+
+    assert_eq!(ran.code, Some(1), "{ran:?}");
+    let (_, end) = ran.out.rsplit_once("\x1b[J").expect("the dashboard is taken away");
+    assert!(end.starts_with("error: training stopped") && end.lines().count() == 1, "{end}");
     Ok(())
 }

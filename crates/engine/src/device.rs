@@ -113,6 +113,34 @@ pub fn name(device: &Device) -> String {
     }
 }
 
+/// Memory of a device, by whomever it is taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DeviceMemory {
+    /// Bytes that are taken.
+    pub used: u64,
+    /// All of its bytes.
+    pub total: u64,
+}
+
+/// How much memory of a device is taken; `None` where that of the machine is used, or the driver
+/// does not say.
+///
+/// To be asked by the thread that computes, since the driver answers for the device that the thread
+/// used last. It does not wait for the device.
+pub fn memory(device: &Device) -> Option<DeviceMemory> {
+    match device {
+        #[cfg(feature = "cuda")]
+        Device::Cuda(_) => {
+            // The context's own method would take an error of an earlier call with it, unseen.
+            let (free, total) =
+                candle::cuda_backend::cudarc::driver::result::mem_get_info().ok()?;
+            let used = total.saturating_sub(free);
+            Some(DeviceMemory { used: used as u64, total: total as u64 })
+        }
+        _ => None,
+    }
+}
+
 impl FromStr for DeviceChoice {
     type Err = String;
 
