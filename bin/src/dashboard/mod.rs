@@ -145,6 +145,9 @@ impl Shared {
                 over = waited.unwrap_or_else(PoisonError::into_inner).0;
             }
         }
+        drop(over);
+        // A run may be over between two pictures: whoever records the terminal has its end.
+        self.paint(Instant::now());
     }
 
     fn paint(&self, now: Instant) {

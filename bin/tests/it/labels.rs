@@ -50,6 +50,17 @@ fn predictions_have_the_label_values_of_the_data_set() -> anyhow::Result<()> {
     assert!(dice.as_f64().is_some_and(|dice| dice > 0.0), "{dice}");
     assert_eq!(all["cases"][0]["id"], "case01");
     assert_eq!(&all["cases"][0]["masks"]["organ"]["dice"], dice);
+    for (name, score) in files["cases"][0]["probabilities"].as_object().expect("they are scored") {
+        // Those of a file sum to 1 but for what its precision leaves.
+        let (file, run) = (score.as_f64(), all["cases"][0]["probabilities"][name].as_f64());
+        assert!(file.zip(run).is_some_and(|(a, b)| (a - b).abs() < 1e-6), "{name}: {files} {all}");
+    }
+    // Without labels, the most probable class is one.
+    fs::create_dir(folder.join("soft"))?;
+    let name = "image_probabilities.nii.gz";
+    fs::copy(folder.join("out").join(name), folder.join("soft").join(name))?;
+    let soft = json(folder, "evaluate --predictions soft --references references")?;
+    assert_eq!(soft["cases"][0]["masks"], files["cases"][0]["masks"]);
     // Probabilities lie beside labels, and are none, on either side.
     let same = json(folder, "evaluate --predictions out --references out")?;
     assert_eq!(same["cases"].as_array().map(Vec::len), Some(1));

@@ -7,7 +7,6 @@ use anyhow::{Context as _, bail};
 use sconce::data::{self, Dataset, Layout as _, PredictionFiles};
 use sconce::engine::evaluate::{
     EvaluateConfig, Evaluation, Evaluator, Predicted, Reference, Unmatched, class_indices,
-    most_probable,
 };
 use sconce::engine::{LabelSpace, RunConfig};
 use sconce::preprocess::{self, Interpolation};
@@ -115,7 +114,7 @@ fn score(
     };
     let labels = match (&prediction.labels, &soft) {
         (Some(labels), _) => labels.clone(),
-        (None, Some(soft)) => most_probable(soft)?,
+        (None, Some(soft)) => evaluator.most_probable(soft)?,
         (None, None) => bail!("regions that may overlap need their label map beside probabilities"),
     };
     let predicted = match (&soft, &prediction.probabilities) {
@@ -267,7 +266,7 @@ impl References {
         };
         let mut names = named(&args.classes)?;
         if names.is_empty() {
-            let mut values = BTreeSet::new();
+            let (mut values, mut channels) = (BTreeSet::new(), 0);
             for (id, files) in matched {
                 let references = folders.iter().filter_map(|it| it.get(*id));
                 for path in references.filter(|_| !args.soft).chain(&files.labels) {
@@ -275,10 +274,14 @@ impl References {
                 }
                 let soft = files.probabilities.as_ref().filter(|_| files.labels.is_none());
                 if let Some(soft) = soft {
-                    values.extend((0u16..).take(data::read_soft_labels(soft)?.classes()));
+                    channels = channels.max(data::read_soft_labels(soft)?.classes());
                 }
             }
             values.remove(&0);
+            // As many as there are labels are theirs, as of 255 alone; others are label values.
+            if values.len() + 1 != channels {
+                values.extend((1u16..).take(channels.saturating_sub(1)));
+            }
             if values.is_empty() {
                 bail!(
                     "neither {} nor {} has a label other than 0, so that there is no class to score; \

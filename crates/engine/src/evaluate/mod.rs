@@ -2,6 +2,7 @@
 
 mod calibration;
 mod challenge;
+mod channels;
 mod compare;
 mod config;
 mod dataset;

@@ -9,6 +9,7 @@ use ndarray::{Array3, ArrayView3, ArrayView4, Axis};
 use volume::{Image, Label, LabelMap, SoftLabelMap};
 
 use super::calibration::Accumulator;
+use super::channels::in_channels;
 use super::regions::Alone;
 use super::scored::{Scored, foreground, told_apart};
 use super::{
@@ -16,7 +17,7 @@ use super::{
     lesions,
 };
 use crate::trained::NetworkConfig;
-use crate::{Error, Prediction, Result};
+use crate::{Prediction, Result};
 
 /// The name under which the mean over the foreground classes of a case goes.
 pub(super) const MEAN: &str = "mean";
@@ -69,7 +70,10 @@ impl Evaluator {
         Self::new(name, &config.dataset, foreground(&config.classes, regions), regions, settings)
     }
 
-    /// For files: of the label values that are given, each with its name. Channels of probabilities are label values.
+    /// For files: of the label values that are given, each with its name.
+    ///
+    /// Channels of probabilities are label values; or, where there are not as many but one for the
+    /// background and each class, the classes in the order that they are given in.
     pub fn of_values(
         name: &str,
         dataset: &str,
@@ -215,18 +219,6 @@ impl Evaluator {
         Ok(Summary::of(self.classes.iter().map(dice).collect::<Result<Vec<_>>>()?).mean)
     }
 
-    fn expect_channels(&self, found: usize) -> Result<()> {
-        match self.classes.iter().find(|class| class.channel >= found) {
-            None => Ok(()),
-            Some(class) => Err(Error::Settings(format!(
-                "there are probabilities of {found} classes, and {} would be number {}; they are of \
-                 other classes",
-                class.name,
-                class.channel + 1
-            ))),
-        }
-    }
-
     fn masks(&self, labels: &LabelMap, reference: &Reference, case: &mut CaseScores) -> Result<()> {
         for class in &self.classes {
             let region = Region::union(&class.values).ignoring(reference.ignore);
@@ -251,7 +243,8 @@ impl Evaluator {
         match predicted {
             Predicted::Unknown => Ok(BTreeMap::new()),
             Predicted::Classes(map) => {
-                let (scores, tables) = self.alone(map, &reference.label, reference.ignore)?;
+                let label = in_channels(&self.classes, &reference.label, reference.ignore)?;
+                let (scores, tables) = self.alone(map, &label, reference.ignore)?;
                 for class in &mut self.classes {
                     class.add_table(&tables[class.channel])?;
                 }
