@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
+use engine::calibrate::Calibration;
 use engine::evaluate::{Evaluation, Summary, decimals};
 use engine::{NetworkConfig, Trained};
 
@@ -117,12 +118,21 @@ impl Card<'_> {
         } else {
             rows.push(("spacing", "that of the image".to_owned()));
         }
-        rows.push(("temperature", config.temperature.to_string()));
+        rows.push(("calibration", calibration(config)));
         let mut table = "| | |\n|---|---|\n".to_owned();
         for (name, value) in rows {
             _ = writeln!(table, "| {name} | {value} |");
         }
         table
+    }
+}
+
+/// How its logits become probabilities that can be believed.
+fn calibration(config: &NetworkConfig) -> String {
+    match config.predict.calibration {
+        Calibration::None => "none".to_owned(),
+        Calibration::Temperature => format!("temperature {}", config.temperature),
+        Calibration::Vector => "a weight and a bias for each class".to_owned(),
     }
 }
 

@@ -2,20 +2,20 @@
 
 use std::path::{Path, PathBuf};
 
-use engine::calibrate::TemperatureFit;
+use engine::calibrate::CalibrationFit;
 use engine::evaluate::Evaluation;
 use engine::file::read_versioned;
 use engine::{RunFolder, Trained};
 
 use crate::{Error, Result};
 
-/// Scores and temperature, where the run has them.
+/// Scores and calibration, where the run has them.
 #[derive(Debug)]
 pub(crate) struct Findings {
     pub(crate) evaluation: Option<Evaluation>,
-    /// The same before a temperature was fitted.
+    /// The same before it was calibrated.
     pub(crate) raw: Option<Evaluation>,
-    pub(crate) fit: Option<TemperatureFit>,
+    pub(crate) fit: Option<CalibrationFit>,
 }
 
 impl Findings {
@@ -43,6 +43,10 @@ impl Findings {
             if fitted.to_bits() != used.to_bits() {
                 let what = format!("its temperature is {fitted}, but config.json has {used}");
                 return Err(refused(path, &what, RESUME));
+            }
+            if fit.vector != trained.config.vector_scaling {
+                let what = "its weights and biases of classes are not those of config.json";
+                return Err(refused(path, what, RESUME));
             }
         }
         let (evaluation, raw) = match other {

@@ -3,6 +3,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use engine::NetworkConfig;
+use engine::calibrate::Calibration;
 use engine::evaluate::{Evaluation, decimals};
 use engine::file::read_versioned;
 use preprocess::Plan;
@@ -52,8 +53,10 @@ pub struct Details {
     /// The spacing that images are brought to, mm, slowest axis first; `None` where they keep their
     /// own.
     pub spacing: Option<Vec<f64>>,
-    /// What logits are divided by before they become probabilities.
+    /// What logits are divided by before they become probabilities, where that is how it is calibrated.
     pub temperature: f64,
+    /// How it is calibrated.
+    pub calibration: Calibration,
     /// Its scores on the evaluation that it came with: means over classes and cases.
     pub scores: Vec<Headline>,
     /// How many cases these are over; 0 without an evaluation.
@@ -110,6 +113,7 @@ pub fn show(folder: &Path) -> Result<Summary> {
         patch_size: plan.patch_size[axes..].to_vec(),
         spacing: plan.resample.then(|| plan.spacing[axes..].to_vec()),
         temperature: config.temperature,
+        calibration: config.predict.calibration,
         scores: evaluation.as_ref().map(headlines).unwrap_or_default(),
         cases: evaluation.map_or(0, |evaluation| evaluation.cases.len()),
         license,
@@ -191,7 +195,11 @@ impl fmt::Display for Summary {
             }
             None => row(f, "spacing", &"that of the image")?,
         }
-        row(f, "temperature", &details.temperature)?;
+        match details.calibration {
+            Calibration::None => row(f, "calibration", &"none")?,
+            Calibration::Temperature => row(f, "temperature", &details.temperature)?,
+            Calibration::Vector => row(f, "calibration", &"a weight and a bias for each class")?,
+        }
         row(f, "license", &license)?;
         row(f, "size", &size(details.bytes))?;
         if details.scores.is_empty() {

@@ -5,7 +5,8 @@ use std::path::PathBuf;
 
 use anyhow::Context as _;
 use sconce::data::Layout as _;
-use sconce::engine::{DeviceChoice, Opinions, Predictor, Trained};
+use sconce::engine::calibrate::Calibration;
+use sconce::engine::{DeviceChoice, Opinions, PredictConfig, Predictor, Trained};
 use serde::Serialize;
 
 use super::train::{assignment, open, read_run_file};
@@ -82,7 +83,8 @@ pub(crate) fn run(command: &Command) -> anyhow::Result<Output> {
     let trained = teachers.iter().map(trained).collect::<anyhow::Result<Vec<_>>>()?;
     let device = open(args.device)?;
     let predictor = |(name, teacher): &(String, Trained)| -> anyhow::Result<Predictor> {
-        Predictor::new(teacher, teacher.config.predict.clone(), &device)
+        let own = teacher.config.predict.clone();
+        Predictor::new(teacher, PredictConfig { calibration: Calibration::None, ..own }, &device)
             .with_context(|| format!("cannot use the teacher {name}"))
     };
     let predictors = trained.iter().map(predictor).collect::<anyhow::Result<Vec<_>>>()?;

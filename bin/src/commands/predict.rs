@@ -5,6 +5,7 @@ use std::{fmt, iter};
 
 use anyhow::Context as _;
 use sconce::data::{self, FoundImages, ImageFiles, Layout};
+use sconce::engine::calibrate::Calibration;
 use sconce::engine::{DeviceChoice, Precision, PredictConfig, Predictor, RunConfig, RunFolder};
 use sconce::losses::Activation;
 use sconce::zoo;
@@ -46,6 +47,10 @@ pub(crate) struct Args {
     /// convolution; default: as the model was scored
     #[arg(long, value_name = "PRECISION")]
     precision: Option<Precision>,
+    /// none, temperature or vector: what is done to logits before they become probabilities; default: as
+    /// the model was scored
+    #[arg(long, value_name = "CALIBRATION")]
+    calibration: Option<Calibration>,
     /// auto, cpu, cuda, cuda:N or metal
     #[arg(long, default_value_t, value_name = "DEVICE")]
     device: DeviceChoice,
@@ -79,6 +84,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<Output> {
     let settings = PredictConfig {
         step_size: args.step_size.unwrap_or(own.step_size),
         precision: args.precision.unwrap_or(own.precision),
+        calibration: args.calibration.unwrap_or(own.calibration),
         mirror: args.mirror || own.mirror && !args.no_mirror,
         ..own.clone()
     };

@@ -259,11 +259,16 @@ pub(super) fn write_scores(f: &mut fmt::Formatter<'_>, evaluation: &Evaluation) 
         writeln!(f, "{:<16} brier {brier}  pooled_ece {ece}  nll {nll}", "pooled voxels")?;
     }
     if let Some(scaling) = evaluation.scaling {
-        let mut each: Vec<String> =
-            evaluation.cases.iter().map(|case| number(case.temperature)).collect();
-        each.sort();
-        each.dedup();
-        writeln!(f, "{:<16} {}: {}", "temperature", each.join(", "), scaling.in_words())?;
+        let (name, of_cases) = if evaluation.cases.iter().any(|it| it.vector_scaling.is_some()) {
+            ("vector scaling", String::new())
+        } else {
+            let mut each: Vec<String> =
+                evaluation.cases.iter().map(|case| number(case.temperature)).collect();
+            each.sort();
+            each.dedup();
+            ("temperature", format!("{}: ", each.join(", ")))
+        };
+        writeln!(f, "{name:<16} {of_cases}{}", scaling.in_words())?;
     }
     Ok(())
 }

@@ -11,6 +11,7 @@ use preprocess::{Augmentation, Fusion, LabelSmoothing, PlanConfig};
 use registry::{OutOfRange, StepSize};
 use serde::{Deserialize, Deserializer, Serialize};
 
+use crate::calibrate::Calibration;
 use crate::{Error, Precision, PretrainedConfig, Result, SupervisionConfig};
 
 /// Steps that a run may have: at ten a second, those of 13 years.
@@ -161,6 +162,8 @@ pub struct PredictConfig {
     pub mirror: bool,
     /// How exactly tiles are computed.
     pub precision: Precision,
+    /// What is done to logits before they become probabilities: what was fitted to held-out cases.
+    pub calibration: Calibration,
 }
 
 fn step_size<'de, D: Deserializer<'de>>(deserializer: D) -> Result<f64, D::Error> {
@@ -169,7 +172,13 @@ fn step_size<'de, D: Deserializer<'de>>(deserializer: D) -> Result<f64, D::Error
 
 impl Default for PredictConfig {
     fn default() -> Self {
-        Self { step_size: 0.5, gaussian: true, mirror: true, precision: Precision::Exact }
+        Self {
+            step_size: 0.5,
+            gaussian: true,
+            mirror: true,
+            precision: Precision::Exact,
+            calibration: Calibration::Temperature,
+        }
     }
 }
 

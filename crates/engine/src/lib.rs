@@ -11,7 +11,7 @@
 //! | read or write a trained network | [`Trained`], [`NetworkConfig`] |
 //! | predict an image | [`Predictor`] |
 //! | store what teachers say | [`Opinions`] |
-//! | score predictions | [`evaluate`], each case at one of [`evaluate::Temperatures`] |
+//! | score predictions | [`evaluate`], each case scaled by its [`evaluate::Scalings`] |
 //! | show results on a page | [`report`] |
 //! | choose a device | [`DeviceChoice`] |
 //!

@@ -77,8 +77,8 @@ pub(crate) fn planned(
             )));
         }
         // What was fitted to the network as it was says nothing of what it will be.
-        let network =
-            NetworkConfig { temperature: 1.0, predict: run.config.predict.clone(), ..network };
+        let predict = run.config.predict.clone();
+        let network = NetworkConfig { temperature: 1.0, vector_scaling: None, predict, ..network };
         return Ok((read_versioned(&plan_path(root))?, network));
     }
     let (plan, chosen) = fresh_plan(run.dataset, &run.config.preprocess, training)?;
@@ -105,6 +105,7 @@ pub(crate) fn planned(
         mirror_axes: mirrored(&run.config.augment),
         predict: run.config.predict.clone(),
         temperature: 1.0,
+        vector_scaling: None,
     };
     Ok((plan, network))
 }

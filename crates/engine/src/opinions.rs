@@ -10,6 +10,7 @@ use preprocess::{Restore, Truth};
 use serde::{Deserialize, Serialize};
 use volume::{Image, SoftLabelMap};
 
+use crate::calibrate::LogitScaling;
 use crate::config::PredictConfig;
 use crate::file::{
     Versioned, create_folder, file_name, read_json, read_versioned, sha256, write_json,
@@ -176,17 +177,24 @@ impl Opinions {
         self.images.contains_key(id) && self.file(id).is_file()
     }
 
-    /// Asks the teachers about a case, and writes down what they say.
+    /// Asks the teachers about a case, and writes down what they say; their predictors apply
+    /// [`Calibration::None`](crate::calibrate::Calibration::None).
     ///
     /// # Errors
     ///
-    /// As [`Predictor::predict_case`], and where the file cannot be written.
+    /// As [`Predictor::predict_case`]; [`Error::Settings`], where a teacher is calibrated; and where the file
+    /// cannot be written.
     pub fn write(&mut self, teachers: &[Predictor], case: &Case) -> Result<()> {
         let mut total: Option<Array4<f32>> = None;
         for teacher in teachers {
             let prediction = teacher.predict_case(case)?;
-            let own = prediction.temperature();
-            let said = prediction.at_temperature(self.record.temperature / own);
+            if !prediction.scaling().is_identity() {
+                return Err(Error::Settings(
+                    "a teacher is asked for what its logits say without a calibration of its own"
+                        .to_owned(),
+                ));
+            }
+            let said = prediction.scaled(&LogitScaling::Temperature(self.record.temperature));
             let said = said.probability_image()?.data;
             total = Some(match total {
                 Some(total) => total + said,

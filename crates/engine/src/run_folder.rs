@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use data::Fold;
 
-use crate::calibrate::TemperatureFit;
+use crate::calibrate::CalibrationFit;
 use crate::file::{create_folder, read_json, read_versioned, remove_partial};
 use crate::trained::weights_path;
 use crate::{Error, Result};
@@ -24,7 +24,7 @@ use crate::{Error, Result};
 /// ├── checkpoint.safetensors    to go on from; replaced after each epoch
 /// ├── model.safetensors         the weights, once training is done
 /// ├── prepared/                cases for which there is no memory, until the run ends
-/// ├── calibration.json          temperature and reliability on held-out cases
+/// ├── calibration.json          how logits are scaled, found on held-out cases
 /// └── validation/               scores and pictures of held-out cases
 /// ```
 #[derive(Clone, Debug)]
@@ -123,12 +123,12 @@ impl RunFolder {
         if path.exists() { Ok(Some(read_json(&path)?)) } else { Ok(None) }
     }
 
-    /// How the temperature was found; `None` where none was fitted.
+    /// How logits are to be scaled, and how that was found; `None` where none was fitted.
     ///
     /// # Errors
     ///
     /// [`Error::Io`] and [`Error::File`].
-    pub fn read_calibration(&self) -> Result<Option<TemperatureFit>> {
+    pub fn read_calibration(&self) -> Result<Option<CalibrationFit>> {
         let path = self.calibration();
         if path.exists() { Ok(Some(read_versioned(&path)?)) } else { Ok(None) }
     }

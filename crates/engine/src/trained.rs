@@ -10,6 +10,7 @@ use preprocess::Plan;
 use serde::{Deserialize, Serialize};
 use volume::LabelMap;
 
+use crate::calibrate::{Calibration, LogitScaling, VectorScaling};
 use crate::config::PredictConfig;
 use crate::file::{Versioned, read_versioned, sha256, write_json};
 use crate::label_space::label_values;
@@ -47,6 +48,10 @@ pub struct NetworkConfig {
     pub predict: PredictConfig,
     /// What logits are divided by before they become probabilities: 1 where nothing was fitted.
     pub temperature: f64,
+    /// What is done to the logits of each channel instead, where [`PredictConfig::calibration`] asks for
+    /// it; `None` where nothing was fitted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub vector_scaling: Option<VectorScaling>,
 }
 
 fn all_axes() -> [bool; 3] {
@@ -60,6 +65,30 @@ impl NetworkConfig {
     /// Whether classes may overlap, so that each is a probability of its own.
     pub fn has_regions(&self) -> bool {
         self.activation == Activation::Sigmoid
+    }
+
+    /// What a calibration does to its logits.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Settings`], where it has no such calibration, or one for other channels.
+    pub fn scaling(&self, calibration: Calibration) -> Result<LogitScaling> {
+        match calibration {
+            Calibration::None => Ok(LogitScaling::default()),
+            Calibration::Temperature => Ok(LogitScaling::Temperature(self.temperature)),
+            Calibration::Vector => {
+                let channels = self.interface.classes;
+                let vector = self.vector_scaling.as_ref().filter(|it| it.fits(channels));
+                let vector = vector.ok_or_else(|| {
+                    Error::Settings(format!(
+                        "the network has no weight and bias for each of its {channels} channels, as \
+                         calibration by a vector needs them; use the calibration temperature or none, \
+                         or score the run anew: repeat its `sconce train` with --resume"
+                    ))
+                })?;
+                Ok(LogitScaling::Vector(vector.clone()))
+            }
+        }
     }
 
     /// The value that each class has in label files that are written, background first: the data

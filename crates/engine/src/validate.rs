@@ -3,21 +3,21 @@
 use data::Case;
 use preprocess::Fusion;
 
-use crate::calibrate::{self, Sample, TemperatureFit};
-use crate::evaluate::{EvaluateConfig, Evaluation, Evaluator, Reference, Scaling, Temperatures};
+use crate::calibrate::{self, Calibration, CalibrationFit, LogitScaling, Sample};
+use crate::evaluate::{EvaluateConfig, Evaluation, Evaluator, Reference, Scaling, Scalings};
 use crate::file::{create_folder, write_json};
 use crate::guard::guarded;
 use crate::train::tell;
 use crate::trained::config_path;
 use crate::{
-    Error, Event, LabelSpace, Observer, Outcome, Prediction, Predictor, Result, Run, neighborhood,
-    report,
+    Error, Event, LabelSpace, Observer, Outcome, PredictConfig, Prediction, Predictor, Result, Run,
+    neighborhood, report,
 };
 
 /// Logits that are kept rather than computed twice, bytes.
 const KEPT_LOGITS: usize = 1 << 30;
 
-/// Voxels of a case that help to choose the temperature: more tell no more of one number.
+/// Voxels of a case that help to calibrate: more tell no more of so few numbers.
 const VOXELS_OF_A_CASE: usize = 20_000;
 
 /// The scores of a run's held-out cases, before and after calibration.
@@ -27,16 +27,16 @@ pub struct Validation {
     pub raw: Evaluation,
     /// With each half of the cases calibrated on the other half: see [`calibrate::fit`].
     pub calibrated: Evaluation,
-    /// The temperature fitted to all of them, which goes into `config.json`.
-    pub fit: TemperatureFit,
+    /// What was fitted to all of them, which goes into `config.json`.
+    pub fit: CalibrationFit,
 }
 
-/// Predicts and scores the held-out cases of a run, fits a temperature, and writes all of it into
+/// Predicts and scores the held-out cases of a run, calibrates it, and writes all of it into
 /// the run's folder: `validation/raw.json`, `validation/summary.json`, pictures of the worst
-/// cases, the median and the best one, `calibration.json`, and the temperature into `config.json`.
+/// cases, the median and the best one, `calibration.json`, and the scalings into `config.json`.
 ///
-/// The calibrated scores are cross-fitted: the temperature that a case is scored with was chosen
-/// without it, and without any case of its [group](data::Dataset::group). Scores and temperature
+/// The calibrated scores are cross-fitted: what the logits of a case are scaled by was chosen
+/// without it, and without any case of its [group](data::Dataset::group). Scores and scalings
 /// say which weights they are of.
 ///
 /// # Errors
@@ -47,7 +47,9 @@ pub fn validate(
     outcome: &Outcome,
     observers: &mut [&mut dyn Observer],
 ) -> Result<Validation> {
-    let predictor = Predictor::new(&outcome.trained, run.config.predict.clone(), run.device)?;
+    let kind = run.config.predict.calibration;
+    let settings = PredictConfig { calibration: Calibration::None, ..run.config.predict.clone() };
+    let predictor = Predictor::new(&outcome.trained, settings, run.device)?;
     let name = run.folder.root().file_name().unwrap_or_default().to_string_lossy().into_owned();
     let space = LabelSpace::of(run.dataset.description())?;
     let held_out = HeldOut { run, predictor: &predictor, space: &space };
@@ -74,8 +76,8 @@ pub fn validate(
     let groups: Vec<&str> = ids.iter().map(|id| run.dataset.group(id)).collect();
     let weights = Some(outcome.trained.weights_hash()?);
     let fit = calibrate::fit(ids, &groups, &samples);
-    let fit = TemperatureFit { weights: weights.clone(), ..fit };
-    let temperatures = Temperatures::cross_fitted(&fit);
+    let fit = CalibrationFit { weights: weights.clone(), ..fit };
+    let scalings = Scalings::cross_fitted(&fit, kind, LogitScaling::default());
     let mut calibrated =
         Evaluator::of_network(&name, predictor.config(), &EvaluateConfig::default());
     for (at, (id, prediction)) in ids.iter().zip(kept).enumerate() {
@@ -84,7 +86,7 @@ pub fn validate(
             Some(prediction) => prediction,
             None => predictor.predict_case(&case)?,
         };
-        let prediction = prediction.at_temperature(temperatures.of(id));
+        let prediction = prediction.scaled(scalings.of(id));
         calibrated
             .add_prediction(id, &prediction, &reference)
             .map_err(|error| error.in_case(id))?;
@@ -93,7 +95,7 @@ pub fn validate(
 
     let scaling = Some(Scaling::None);
     let raw = Evaluation { weights: weights.clone(), scaling, ..raw.finish() };
-    let scaling = Some(temperatures.scaling(ids));
+    let scaling = Some(scalings.source(ids));
     let calibrated = Evaluation { weights, scaling, ..calibrated.finish() };
     let validation = Validation { raw, calibrated, fit };
     let folder = run.folder.validation();
@@ -105,6 +107,7 @@ pub fn validate(
     report::save_pictures(&folder.join("pictures.safetensors"), &pictures)?;
     let mut config = outcome.trained.config.clone();
     config.temperature = validation.fit.temperature;
+    config.vector_scaling.clone_from(&validation.fit.vector);
     write_json(&config_path(run.folder.root()), &config)?;
     Ok(validation)
 }
@@ -130,14 +133,10 @@ impl HeldOut<'_> {
     /// Some voxels of a case on the network's grid, evenly spread over the neighborhood of its
     /// foreground, where confidence is not a foregone conclusion.
     ///
-    /// Of regions, each is a choice of its own: in it or not, whose logits are the region's and 0.
     fn sample(&self, case: &Case, prediction: &Prediction) -> Result<Sample> {
         let space = self.space;
-        let choices = match space {
-            LabelSpace::Classes { count } => *count,
-            LabelSpace::Regions { .. } => 2,
-        };
-        let mut sample = Sample::new(choices);
+        let channels = space.channels();
+        let mut sample = Sample::new(channels, space.activation());
         let Some(label) = &case.label else { return Ok(sample) };
         let mut rng = preprocess::rng(self.run.config.seed, 0, &format!("calibrate/{}", case.id));
         let annotation = Some((label, space.labels(), &Fusion::Mean, &mut rng));
@@ -147,7 +146,6 @@ impl HeldOut<'_> {
         let near = neighborhood::of_probabilities(&truth, space.foreground());
         let [d, h, w] = near.size();
         let stride = (d * h * w / VOXELS_OF_A_CASE).max(1);
-        let channels = space.channels();
         let (mut logits, mut targets) = (vec![0.0; channels], vec![0.0; channels]);
         for at in (0..d * h * w).step_by(stride) {
             let [z, y, x] = near.start;
@@ -159,14 +157,7 @@ impl HeldOut<'_> {
                 logits[channel] = prediction.logits()[[channel, z, y, x]];
                 targets[channel] = truth[[channel, z, y, x]];
             }
-            match space {
-                LabelSpace::Classes { .. } => sample.push(&logits, &targets),
-                LabelSpace::Regions { .. } => {
-                    for (&logit, &target) in logits.iter().zip(&targets) {
-                        sample.push(&[0.0, logit], &[1.0 - target, target]);
-                    }
-                }
-            }
+            sample.push(&logits, &targets);
         }
         Ok(sample)
     }

@@ -2,7 +2,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use candle::Device;
-use engine::calibrate::TemperatureFit;
+use engine::calibrate::CalibrationFit;
 use engine::evaluate::{Calibration, CaseScores, Definition, Evaluation, Scaling, Summary};
 use engine::{NetworkConfig, Trained, WeightsMetadata};
 use models::Architecture as _;
@@ -25,8 +25,8 @@ pub(crate) fn score(run: &Path) -> anyhow::Result<()> {
     let trained = Trained::load(run)?;
     let weights = Some(trained.weights_hash()?);
     let fit = engine::calibrate::fit(&[], &[], &[]);
-    let temperature = trained.config.temperature;
-    let fit = TemperatureFit { weights: weights.clone(), temperature, ..fit };
+    let (temperature, vector) = (trained.config.temperature, trained.config.vector_scaling.clone());
+    let fit = CalibrationFit { weights: weights.clone(), temperature, vector, ..fit };
     engine::file::write_json(&run.join("calibration.json"), &fit)?;
     for (name, scaling) in [("summary.json", Scaling::CrossFitted), ("raw.json", Scaling::None)] {
         let scaling = Some(scaling);

@@ -9,6 +9,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
+use sconce::engine::calibrate::Calibration;
 use sconce::engine::evaluate::{self, Evaluation};
 use sconce::engine::{DeviceChoice, file};
 use serde::Serialize;
@@ -35,6 +36,9 @@ pub(crate) struct Args {
     /// Score every case, not the held-out ones alone
     #[arg(long, requires = "model")]
     all: bool,
+    /// none, temperature or vector: what is done to logits; default: as the model was scored
+    #[arg(long, value_name = "CALIBRATION", requires = "model")]
+    calibration: Option<Calibration>,
     /// A folder of predicted label files, files of probabilities, or nnU-Net's NPZ files
     #[arg(long, value_name = "DIR")]
     predictions: Option<PathBuf>,

@@ -4,8 +4,9 @@ use std::path::Path;
 
 use anyhow::bail;
 use sconce::data::{Dataset, Layout as _};
-use sconce::engine::evaluate::{EvaluateConfig, Evaluation, Temperatures, on_dataset};
-use sconce::engine::{Predictor, RunConfig, RunFolder};
+use sconce::engine::calibrate::Calibration;
+use sconce::engine::evaluate::{EvaluateConfig, Evaluation, Scalings, on_dataset};
+use sconce::engine::{PredictConfig, Predictor, RunConfig, RunFolder};
 use sconce::zoo;
 
 use super::Args;
@@ -20,7 +21,7 @@ pub(super) fn evaluate(
     settings: &EvaluateConfig,
 ) -> anyhow::Result<Evaluation> {
     let folder = resolve(model)?;
-    let mut trained = zoo::load(&folder)?;
+    let trained = zoo::load(&folder)?;
     let file = args.run.clone().unwrap_or_else(|| RunFolder::at(&folder).settings());
     if args.run.is_none() && !file.is_file() {
         bail!(
@@ -33,18 +34,20 @@ pub(super) fn evaluate(
     let dataset = config.data.open(data)?;
     let run = RunFolder::at(&folder);
     let ids = cases(args, &run, dataset.as_ref())?;
-    let temperatures = Temperatures::of_folder(&run, &trained, dataset.as_ref())?;
+    let own = &trained.config.predict;
+    let kind = args.calibration.unwrap_or(own.calibration);
+    let scalings = Scalings::of_folder(&run, &trained, dataset.as_ref(), kind)?;
     let device = crate::commands::train::open(args.device)?;
     let weights = Some(trained.weights_hash()?);
-    // Each case is divided by a temperature of its own, as it was when the run ended.
-    trained.config.temperature = 1.0;
-    let predictor = Predictor::new(&trained, trained.config.predict.clone(), &device)?;
+    // The logits of each case are scaled by what was fitted without it, as when the run ended.
+    let raw = PredictConfig { calibration: Calibration::None, ..own.clone() };
+    let predictor = Predictor::new(&trained, raw, &device)?;
     let mut progress = Progress::new("evaluate");
     let evaluation = on_dataset(
         &predictor,
         dataset.as_ref(),
         &ids,
-        &temperatures,
+        &scalings,
         (&title(&folder), settings),
         &mut [&mut progress],
     )?;

@@ -2,12 +2,13 @@ use data::Dataset;
 use losses::Activation;
 
 use super::merging::Merging;
-use super::{EvaluateConfig, Evaluation, Evaluator, Reference, Temperatures};
+use super::{EvaluateConfig, Evaluation, Evaluator, Reference, Scalings};
 use crate::guard::guarded;
 use crate::train::tell;
 use crate::{Error, Event, LabelSpace, Observer, Predictor, Result};
 
-/// Predicts and scores cases of a data set, each at its temperature.
+/// Predicts and scores cases of a data set, each scaled as it is to be: after what the
+/// predictor itself does to logits, which had better be nothing.
 ///
 /// Where the data set tells more classes apart than the network, each of which is a union of some by
 /// the [label values](data::Class::values) that they stand for, it is scored in the network's
@@ -22,7 +23,7 @@ pub fn on_dataset(
     predictor: &Predictor,
     dataset: &dyn Dataset,
     ids: &[String],
-    temperatures: &Temperatures,
+    scalings: &Scalings,
     (name, settings): (&str, &EvaluateConfig),
     observers: &mut [&mut dyn Observer],
 ) -> Result<Evaluation> {
@@ -57,12 +58,10 @@ pub fn on_dataset(
             }),
         };
         let reference = reference.map_err(|error| error.in_case(id))?;
-        // The predictor's own has been applied already.
-        let further = temperatures.of(id) / config.temperature;
-        let prediction = predictor.predict_case(&case)?.at_temperature(further);
+        let prediction = predictor.predict_case(&case)?.scaled(scalings.of(id));
         evaluator.add_prediction(id, &prediction, &reference).map_err(|error| error.in_case(id))?;
         tell(observers, &Event::Predicted { id, done: done + 1, total: ids.len() })?;
     }
-    let scaling = Some(temperatures.scaling(ids));
+    let scaling = Some(scalings.source(ids));
     Ok(Evaluation { dataset: description.name.clone(), scaling, ..evaluator.finish() })
 }

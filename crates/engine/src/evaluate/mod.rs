@@ -16,12 +16,13 @@ mod parquet;
 mod raters;
 mod reference;
 mod regions;
+mod scalings;
 mod schema;
 mod score;
 mod scored;
 mod table;
 mod tables;
-mod temperatures;
+
 mod totals;
 
 pub use self::compare::{ComparedScore, Comparison, ModelScore, Pair, compare};
@@ -31,6 +32,7 @@ pub use self::nnunet::{Foreground, NnUNetCase};
 #[cfg(feature = "parquet")]
 pub use self::parquet::parquet;
 pub use self::reference::{Reference, class_indices, most_probable};
+pub use self::scalings::{Scaling, Scalings};
 pub use self::schema::{comparison_schema, evaluation_schema};
 pub use self::score::{Evaluator, Predicted};
 pub use self::table::{
@@ -39,5 +41,4 @@ pub use self::table::{
     ThresholdStudy, Unmatched, decimals,
 };
 pub use self::tables::{Row, csv, rows};
-pub use self::temperatures::{Scaling, Temperatures};
 pub use metrics::Summary;

@@ -145,7 +145,8 @@ impl Evaluator {
             self.add(id, &labels, Predicted::Classes(&probabilities), reference)?;
         }
         if let Some(case) = self.cases.last_mut() {
-            case.temperature = Some(prediction.temperature());
+            case.temperature = prediction.scaling().temperature();
+            case.vector_scaling = prediction.scaling().vector().cloned();
         }
         Ok(())
     }

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Scaling;
 use super::nnunet::{Foreground, NnUNetCase};
+use crate::calibrate::VectorScaling;
 use crate::file::Versioned;
 
 /// The scores of a set of predictions.
@@ -108,9 +109,13 @@ pub struct CaseScores {
     pub masks: BTreeMap<String, BTreeMap<String, Option<f64>>>,
     /// Score of the probabilities → value.
     pub probabilities: BTreeMap<String, Option<f64>>,
-    /// What logits were divided by before they became probabilities; `None` where there were none.
+    /// What logits were divided by before they became probabilities; `None` where there were none,
+    /// or where each class was scaled by itself.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub temperature: Option<f64>,
+    /// What was done to the logits of each class instead.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub vector_scaling: Option<VectorScaling>,
     /// Class → voxels that prediction and reference agree and disagree on.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub voxels: BTreeMap<String, Counts>,

@@ -12,6 +12,7 @@ use preprocess::Plan;
 use volume::Image;
 
 pub use self::prediction::Prediction;
+use crate::calibrate::LogitScaling;
 use crate::config::PredictConfig;
 use crate::trained::{NetworkConfig, Trained};
 use crate::{Error, Result};
@@ -32,7 +33,7 @@ pub struct Predictor {
 #[derive(Debug)]
 struct Member {
     model: Box<dyn Model>,
-    temperature: f64,
+    scaling: LogitScaling,
 }
 
 impl Predictor {
@@ -47,7 +48,7 @@ impl Predictor {
     }
 
     /// For inference with several networks, such as the folds of a cross-validation: the mean of
-    /// their logits, each divided by its own temperature.
+    /// their logits, each scaled as the settings and its own calibration say.
     ///
     /// # Errors
     ///
@@ -67,7 +68,8 @@ impl Predictor {
             )));
         }
         let member = |trained: &Trained| -> Result<Member> {
-            Ok(Member { model: trained.build(device)?, temperature: trained.config.temperature })
+            let scaling = trained.config.scaling(settings.calibration)?;
+            Ok(Member { model: trained.build(device)?, scaling })
         };
         Ok(Self {
             models: trained.iter().map(member).collect::<Result<_>>()?,
@@ -108,8 +110,8 @@ impl Predictor {
         let prepared = self.plan.prepare(image, None)?;
         let logits = self.logits(&prepared.image)?;
         let paint = self.config.has_regions().then(|| self.config.regions_class_order.clone());
-        let temperature = self.config.temperature;
-        Ok(Prediction { logits, restore: prepared.restore, paint, temperature })
+        let scaling = self.models[0].scaling.clone();
+        Ok(Prediction { logits, restore: prepared.restore, paint, scaling })
     }
 
     /// Predicts the image of a case; an error names it.
@@ -123,7 +125,7 @@ impl Predictor {
 
     /// The logits `(C, D, H, W)` of an image `(C_in, D, H, W)` that is on the network's grid,
     /// averaged over tiles, over networks and, where asked for, over mirrored versions of each
-    /// tile; divided by the temperature.
+    /// tile; scaled.
     ///
     /// An image smaller than a tile is padded with zeros, so that a network for volumes can be
     /// given a few slices; a network for slices sees each slice of a volume by itself, or with so many on either side
@@ -197,10 +199,10 @@ impl Predictor {
             let chosen = mirrored.iter().enumerate().filter(|(bit, _)| version >> bit & 1 == 1);
             let axes: Vec<usize> = chosen.map(|(_, axis)| axis + 2).collect();
             let images = Input::images(mirror(&input, &axes)?);
-            for Member { model, temperature } in &self.models {
-                let logits = model.forward_t(&images, false)?;
-                let share = temperature.recip() / (versions * self.models.len()) as f64;
-                let logits = (mirror(logits.main(), &axes)? * share)?;
+            for Member { model, scaling } in &self.models {
+                let logits = mirror(model.forward_t(&images, false)?.main(), &axes)?;
+                let share = 1.0 / (versions * self.models.len()) as f64;
+                let logits = scaled(&logits, scaling, share)?;
                 total = Some(match total {
                     Some(total) => (total + logits)?,
                     None => logits,
@@ -216,6 +218,26 @@ impl Predictor {
         Ok(Array4::from_shape_vec((classes, d, h, w), values)
             .expect("the main head has the resolution of the image"))
     }
+}
+
+/// A share of logits `(1, C, *S)`, scaled.
+fn scaled(logits: &Tensor, scaling: &LogitScaling, share: f64) -> Result<Tensor> {
+    if let Some(temperature) = scaling.temperature() {
+        return Ok((logits * (share / temperature))?);
+    }
+    let channels = logits.dim(1)?;
+    let (weights, biases): (Vec<f64>, Vec<f64>) = (0..channels)
+        .map(|channel| scaling.of_channel(channel))
+        .map(|(weight, bias)| (weight * share, bias * share))
+        .unzip();
+    let mut shape = vec![1; logits.rank()];
+    shape[1] = channels;
+    let of_channels = |values: Vec<f64>| -> Result<Tensor> {
+        let values = Tensor::from_vec(values, shape.as_slice(), &Device::Cpu)?;
+        Ok(values.to_dtype(logits.dtype())?.to_device(logits.device())?)
+    };
+    let logits = logits.broadcast_mul(&of_channels(weights)?)?;
+    Ok(logits.broadcast_add(&of_channels(biases)?)?)
 }
 
 /// Whether the logits of two networks mean the same.

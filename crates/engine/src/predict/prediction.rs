@@ -4,6 +4,7 @@ use preprocess::Restore;
 use rayon::prelude::*;
 use volume::{Image, LabelMap, SoftLabelMap};
 
+use crate::calibrate::LogitScaling;
 use crate::{Error, Result};
 
 /// What was predicted for an image: logits on the network's grid, and the way back to the image's.
@@ -17,13 +18,13 @@ pub struct Prediction {
     pub(super) restore: Restore,
     /// Where regions may overlap, the label that each is painted with.
     pub(super) paint: Option<Vec<u16>>,
-    /// What the network's own logits have been divided by.
-    pub(super) temperature: f64,
+    /// What has been done to the network's own logits.
+    pub(super) scaling: LogitScaling,
 }
 
 impl Prediction {
-    /// On the network's grid, before the way back: logits `(C, D, H, W)`, divided by the
-    /// network's temperature.
+    /// On the network's grid, before the way back: logits `(C, D, H, W)`, scaled as
+    /// [`Prediction::scaling`] says.
     pub fn logits(&self) -> &Array4<f32> {
         &self.logits
     }
@@ -44,20 +45,18 @@ impl Prediction {
         Ok(Self { logits, ..self })
     }
 
-    /// The same with logits divided once more.
+    /// The same with logits scaled once more.
     #[must_use]
-    pub fn at_temperature(mut self, temperature: f64) -> Self {
-        #[expect(clippy::cast_possible_truncation, reason = "a temperature near 1")]
-        let scale = (1.0 / temperature) as f32;
-        self.logits.mapv_inplace(|logit| logit * scale);
-        self.temperature *= temperature;
+    pub fn scaled(mut self, scaling: &LogitScaling) -> Self {
+        scaling.apply(&mut self.logits);
+        self.scaling = self.scaling.then(scaling, self.logits.dim().0);
         self
     }
 
-    /// What the network's own logits have been divided by; of several networks, those of the
+    /// What has been done to the network's own logits; of several networks, to those of the
     /// first.
-    pub fn temperature(&self) -> f64 {
-        self.temperature
+    pub fn scaling(&self) -> &LogitScaling {
+        &self.scaling
     }
 
     /// How its logits become probabilities.

@@ -10,8 +10,9 @@ use crate::evaluate::{Evaluation, Summary};
 
 const STYLE: &str = include_str!("page.css");
 /// The filter first: it takes names from headings before sorting puts buttons there.
-const SCRIPT: &str =
-    concat!(include_str!("filter.js"), include_str!("sort.js"), include_str!("viewer.js"));
+const TABLES: &str = concat!(include_str!("filter.js"), include_str!("sort.js"));
+/// What volumes are leafed through with.
+const VIEWER: &str = include_str!("viewer.js");
 
 /// A part of the page that the menu leads to.
 pub(super) struct Section {
@@ -53,13 +54,14 @@ pub(super) fn framed(
         put!(menu, "<a href=\"#{id}\">{title}</a>");
         put!(content, "<section id=\"{id}\"><h2>{title}</h2>\n{body}</section>\n");
     }
+    let viewer = if content.contains("class=\"viewer\"") { VIEWER } else { "" };
     format!(
         "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
          <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
          <meta name=\"color-scheme\" content=\"light dark\">\n<title>{title}</title>\n\
          <style>\n{}{STYLE}</style>\n</head>\n<body>\n<header>\n<h1>{title}</h1>\n\
          <p>{overview}</p>\n<nav aria-label=\"Sections\">{menu}</nav>\n</header>\n<main>\n{cards}{content}</main>\n\
-         <footer><p>{}</p></footer>\n<script>\n{SCRIPT}</script>\n</body>\n</html>\n",
+         <footer><p>{}</p></footer>\n<script>\n{TABLES}{viewer}</script>\n</body>\n</html>\n",
         charts::STYLE,
         made_by(provenance),
     )

@@ -4,7 +4,11 @@ use std::fs;
 use std::ops::ControlFlow;
 
 use data::Dataset as _;
-use engine::{Event, Observer, Opinions, Origins, Predictor, Run, RunConfig, RunFolder, Trained};
+use engine::calibrate::Calibration;
+use engine::{
+    Event, Observer, Opinions, Origins, PredictConfig, Predictor, Run, RunConfig, RunFolder,
+    Trained,
+};
 use preprocess::Augmentation;
 use tempfile::tempdir;
 
@@ -55,7 +59,9 @@ fn ask(
 ) -> anyhow::Result<Opinions> {
     let named = [("teacher".to_owned(), teacher.clone())];
     let mut opinions = Opinions::create(folder, balls.description(), &named, temperature)?;
-    let predictor = Predictor::new(teacher, teacher.config.predict.clone(), &device())?;
+    let own = teacher.config.predict.clone();
+    let settings = PredictConfig { calibration: Calibration::None, ..own };
+    let predictor = Predictor::new(teacher, settings, &device())?;
     for id in balls.ids() {
         opinions.write(std::slice::from_ref(&predictor), &balls.read(id)?)?;
     }

@@ -1,6 +1,7 @@
 //! Regions that overlap: a network says of each by itself whether a voxel is in it.
 
-use engine::evaluate::{EvaluateConfig, Temperatures, on_dataset};
+use engine::calibrate::LogitScaling;
+use engine::evaluate::{EvaluateConfig, Scalings, on_dataset};
 use engine::{Outcome, PredictConfig, Predictor, RunConfig};
 use losses::{Activation, LossConfig};
 use tempfile::tempdir;
@@ -74,7 +75,7 @@ fn regions_are_painted_in_their_order_and_agree_with_their_probabilities() -> an
     assert!(error.contains("may overlap"), "{error}");
 
     let other = Balls::new(6, [8, 18, 20]);
-    let (ids, own) = (["ball_0".to_owned()], Temperatures::uniform(1.0));
+    let (ids, own) = (["ball_0".to_owned()], Scalings::uniform(LogitScaling::default()));
     let error =
         on_dataset(&predictor, &other, &ids, &own, ("run", &EvaluateConfig::default()), &mut [])
             .unwrap_err();

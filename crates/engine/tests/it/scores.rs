@@ -4,8 +4,9 @@ use std::collections::BTreeSet;
 use std::fs;
 
 use data::Dataset as _;
-use engine::evaluate::{EvaluateConfig, Evaluation, Scaling, Temperatures, on_dataset};
-use engine::{Predictor, RunFolder, Trained};
+use engine::calibrate::Calibration;
+use engine::evaluate::{EvaluateConfig, Evaluation, Scaling, Scalings, on_dataset};
+use engine::{PredictConfig, Predictor, RunFolder, Trained};
 use tempfile::tempdir;
 
 use crate::fixture::{Balls, config, device, train_into, validated};
@@ -17,20 +18,14 @@ fn again(
     ids: &[String],
     name: &str,
 ) -> anyhow::Result<Evaluation> {
-    let mut trained = Trained::load(folder)?;
-    let temperatures = Temperatures::of_folder(&RunFolder::at(folder), &trained, balls)?;
+    let trained = Trained::load(folder)?;
+    let (own, run) = (trained.config.predict.clone(), RunFolder::at(folder));
+    let scalings = Scalings::of_folder(&run, &trained, balls, own.calibration)?;
     let weights = Some(trained.weights_hash()?);
-    trained.config.temperature = 1.0;
-    let settings = trained.config.predict.clone();
+    let settings = PredictConfig { calibration: Calibration::None, ..own };
     let predictor = Predictor::new(&trained, settings, &device())?;
-    let found = on_dataset(
-        &predictor,
-        balls,
-        ids,
-        &temperatures,
-        (name, &EvaluateConfig::default()),
-        &mut [],
-    )?;
+    let found =
+        on_dataset(&predictor, balls, ids, &scalings, (name, &EvaluateConfig::default()), &mut [])?;
     Ok(Evaluation { weights, ..found })
 }
 
@@ -59,6 +54,60 @@ fn a_run_that_is_evaluated_again_comes_to_the_scores_that_it_has() -> anyhow::Re
     let seen = again(folder.path(), &balls, &split.train[..1], &name)?;
     assert_eq!(seen.scaling, Some(Scaling::Model));
     assert_eq!(seen.cases[0].temperature, Some(validation.fit.temperature));
+    Ok(())
+}
+
+#[test]
+fn a_weight_and_a_bias_for_each_class_are_fitted_stored_and_applied() -> anyhow::Result<()> {
+    for balls in [Balls::new(6, [8, 18, 20]), Balls::nested(6, [8, 18, 20])] {
+        let folder = tempdir()?;
+        let mut config = config(3, 2);
+        config.predict.calibration = Calibration::Vector;
+        if balls.description().has_regions() {
+            config.loss = toml::from_str("[cross_entropy]\nactivation = \"sigmoid\"")?;
+        }
+        let outcome = train_into(folder.path(), &config, &balls, false, None)?;
+        let validation = validated(folder.path(), &config, &balls, &outcome)?;
+        let name = validation.calibrated.name.clone();
+
+        let found = again(folder.path(), &balls, &outcome.held_out, &name)?;
+        assert_eq!(found, validation.calibrated);
+        let case = &found.cases[0];
+        assert_eq!(case.temperature, None);
+        assert_eq!(case.vector_scaling, validation.fit.halves[0].vector);
+
+        // Prediction has what was fitted to all of them, unless it is told otherwise.
+        let trained = Trained::load(folder.path())?;
+        assert_eq!(trained.config.vector_scaling, validation.fit.vector);
+        assert_eq!(trained.config.temperature.to_bits(), validation.fit.temperature.to_bits());
+        let image = balls.read(&outcome.held_out[0])?.image;
+        let logits = |calibration| -> anyhow::Result<_> {
+            let settings = PredictConfig { calibration, ..trained.config.predict.clone() };
+            let predictor = Predictor::new(&trained, settings, &device())?;
+            Ok(predictor.predict(&image)?.logits().clone())
+        };
+        let raw = logits(Calibration::None)?;
+        for calibration in [Calibration::Vector, Calibration::Temperature] {
+            let mut expected = raw.clone();
+            trained.config.scaling(calibration)?.apply(&mut expected);
+            let apart = (&logits(calibration)? - &expected).mapv(f32::abs);
+            assert!(apart.iter().all(|apart| *apart < 1e-5), "{calibration:?}");
+            assert!(expected != raw);
+        }
+    }
+    Ok(())
+}
+
+#[test]
+fn a_network_without_vector_scaling_says_so() -> anyhow::Result<()> {
+    let folder = tempdir()?;
+    let (config, balls) = (config(3, 1), Balls::new(6, [8, 18, 20]));
+    let outcome = train_into(folder.path(), &config, &balls, false, None)?;
+    let settings = PredictConfig { calibration: Calibration::Vector, ..PredictConfig::default() };
+
+    let error = Predictor::new(&outcome.trained, settings, &device()).unwrap_err().to_string();
+
+    assert!(error.contains("no weight and bias for each of its 2 channels"), "{error}");
     Ok(())
 }
 

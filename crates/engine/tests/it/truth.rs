@@ -3,8 +3,9 @@
 use std::path::Path;
 
 use data::{Dataset, Layout as _, LayoutConfig, Phantom, PhantomConfig};
+use engine::calibrate::LogitScaling;
 use engine::evaluate::{
-    EvaluateConfig, Evaluation, Evaluator, Predicted, Reference, Temperatures, on_dataset,
+    EvaluateConfig, Evaluation, Evaluator, Predicted, Reference, Scalings, on_dataset,
 };
 use engine::{PredictConfig, Predictor, RunConfig};
 use ndarray::{Array3, Axis};
@@ -126,7 +127,7 @@ fn a_network_is_scored_against_the_truth_of_finer_classes_than_its_own() -> anyh
             { name = "lesion", values = [2] },
         ]"#,
     )?;
-    let (ids, own) = (&outcome.held_out, Temperatures::uniform(1.0));
+    let (ids, own) = (&outcome.held_out, Scalings::uniform(LogitScaling::default()));
     let found = on_dataset(
         &predictor,
         truth.as_ref(),

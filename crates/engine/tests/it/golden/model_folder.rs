@@ -52,6 +52,7 @@ pub(super) fn read(
         mirror_axes: mirrored,
         predict: PredictConfig::default(),
         temperature: 1.0,
+        vector_scaling: None,
     };
     let checkpoint = folder.join(format!("fold_{fold}/checkpoint_final.pth"));
     let metadata = WeightsMetadata::of(&config, None);
