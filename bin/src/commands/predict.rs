@@ -171,7 +171,7 @@ fn predict(
     files: &Files,
     wanted: &[PathBuf],
 ) -> anyhow::Result<()> {
-    let prediction = predictor.predict(&case.read()?)?;
+    let prediction = predictor.predict(&case.read(predictor.plan().normalize.len())?)?;
     if wanted.contains(&files.labels) {
         let labels = predictor.config().to_files(prediction.labels()?);
         data::write_label_map(&files.labels, &labels)?;

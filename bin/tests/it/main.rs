@@ -7,6 +7,7 @@ mod labels;
 #[cfg(feature = "hub")]
 mod parquet;
 mod predicting;
+mod privacy;
 mod program;
 mod quickstart;
 mod readme;

@@ -10,7 +10,8 @@ use std::path::{Path, PathBuf};
 use volume::Image;
 
 use self::names::{name, split};
-use crate::{Error, Result, read_image};
+use crate::layout::read_picture;
+use crate::{Error, Result};
 
 pub use self::find::find_images;
 pub use self::predictions::{PredictionFiles, label_files, prediction_files};
@@ -35,17 +36,21 @@ pub struct ImageFiles {
 }
 
 impl ImageFiles {
-    /// Reads the channels into one image.
+    /// Reads the channels into one image, of so many as a network takes.
+    ///
+    /// Where that changes nothing, pictures are adapted as data sets adapt them: opacity is left out, equal colours
+    /// become grey, grey becomes equal colours. An image of other channels is read as it is.
     ///
     /// # Errors
     ///
-    /// Where a file cannot be read, or the channels do not lie on one grid.
-    pub fn read(&self) -> Result<Image> {
+    /// Where a file cannot be read, is in colour though grey is wanted, or the channels do not lie on one grid.
+    pub fn read(&self, wanted: usize) -> Result<Image> {
+        let alone = self.files.len() == 1;
         let mut channels = Vec::with_capacity(self.files.len());
         for file in &self.files {
-            channels.push(read_image(file)?);
+            channels.push(read_picture(file, if alone { wanted } else { 1 })?);
         }
-        if channels.len() == 1 {
+        if alone {
             return Ok(channels.remove(0));
         }
         let first = &channels[0];

@@ -27,6 +27,7 @@ use crate::{Class, Error, Result};
 pub use self::pattern::Pattern;
 pub use self::published::Source;
 pub use self::reading::LabelGeometry;
+pub(crate) use self::reading::read_picture;
 
 /// One pattern, or several: written as a string, or as a list of strings.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -79,6 +79,22 @@ impl ImageRules {
     }
 }
 
+/// The image of a file, with so many channels where it can have them as it is.
+pub(crate) fn read_picture(path: &Path, wanted: usize) -> Result<Image> {
+    let decoded: Decoded<f32> = decode(path)?;
+    let adapts = matches!((decoded.meta.channels, wanted), (1 | 2 | 4, 3) | (2..=4, 1));
+    if decoded.meta.geometry || !adapts {
+        return Ok(decoded.into_image());
+    }
+    let adapted = with_channels(decoded, wanted).map_err(|(cause, _)| Error::Unsupported {
+        action: Action::Read,
+        path: path.to_owned(),
+        cause,
+        remedy: "give a grey picture, as the network was trained on".to_owned(),
+    })?;
+    Ok(adapted.into_image())
+}
+
 /// Adapts the channels of a picture where that changes nothing: opacity is left out, equal colours
 /// become grey, grey becomes equal colours.
 fn with_channels(

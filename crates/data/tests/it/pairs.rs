@@ -216,3 +216,37 @@ fn settings_that_cannot_be_met_are_refused_when_the_folder_is_opened() {
     assert!(unreadable(&*spacing, "a").contains("is not positive and finite"));
     assert!(unreadable(&*spacing, "b").contains("there is no case b in "));
 }
+
+#[test]
+fn a_picture_to_be_predicted_has_the_channels_of_the_network_where_it_can() {
+    use ndarray::Array4;
+    use sconce_data::{find_images, write_image};
+    use volume::{Grid, Image};
+
+    let folder = tempfile::tempdir().unwrap();
+    let write = |name: &str, channels: usize, values: fn(usize) -> f32| {
+        let grid = Grid::new([1, 2, 3], [1.0; 3]).unwrap();
+        let data = Array4::from_shape_fn((channels, 1, 2, 3), |(c, ..)| values(c));
+        write_image(folder.path().join(name), &Image::new(grid, data).unwrap()).unwrap();
+    };
+    write("gray.png", 1, |_| 7.0);
+    write("equal.png", 3, |_| 7.0);
+    write("color.png", 3, |c| 7.0 + c as f32);
+    write("opaque.png", 4, |c| 7.0 + c as f32);
+    let read = |name: &str, wanted| {
+        let found = find_images(&[folder.path().join(name)], wanted, None).unwrap();
+        found.images[0].read(wanted).map(|image| image.data.iter().copied().step_by(6).collect())
+    };
+    let channels = |name: &str, wanted| -> Vec<f32> { read(name, wanted).unwrap() };
+
+    assert_eq!(channels("gray.png", 3), [7.0; 3]);
+    assert_eq!(channels("equal.png", 1), [7.0]);
+    assert_eq!(channels("opaque.png", 3), [7.0, 8.0, 9.0]);
+    let refused = read("color.png", 1).unwrap_err().to_string();
+    assert!(
+        refused.contains("it is in colour") && refused.contains("give a grey picture"),
+        "{refused}"
+    );
+    // What fits in no way is for the network to refuse.
+    assert_eq!(channels("color.png", 4), [7.0, 8.0, 9.0]);
+}
