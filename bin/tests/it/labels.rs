@@ -140,7 +140,7 @@ fn cases_that_may_have_been_trained_on_are_not_scored_without_a_word() -> anyhow
         (&"cross_fitted".into(), &"cross_fitted".into())
     );
     let text = good(folder, "evaluate -m model --data data --device cpu")?;
-    assert!(text.contains("each held-out case with that fitted to the other half"), "{text}");
+    assert!(text.contains("each held-out case by what was fitted to the other half"), "{text}");
 
     let all = sconce(folder, "evaluate -m model --data data --device cpu --all".split(' '))?;
     assert_eq!(all.code, Some(0), "{all:?}");

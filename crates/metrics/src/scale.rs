@@ -51,8 +51,10 @@ impl Scale {
     pub const ERROR: Self = Self { unit: Unit::Fraction, better: Better::Smaller };
     /// A number without unit, smaller is better.
     pub const PENALTY: Self = Self { unit: Unit::Ratio, better: Better::Smaller };
-    /// A number of things, of which few are good; of those of which many are, more is better anyhow.
+    /// A number of things, of which few are good, such as false alarms.
     pub const COUNT: Self = Self { unit: Unit::Count, better: Better::Smaller };
+    /// A number of things, of which many are good, such as lesions that were found.
+    pub const FOUND: Self = Self { unit: Unit::Count, better: Better::Larger };
     /// Nats, smaller is better.
     pub const NATS: Self = Self { unit: Unit::Nats, better: Better::Smaller };
 }

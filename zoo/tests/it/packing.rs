@@ -230,7 +230,7 @@ model-index:
     assert!(card.contains("| probabilities | nll | – | – | – | 0 | 1 |"), "{card}");
     assert!(card.contains("| spacing | 0.5 × 0.75 mm |"), "{card}");
     assert!(card.contains("| 0 | background |\n| 255 | organ |\n| 2 | lesion |\n"), "{card}");
-    assert!(card.contains("scored each held-out case at the temperature fitted to the other"));
+    assert!(card.contains("scored calibrated, each held-out case by what was fitted to the other"));
     assert!(fs::read_to_string(model.join("LICENSE"))?.contains("CC BY 4.0 (cc-by-4.0)"));
     Ok(())
 }

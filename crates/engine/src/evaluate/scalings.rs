@@ -37,11 +37,12 @@ impl Scaling {
     pub fn in_words(self) -> &'static str {
         match self {
             Self::None => "as the network says them",
-            Self::Model => "the network's own, fitted to other cases",
+            Self::Model => "calibrated by what was fitted to other cases",
             Self::CrossFitted => {
-                "each held-out case with that fitted to the other half of them (cross-fitted)"
+                "calibrated, each held-out case by what was fitted to the other half of them \
+                 (cross-fitted)"
             }
-            Self::Mixed => "each case with that which it names in the JSON",
+            Self::Mixed => "calibrated, each case as the JSON says of it",
         }
     }
 }

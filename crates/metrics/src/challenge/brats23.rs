@@ -77,7 +77,7 @@ pub(super) fn scores(rules: &Brats, pair: &MaskPair) -> Vec<ChallengeScore> {
         new("hd95", hd95, Scale::DISTANCE),
         new("sensitivity", sensitivity, Scale::OVERLAP),
         new("specificity", specificity, Scale::OVERLAP),
-        new("lesions_found", found as f64, Scale::COUNT),
+        new("lesions_found", found as f64, Scale::FOUND),
         new("lesions_missed", missed as f64, Scale::COUNT),
         new("false_alarms", false_alarms as f64, Scale::COUNT),
     ];

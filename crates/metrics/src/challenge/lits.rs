@@ -70,11 +70,11 @@ impl Challenge for Lits {
                 lesions.matched(),
             ];
             let counted = COUNTED.iter().zip(counts);
-            scores.extend(
-                counted.map(|(name, count)| {
-                    ChallengeScore::new(name, Some(count as f64), Scale::COUNT)
-                }),
-            );
+            scores.extend(counted.map(|(name, count)| {
+                let few = *name == "candidates";
+                let scale = if few { Scale::COUNT } else { Scale::FOUND };
+                ChallengeScore::new(name, Some(count as f64), scale)
+            }));
         }
         scores
     }

@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
+mod challenge_properties;
 mod conformance;
 mod golden;
 mod mask_properties;

@@ -8,7 +8,7 @@ use std::{env, fs, process};
 use libfuzzer_sys::Corpus;
 
 /// What is compressed may be a thousand times as large as what it is made of: then the time goes into voxels, not into ways to be wrong.
-const MOST_VOXELS: usize = 1 << 15;
+const MOST_VOXELS: usize = 1 << 12;
 
 /// Writes the bytes into a file of that ending, and reads it in every way that there is. Nothing may panic. Bytes that would swell are no
 /// input to go on from.

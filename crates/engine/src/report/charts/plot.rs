@@ -6,7 +6,7 @@ use crate::report::svg::{Anchor, Svg};
 
 const WIDTH: f64 = 440.0;
 const HEIGHT: f64 = 290.0;
-const PLACES: [[f64; 2]; 2] = [[58.0, WIDTH - 14.0], [HEIGHT - 38.0, 12.0]];
+const PLACES: [[f64; 2]; 2] = [[58.0, WIDTH - 22.0], [HEIGHT - 38.0, 12.0]];
 
 /// What is to be drawn, in the units of its axes.
 #[derive(Clone, Debug, Default)]
