@@ -4,8 +4,10 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
-use sconce::engine::evaluate::{ComparedScore, Comparison, Evaluation, compare, decimals};
-use sconce::engine::{RunFolder, file};
+use sconce::engine::evaluate::{
+    ComparedScore, Comparison, Evaluation, compare, decimals, evaluation_file,
+};
+use sconce::engine::file;
 use serde::Serialize;
 
 use crate::output::Output;
@@ -58,19 +60,8 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<Output> {
 
 /// The evaluation of a run, a model, a folder of scores, or a file.
 fn read(path: &Path) -> anyhow::Result<Evaluation> {
-    let candidates = [
-        path.to_owned(),
-        path.join("summary.json"),
-        RunFolder::at(path).validation().join("summary.json"),
-        path.join("eval/summary.json"),
-    ];
-    let Some(file) = candidates.iter().find(|file| file.is_file()) else {
-        bail!(
-            "{} holds no evaluation; give a run or model folder, or what `sconce evaluate --output` wrote",
-            path.display()
-        );
-    };
-    file::read_versioned(file).with_context(|| file.display().to_string())
+    let file = evaluation_file(path)?;
+    file::read_versioned(&file).with_context(|| file.display().to_string())
 }
 
 /// Evaluations of one name get that of their path.

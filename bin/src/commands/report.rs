@@ -10,10 +10,10 @@ use serde::Serialize;
 
 use crate::output::Output;
 
-/// Write a single-file HTML report of one or several runs
+/// Write a single-file HTML report of one or several runs, models or evaluations; several are compared
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// Run folders, or model folders with an evaluation
+    /// Folders of runs, of models with an evaluation, or what `sconce evaluate --output` wrote
     #[arg(required = true, value_name = "RUN")]
     runs: Vec<PathBuf>,
     /// The file to write

@@ -137,6 +137,6 @@ fn predictions_are_held_against_a_data_set_and_compared() -> anyhow::Result<()> 
     let text = good(folder, "compare scores1 scores2 --class organ")?;
     assert!(text.contains("rater1 − rater2: ") && text.contains("3 cases"), "{text}");
     let ran = sconce(folder, "compare scores1 data".split(' '))?;
-    assert!(ran.error().contains("data holds no evaluation"), "{ran:?}");
+    assert!(ran.error().contains("data is not usable: it holds no evaluation"), "{ran:?}");
     Ok(())
 }

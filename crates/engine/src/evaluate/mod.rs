@@ -8,6 +8,7 @@ mod config;
 mod dataset;
 mod definition;
 mod doubt;
+mod find;
 mod lesions;
 mod merging;
 mod nnunet;
@@ -28,6 +29,7 @@ mod totals;
 pub use self::compare::{ComparedScore, Comparison, ModelScore, Pair, compare};
 pub use self::config::{Definitions, EvaluateConfig};
 pub use self::dataset::on_dataset;
+pub use self::find::evaluation_file;
 pub use self::nnunet::{Foreground, NnUNetCase};
 #[cfg(feature = "parquet")]
 pub use self::parquet::parquet;

@@ -8,11 +8,12 @@ use serde_json::Value;
 
 use super::picture::load_pictures;
 use super::{Provenance, ReportInput};
-use crate::evaluate::Evaluation;
+use crate::evaluate::{Evaluation, evaluation_file};
 use crate::file::read_versioned;
 use crate::{EpochSummary, Error, Result};
 
-/// Collects what finished runs, and model folders that came with an evaluation, have to show.
+/// Collects what finished runs, model folders that came with an evaluation, and evaluations by
+/// themselves have to show: see [`evaluation_file`].
 ///
 /// From each: the evaluation, the calibration before a temperature was fitted, learning curves,
 /// pictures and settings, where they are there. Several folders of one name are told apart by their
@@ -61,8 +62,9 @@ pub fn of_folders(folders: &[PathBuf]) -> Result<ReportInput> {
 fn name(folders: &[PathBuf], index: usize) -> String {
     let own = |folder: &Path| {
         // `.` and `..` have no name of their own.
-        let folder = fs::canonicalize(folder).unwrap_or_else(|_| folder.to_owned());
-        folder.file_name().unwrap_or_default().to_string_lossy().into_owned()
+        let path = fs::canonicalize(folder).unwrap_or_else(|_| folder.to_owned());
+        let name = if path.is_dir() { path.file_name() } else { path.file_stem() };
+        name.unwrap_or_default().to_string_lossy().into_owned()
     };
     let name = own(&folders[index]);
     let repeated = folders.iter().filter(|folder| own(folder) == name).count() > 1;
@@ -70,21 +72,10 @@ fn name(folders: &[PathBuf], index: usize) -> String {
 }
 
 /// The evaluation of a run or a model, and the folder that it lies in.
-fn evaluation(folder: &Path) -> Result<(Evaluation, PathBuf)> {
-    for place in ["validation", "eval"] {
-        let place = folder.join(place);
-        let path = place.join("summary.json");
-        if path.exists() {
-            return Ok((read_versioned(&path)?, place));
-        }
-    }
-    let reason = if folder.is_dir() {
-        "it holds no evaluation; give a run that was trained to its end, or a model that was packed \
-         with one"
-    } else {
-        "it is no folder; give that of a run or of a model"
-    };
-    Err(Error::File { path: folder.to_owned(), reason: reason.to_owned() })
+fn evaluation(path: &Path) -> Result<(Evaluation, PathBuf)> {
+    let file = evaluation_file(path)?;
+    let place = file.parent().unwrap_or(Path::new("")).to_owned();
+    Ok((read_versioned(&file)?, place))
 }
 
 /// The epochs of a log, each as it was done last: a resumed run does some again.
@@ -164,6 +155,22 @@ mod tests {
     }
 
     #[test]
+    fn evaluations_by_themselves_are_compared() -> anyhow::Result<()> {
+        let folder = tempfile::tempdir()?;
+        let (one, two) = (folder.path().join("one"), folder.path().join("two.json"));
+        fs::create_dir(&one)?;
+        write_json(&one.join("summary.json"), &example::full("a", 1, 0.0))?;
+        write_json(&two, &example::full("b", 2, 0.1))?;
+
+        let report = of_folders(&[one, two])?;
+
+        assert_eq!(report.title, "one, two");
+        let page = html(&report);
+        assert!(page.contains("<section id=\"comparison\">") && page.contains("one − two"));
+        Ok(())
+    }
+
+    #[test]
     fn runs_of_one_name_are_told_apart() -> anyhow::Result<()> {
         let folder = tempfile::tempdir()?;
         let (one, two) = (run(folder.path(), "a/run")?, run(folder.path(), "b/run")?);
@@ -180,9 +187,9 @@ mod tests {
         let folder = tempfile::tempdir()?;
 
         let error = of_folders(&[folder.path().to_owned()]).unwrap_err().to_string();
-        assert!(error.contains("holds no evaluation; give a run that was trained"), "{error}");
+        assert!(error.contains("it holds no evaluation; give a run that was trained"), "{error}");
         let error = of_folders(&[folder.path().join("none")]).unwrap_err().to_string();
-        assert!(error.contains("it is no folder"), "{error}");
+        assert!(error.contains("it is not there"), "{error}");
         Ok(())
     }
 

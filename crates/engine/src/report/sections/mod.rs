@@ -4,6 +4,7 @@
 
 mod calibration;
 mod challenge;
+mod comparison;
 mod failures;
 mod fine_grained;
 mod lesions;
@@ -72,6 +73,7 @@ const SMALLER: Option<bool> = Some(false);
 /// The sections of what lies beyond masks: thresholds, volumes, lesions and so on.
 pub(super) fn all(evaluations: &[Evaluation]) -> Vec<Section> {
     [
+        ("comparison", "Comparison", comparison::section(evaluations)),
         ("thresholds", "Thresholds", thresholds::section(evaluations)),
         ("volumes", "Volumes", volumes::section(evaluations)),
         ("lesions", "Lesions", lesions::section(evaluations)),
@@ -93,6 +95,7 @@ pub(super) fn terms(evaluations: &[Evaluation]) -> Vec<Term> {
     let calibrated = !calibration::table(evaluations).is_empty();
     [
         (calibrated, calibration::TERMS),
+        (shown("comparison"), comparison::TERMS),
         (shown("thresholds"), thresholds::TERMS),
         (shown("volumes"), volumes::TERMS),
         (shown("lesions"), lesions::TERMS),

@@ -113,3 +113,20 @@ fn of_what_was_not_computed_calibration_is_undefined() {
     assert_eq!(calibration::table(&[evaluation]).matches("<td>–</td>").count(), 4);
     assert!(calibration::table(&[]).is_empty());
 }
+
+#[test]
+fn differences_of_models_come_with_intervals_and_tests() {
+    let models = [example::full("one", 1, 0.0), example::full("two", 2, 0.1)];
+
+    let section = comparison::section(&models);
+
+    assert!(section.contains("<td class=\"text\">one − two</td>"), "{section}");
+    assert!(section.contains("<td data-value=\"1\">1 <small>[1, "), "{section}");
+    assert!(section.contains("&lt; 0.0001</td>"), "{section}");
+    assert!(comparison::section(&models[..1]).is_empty());
+    let mut other = models[1].clone();
+    for case in &mut other.cases {
+        case.id += " of another set";
+    }
+    assert!(comparison::section(&[models[0].clone(), other]).is_empty());
+}
