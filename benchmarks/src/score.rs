@@ -91,7 +91,7 @@ impl ScoreWork {
     pub fn run(&self) -> anyhow::Result<Vec<f64>> {
         let elements = Assd { surface: Surface::Elements };
         let (medpy, deepmind, nsd) = (Hd95::medpy(), Hd95::deepmind(), Nsd::default());
-        let (assd, voxels) = (Assd::default(), Connectivity::Corners);
+        let (assd, voxels) = (Assd { surface: Surface::Voxels }, Connectivity::Corners);
         let metrics: &[&dyn Metric] = match self.score {
             Score::Elements => &[&deepmind, &elements, &nsd],
             Score::Hd95 => &[&medpy],
