@@ -187,13 +187,8 @@ impl Opinions {
     pub fn write(&mut self, teachers: &[Predictor], case: &Case) -> Result<()> {
         let mut total: Option<Array4<f32>> = None;
         for teacher in teachers {
+            teacher.expect_uncalibrated()?;
             let prediction = teacher.predict_case(case)?;
-            if !prediction.scaling().is_identity() {
-                return Err(Error::Settings(
-                    "a teacher is asked for what its logits say without a calibration of its own"
-                        .to_owned(),
-                ));
-            }
             let said = prediction.scaled(&LogitScaling::Temperature(self.record.temperature));
             let said = said.probability_image()?.data;
             total = Some(match total {

@@ -103,7 +103,7 @@ pub fn validate(
     write_json(&folder.join("raw.json"), &validation.raw)?;
     write_json(&folder.join("summary.json"), &validation.calibrated)?;
     write_json(&run.folder.calibration(), &validation.fit)?;
-    let pictures = report::pictures(&predictor, run.dataset, &validation.calibrated)?;
+    let pictures = report::pictures(&predictor, run.dataset, &scalings, &validation.calibrated)?;
     report::save_pictures(&folder.join("pictures.safetensors"), &pictures)?;
     let mut config = outcome.trained.config.clone();
     config.temperature = validation.fit.temperature;

@@ -196,8 +196,15 @@ mod tests {
             let found = fitted.of_held_out(name, Calibration::Temperature);
             let temperature = found.and_then(|it| it.temperature()).unwrap_or_default();
             approx::assert_relative_eq!(temperature, expected, max_relative = 1e-5);
-            let vector = fitted.of_held_out(name, Calibration::Vector);
-            assert!(vector.is_some_and(|it| it.vector().is_some_and(|it| it.fits(2))));
+            // What the other half gives by itself.
+            let others: Vec<&Sample> = samples
+                .iter()
+                .zip(groups)
+                .filter(|it| !name.starts_with(it.1))
+                .map(|it| it.0)
+                .collect();
+            let expected = LogitScaling::Vector(vector(&others, temperature));
+            assert_eq!(fitted.of_held_out(name, Calibration::Vector), Some(expected));
         }
         assert_eq!(fitted.of_held_out("p3_a", Calibration::None), None);
     }

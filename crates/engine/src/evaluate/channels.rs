@@ -27,8 +27,15 @@ impl Evaluator {
         Ok(labels)
     }
 
-    /// Checks that each class has a channel of so many.
+    /// Checks that each class has a channel of so many, and that there are as many in each case.
     pub(super) fn expect_channels(&mut self, found: usize) -> Result<()> {
+        let before = *self.channels.get_or_insert(found);
+        if before != found {
+            return Err(Error::Settings(format!(
+                "there are probabilities of {found} classes, but other cases have {before}; score \
+                 those of one model at a time"
+            )));
+        }
         let Some(class) = self.classes.iter().find(|class| class.channel >= found) else {
             return Ok(());
         };

@@ -7,8 +7,8 @@ use crate::guard::guarded;
 use crate::train::tell;
 use crate::{Error, Event, LabelSpace, Observer, Predictor, Result};
 
-/// Predicts and scores cases of a data set, each scaled as it is to be: after what the
-/// predictor itself does to logits, which had better be nothing.
+/// Predicts and scores cases of a data set, the logits of each scaled as `scalings` say; the predictor
+/// itself applies [`Calibration::None`](crate::calibrate::Calibration::None).
 ///
 /// Where the data set tells more classes apart than the network, each of which is a union of some by
 /// the [label values](data::Class::values) that they stand for, it is scored in the network's
@@ -17,7 +17,7 @@ use crate::{Error, Event, LabelSpace, Observer, Predictor, Result};
 ///
 /// # Errors
 ///
-/// [`Error::Settings`], where the data set has other classes than the network; else where a case
+/// [`Error::Settings`], where the data set has other classes than the network, or the predictor is calibrated; else where a case
 /// cannot be read, predicted or scored; the error names it.
 pub fn on_dataset(
     predictor: &Predictor,
@@ -27,6 +27,7 @@ pub fn on_dataset(
     (name, settings): (&str, &EvaluateConfig),
     observers: &mut [&mut dyn Observer],
 ) -> Result<Evaluation> {
+    predictor.expect_uncalibrated()?;
     let (config, description) = (predictor.config(), dataset.description());
     let space = LabelSpace::of(description)?;
     let same =

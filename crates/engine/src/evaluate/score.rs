@@ -30,6 +30,8 @@ pub struct Evaluator {
     pub(super) classes: Vec<Scored>,
     /// Whether classes may overlap, so that each has probabilities of its own.
     pub(super) regions: bool,
+    /// How many channels the probabilities of a case have, once one was seen.
+    pub(super) channels: Option<usize>,
     pub(super) config: EvaluateConfig,
     pub(super) cases: Vec<CaseScores>,
     pub(super) calibration: Accumulator,
@@ -108,6 +110,7 @@ impl Evaluator {
             name: name.to_owned(),
             dataset: dataset.to_owned(),
             regions,
+            channels: None,
             cases: Vec::new(),
             calibration: Accumulator::new(),
             challenge: config.challenge.clone().map(challenge::Scored::new),
@@ -348,6 +351,40 @@ mod tests {
     use volume::Grid;
 
     use super::*;
+
+    #[test]
+    fn channels_are_label_values_or_the_classes_in_their_order_and_of_one_number()
+    -> anyhow::Result<()> {
+        let grid = Grid::new([1, 1, 2], [1.0; 3])?;
+        let map = |labels: [u16; 2]| LabelMap::new(grid.clone(), arr3(&[[labels]]));
+        let soft = |channels: usize, right: usize| {
+            let mut data = ndarray::Array4::zeros((channels, 1, 1, 2));
+            data[[0, 0, 0, 0]] = 1.0;
+            data[[right, 0, 0, 1]] = 1.0;
+            SoftLabelMap::new(grid.clone(), data)
+        };
+        let evaluator = |values: &[u16]| {
+            let classes: Vec<_> = values.iter().map(|&it| (it, format!("label {it}"))).collect();
+            Evaluator::of_values("run", "data", &classes, &EvaluateConfig::default())
+        };
+        // Values, the channel of the last of them, and how many channels there are.
+        for (values, right, channels) in [(&[255][..], 1, 2), (&[7, 3], 2, 3), (&[3], 3, 5)] {
+            let last = values[values.len() - 1];
+            let (mut evaluator, soft) = (evaluator(values), soft(channels, right)?);
+            let labels = evaluator.most_probable(&soft)?;
+            assert_eq!(labels, map([0, last])?);
+            let reference = Reference::hard(map([0, last])?);
+            evaluator.add("a", &labels, Predicted::Classes(&soft), &reference)?;
+            assert_eq!(evaluator.cases[0].probabilities["brier"], Some(0.0), "{values:?}");
+        }
+        let error = |values: &[u16]| evaluator(values).expect_channels(3).unwrap_err().to_string();
+        assert!(error(&[255]).contains("label 255 would be number 256"), "{}", error(&[255]));
+        let mut one = evaluator(&[1]);
+        one.expect_channels(2)?;
+        let other = one.expect_channels(3).unwrap_err().to_string();
+        assert!(other.contains("of 3 classes, but other cases have 2"), "{other}");
+        Ok(())
+    }
 
     #[test]
     fn a_class_called_mean_is_not_the_mean_over_classes() -> anyhow::Result<()> {

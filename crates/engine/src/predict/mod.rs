@@ -91,6 +91,22 @@ impl Predictor {
         &self.plan
     }
 
+    /// That logits come out as the networks say them, where somebody else is to scale them: twice would be
+    /// once too often.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Settings`], where a network of it is calibrated.
+    pub(crate) fn expect_uncalibrated(&self) -> Result<()> {
+        if self.models.iter().all(|member| member.scaling.is_identity()) {
+            return Ok(());
+        }
+        Err(Error::Settings(
+            "the logits would be calibrated twice; predict with `calibration = \"none\"`"
+                .to_owned(),
+        ))
+    }
+
     /// Predicts an image.
     ///
     /// # Errors

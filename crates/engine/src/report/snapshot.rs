@@ -11,7 +11,7 @@ use super::picture::{Parts, Stack};
 use super::{
     Contour, Exemplar, MEAN, Picture, Role, exemplars, primary, tables, text, value, window,
 };
-use crate::evaluate::{Evaluation, Reference};
+use crate::evaluate::{Evaluation, Reference, Scalings};
 use crate::label_space::foreground_labels;
 use crate::{LabelSpace, Predictor, Result};
 
@@ -197,17 +197,21 @@ struct Turned {
     probability: Option<Array3<f32>>,
 }
 
-/// Pictures of the worst cases of an evaluation in all planes, and of the other [`exemplars`] in one, predicted once more.
+/// Pictures of the worst cases of an evaluation in all planes, and of the other [`exemplars`] in one, predicted once more
+/// and scaled as they were scored.
 ///
 /// # Errors
 ///
-/// Where a case cannot be read or predicted; the error names it.
+/// [`Error::Settings`](crate::Error::Settings), where the predictor applies a calibration itself; else where a case
+/// cannot be read or predicted; the error names it.
 pub fn pictures(
     predictor: &Predictor,
     dataset: &dyn Dataset,
+    scalings: &Scalings,
     evaluation: &Evaluation,
 ) -> Result<Vec<Picture>> {
     let (config, description) = (predictor.config(), dataset.description());
+    predictor.expect_uncalibrated()?;
     let space = LabelSpace::of(description)?;
     let mut pictures = Vec::new();
     for (kind, id, worst) in shown(evaluation) {
@@ -215,7 +219,7 @@ pub fn pictures(
         let Some(label) = &case.label else { continue };
         let reference = Reference::of(label, space.labels(), description.ignore)
             .map_err(|error| error.in_case(id))?;
-        let prediction = predictor.predict_case(&case)?;
+        let prediction = predictor.predict_case(&case)?.scaled(scalings.of(id));
         let (labels, probabilities) = (prediction.labels()?, prediction.probabilities().ok());
         let snapshot = Snapshot {
             title: &format!("{kind}: {id}"),

@@ -4,8 +4,9 @@ use std::collections::BTreeSet;
 use std::fs;
 
 use data::Dataset as _;
-use engine::calibrate::Calibration;
+use engine::calibrate::{Calibration, LogitScaling, VectorScaling};
 use engine::evaluate::{EvaluateConfig, Evaluation, Scaling, Scalings, on_dataset};
+use engine::report::{self, ReportInput};
 use engine::{PredictConfig, Predictor, RunFolder, Trained};
 use tempfile::tempdir;
 
@@ -95,6 +96,39 @@ fn a_weight_and_a_bias_for_each_class_are_fitted_stored_and_applied() -> anyhow:
             assert!(expected != raw);
         }
     }
+    Ok(())
+}
+
+#[test]
+fn pictures_show_what_was_scored() -> anyhow::Result<()> {
+    let folder = tempdir()?;
+    let (config, balls) = (config(3, 2), Balls::new(6, [8, 18, 20]));
+    let outcome = train_into(folder.path(), &config, &balls, false, None)?;
+    let validation = validated(folder.path(), &config, &balls, &outcome)?;
+    let trained = Trained::load(folder.path())?;
+    let predictor = |calibration| {
+        let settings = PredictConfig { calibration, ..PredictConfig::default() };
+        Predictor::new(&trained, settings, &device())
+    };
+    let page = |bias: f64| -> anyhow::Result<String> {
+        let scaling = VectorScaling { weights: vec![1.0; 2], biases: vec![bias, 0.0] };
+        let scalings = Scalings::uniform(LogitScaling::Vector(scaling));
+        let raw = predictor(Calibration::None)?;
+        let pictures = report::pictures(&raw, &balls, &scalings, &validation.calibrated)?;
+        Ok(report::html(&ReportInput { pictures, ..ReportInput::default() }))
+    };
+
+    let nothing = ">prediction (none here)<";
+    assert!(page(1e3)?.contains(nothing), "all is background");
+    assert!(!page(-1e3)?.contains(nothing), "nothing is");
+    let twice = predictor(Calibration::Temperature)?;
+    let scalings = Scalings::uniform(LogitScaling::Temperature(2.0));
+    let error = report::pictures(&twice, &balls, &scalings, &validation.calibrated).unwrap_err();
+    assert!(error.to_string().contains("calibrated twice"), "{error}");
+    let ids = &outcome.held_out;
+    let settings = EvaluateConfig::default();
+    let found = on_dataset(&twice, &balls, ids, &scalings, ("twice", &settings), &mut []);
+    assert!(found.is_err_and(|error| error.to_string().contains("calibrated twice")));
     Ok(())
 }
 
