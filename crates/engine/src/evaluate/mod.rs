@@ -26,6 +26,7 @@ mod tables;
 
 mod totals;
 
+pub use self::channels::Predicted;
 pub use self::compare::{ComparedScore, Comparison, ModelScore, Pair, compare};
 pub use self::config::{Definitions, EvaluateConfig};
 pub use self::dataset::on_dataset;
@@ -36,7 +37,7 @@ pub use self::parquet::parquet;
 pub use self::reference::{Reference, class_indices, most_probable};
 pub use self::scalings::{Scaling, Scalings};
 pub use self::schema::{comparison_schema, evaluation_schema};
-pub use self::score::{Evaluator, Predicted};
+pub use self::score::Evaluator;
 pub use self::table::{
     Absent, Calibration, CaseScores, ChallengeSummary, ChosenThreshold, Definition, Evaluation,
     Failures, LesionScores, LesionSummary, RaterScores, RaterSummary, ReliabilityBin,

@@ -6,10 +6,10 @@ use metrics::{
     Reliability, Summary,
 };
 use ndarray::{Array3, ArrayView3, ArrayView4, Axis};
-use volume::{Image, Label, LabelMap, SoftLabelMap};
+use volume::{Label, LabelMap, SoftLabelMap};
 
 use super::calibration::Accumulator;
-use super::channels::in_channels;
+use super::channels::{Predicted, in_channels};
 use super::regions::Alone;
 use super::scored::{Scored, foreground, told_apart};
 use super::{
@@ -43,27 +43,6 @@ pub struct Evaluator {
 
 /// Score → value.
 type Scores = BTreeMap<String, Option<f64>>;
-
-/// The probabilities that a prediction gives each class.
-#[derive(Clone, Copy, Debug)]
-pub enum Predicted<'a> {
-    /// None are known.
-    Unknown,
-    /// Of classes that exclude each other, the background first.
-    Classes(&'a SoftLabelMap),
-    /// Of regions that may overlap, a channel each.
-    Regions(&'a Image),
-}
-
-impl Predicted<'_> {
-    fn channels(&self) -> Option<ArrayView4<'_, f32>> {
-        match self {
-            Self::Unknown => None,
-            Self::Classes(map) => Some(map.data.view()),
-            Self::Regions(image) => Some(image.data.view()),
-        }
-    }
-}
 
 impl Evaluator {
     /// For predictions of a network: of every class but the background.
@@ -351,40 +330,6 @@ mod tests {
     use volume::Grid;
 
     use super::*;
-
-    #[test]
-    fn channels_are_label_values_or_the_classes_in_their_order_and_of_one_number()
-    -> anyhow::Result<()> {
-        let grid = Grid::new([1, 1, 2], [1.0; 3])?;
-        let map = |labels: [u16; 2]| LabelMap::new(grid.clone(), arr3(&[[labels]]));
-        let soft = |channels: usize, right: usize| {
-            let mut data = ndarray::Array4::zeros((channels, 1, 1, 2));
-            data[[0, 0, 0, 0]] = 1.0;
-            data[[right, 0, 0, 1]] = 1.0;
-            SoftLabelMap::new(grid.clone(), data)
-        };
-        let evaluator = |values: &[u16]| {
-            let classes: Vec<_> = values.iter().map(|&it| (it, format!("label {it}"))).collect();
-            Evaluator::of_values("run", "data", &classes, &EvaluateConfig::default())
-        };
-        // Values, the channel of the last of them, and how many channels there are.
-        for (values, right, channels) in [(&[255][..], 1, 2), (&[7, 3], 2, 3), (&[3], 3, 5)] {
-            let last = values[values.len() - 1];
-            let (mut evaluator, soft) = (evaluator(values), soft(channels, right)?);
-            let labels = evaluator.most_probable(&soft)?;
-            assert_eq!(labels, map([0, last])?);
-            let reference = Reference::hard(map([0, last])?);
-            evaluator.add("a", &labels, Predicted::Classes(&soft), &reference)?;
-            assert_eq!(evaluator.cases[0].probabilities["brier"], Some(0.0), "{values:?}");
-        }
-        let error = |values: &[u16]| evaluator(values).expect_channels(3).unwrap_err().to_string();
-        assert!(error(&[255]).contains("label 255 would be number 256"), "{}", error(&[255]));
-        let mut one = evaluator(&[1]);
-        one.expect_channels(2)?;
-        let other = one.expect_channels(3).unwrap_err().to_string();
-        assert!(other.contains("of 3 classes, but other cases have 2"), "{other}");
-        Ok(())
-    }
 
     #[test]
     fn a_class_called_mean_is_not_the_mean_over_classes() -> anyhow::Result<()> {
