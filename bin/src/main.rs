@@ -2,6 +2,7 @@
 
 mod allocator;
 mod backend;
+mod command_line;
 mod commands;
 mod dashboard;
 mod defect;

@@ -15,6 +15,7 @@ use sconce::engine::{
 use sconce::zoo::{self, PackOptions};
 use serde::Serialize;
 
+use crate::command_line::command_line;
 use crate::invocation::{invocation, quoted};
 use crate::output::Output;
 use crate::progress::Progress;
@@ -123,6 +124,7 @@ fn one(part: &Part, root: &Path, device: &sconce::Device) -> anyhow::Result<Trai
         resume: false,
         origins: Origins::default(),
         storage: Storage::default(),
+        command: &command_line(),
     };
     let mut log = Log::open(&folder.log())?;
     let mut board = TensorBoard::new(folder.tensorboard());

@@ -14,6 +14,7 @@ use sconce::engine::{
 use sconce::nn;
 use serde::Serialize;
 
+use crate::command_line::command_line;
 use crate::output::{Output, Usage, one_line};
 use crate::progress::{Progress, inform, note};
 use crate::resolve::{resolve, resolve_weights};
@@ -85,6 +86,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<Output> {
     let encoder = pretrained.map(encoder).transpose()?;
     let folder = RunFolder::create(&args.output, args.resume)?;
     let device = open(args.device)?;
+    let command = command_line();
     let run = Run {
         config: &config,
         dataset: dataset.as_ref(),
@@ -98,6 +100,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<Output> {
             opinions: opinions.as_ref(),
         },
         storage: Storage { cache: args.cache.clone(), memory: args.memory },
+        command: &command,
     };
 
     inform(&format!(

@@ -30,7 +30,16 @@ fn every_step_from_data_to_model_speaks_json() -> anyhow::Result<()> {
     assert_eq!(again["cases"].as_array().map(|cases| cases.len() as u64), Some(held_out));
     assert_eq!(&again["masks"]["organ"]["dice"]["mean"], dice);
     let summary = fs::read(folder.join("run/validation/summary.json"))?;
-    assert_eq!(again, serde_json::from_slice::<serde_json::Value>(&summary)?);
+    let mut summary: serde_json::Value = serde_json::from_slice(&summary)?;
+    let trained = summary["provenance"]["command"].take();
+    assert_eq!(
+        trained,
+        "sconce train run.toml --data data --output run --device cpu --format json"
+    );
+    let mut other = again.clone();
+    let evaluated = other["provenance"]["command"].take();
+    assert_eq!(evaluated, "sconce evaluate -m run --data data --device cpu --format json");
+    assert_eq!(other, summary);
     assert_eq!(again["scaling"], "cross_fitted");
     // One name, one number.
     assert!(again["probabilities"]["case_ece"].is_object(), "{again}");
@@ -58,6 +67,12 @@ fn every_step_from_data_to_model_speaks_json() -> anyhow::Result<()> {
     assert_eq!(report["runs"], json!(1));
     let page = fs::read_to_string(folder.join("report.html"))?;
     assert!(page.contains("<html") && page.trim_end().ends_with("</html>"));
+    let provenance: serde_json::Value =
+        serde_json::from_slice(&fs::read(folder.join("run/provenance.json"))?)?;
+    assert_eq!(provenance["cases"].as_object().map(serde_json::Map::len), Some(6));
+    let data = provenance["data"].as_str().expect("a hash");
+    assert!(page.contains(&format!("<code>{data}</code>")) && page.contains("train run.toml"));
+    assert_eq!(again["provenance"]["training_data"], data);
 
     json(folder, "zoo pack run --output models/tiny --license cc0-1.0")?;
     let verify = json(folder, "zoo verify models/tiny --device cpu")?;

@@ -50,6 +50,7 @@ struct Labels {
 pub(crate) fn write_case(
     folder: &Path,
     source: &str,
+    content: &str,
     prepared: &Prepared,
     patch: [usize; 3],
 ) -> Result<()> {
@@ -79,7 +80,7 @@ pub(crate) fn write_case(
         }
     };
     write_all().map_err(failed)?;
-    Record::of(prepared, source).seal(folder)
+    Record::of(prepared, source, content).seal(folder)
 }
 
 /// Such that a patch takes some whole chunks along each axis, and little beside itself.
@@ -157,6 +158,11 @@ impl CachedCase {
             folder: folder.to_owned(),
             record,
         }))
+    }
+
+    /// The hash of what it was made from, as whoever wrote it noted it.
+    pub fn content(&self) -> &str {
+        &self.record.content
     }
 
     /// What it takes in memory, bytes, as [`Prepared::bytes`].

@@ -79,7 +79,7 @@ impl Cache {
 
     /// Keeps a case, in chunks that suit patches of `patch` voxels, beside those that were made of other versions of its files.
     ///
-    /// `name` must be one that a file can have.
+    /// `name` must be one that a file can have; `content` is a hash of what the case was made from, which is kept with it.
     ///
     /// # Errors
     ///
@@ -88,6 +88,7 @@ impl Cache {
         &self,
         name: &str,
         source: &str,
+        content: &str,
         prepared: &Prepared,
         patch: [usize; 3],
     ) -> Result<CachedCase> {
@@ -96,7 +97,7 @@ impl Cache {
         // Processes of other machines may have the same number; they do not begin in the same instant.
         let time = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| time.as_nanos());
         let partial = self.root.join(format!(".{name}.{process}.{number}.{time}{PARTIAL}"));
-        let written = self.write_as(&partial, &folder, source, prepared, patch);
+        let written = self.write_as(&partial, &folder, source, content, prepared, patch);
         if written.is_err() {
             // Nothing more can be done about what will not go.
             _ = fs::remove_dir_all(&partial);
@@ -114,11 +115,12 @@ impl Cache {
         partial: &Path,
         folder: &Path,
         source: &str,
+        content: &str,
         prepared: &Prepared,
         patch: [usize; 3],
     ) -> Result<()> {
         fs::create_dir(partial).map_err(Error::io(partial))?;
-        write_case(partial, source, prepared, patch)?;
+        write_case(partial, source, content, prepared, patch)?;
         match fs::rename(partial, folder) {
             Ok(()) => {}
             // Another process was faster; what it has made is the same.

@@ -24,6 +24,8 @@ pub(crate) struct Record {
     schema: u32,
     /// What it was made from: names and times of files, say.
     pub(crate) source: String,
+    /// A hash of what that held.
+    pub(crate) content: String,
     /// mm, `(z, y, x)`.
     pub(crate) spacing: [f64; 3],
     pub(crate) restore: Restore,
@@ -57,10 +59,11 @@ impl Kind {
 }
 
 impl Record {
-    pub(crate) fn of(prepared: &Prepared, source: &str) -> Self {
+    pub(crate) fn of(prepared: &Prepared, source: &str, content: &str) -> Self {
         Self {
             schema: SCHEMA,
             source: source.to_owned(),
+            content: content.to_owned(),
             spacing: prepared.spacing,
             restore: prepared.restore.clone(),
             truth: prepared.truth.as_ref().map(Kind::of),

@@ -4,46 +4,19 @@ use std::borrow::Cow;
 use std::path::Path;
 use std::sync::Arc;
 
-use cache::{Cache, CachedCase};
 use candle::Device;
-use data::{Case, Dataset};
-use ndarray::Axis;
-use preprocess::{
-    Augmentation, Fusion, Locations, Patch, PatchSampler, PatchSource, Plan, Prepared, Truth, rng,
-};
+use data::Dataset;
+use preprocess::{Patch, PatchSampler, PatchSource, Plan, rng};
 use rand::Rng as _;
 use rand_chacha::ChaCha8Rng;
 use rayon::prelude::*;
-use volume::Label;
 
-use crate::config::{LabelConfig, TrainConfig};
-use crate::file::file_name;
 use crate::guard::guarded;
 use crate::maps::MapSettings;
 use crate::producer::{makers, produce};
-use crate::storage::{Kept, Made, Shelf, version};
-use crate::{Batch, Error, Held, LabelSpace, Opinions, Result, Storage};
-
-/// How cases become batches.
-#[derive(Clone, Copy, Debug)]
-pub struct Recipe<'a> {
-    /// How images are made ready.
-    pub plan: &'a Plan,
-    /// What labels mean.
-    pub space: &'a LabelSpace,
-    /// How raters are fused.
-    pub labels: &'a LabelConfig,
-    /// How patches are varied.
-    pub augment: &'a Augmentation,
-    /// How large batches are, and how often they must contain foreground.
-    pub train: &'a TrainConfig,
-    /// What the losses need beyond labels.
-    pub needs: losses::Needs,
-    /// What teachers said of the cases, where a run looks at that.
-    pub opinions: Option<&'a Opinions>,
-    /// Where all randomness comes from.
-    pub seed: u64,
-}
+use crate::recipe::{Found, Place};
+use crate::storage::Shelf;
+use crate::{Batch, Error, Held, Recipe, Result, Storage};
 
 /// Makes every batch of a run, each from nothing but the seed, the epoch and its number.
 #[derive(Debug)]
@@ -57,18 +30,9 @@ pub struct Loader<'a> {
 #[derive(Debug)]
 struct Source {
     id: String,
+    /// A hash of what its files held.
+    content: String,
     place: Place,
-}
-
-#[derive(Debug)]
-enum Place {
-    /// In memory, ready to be sampled.
-    Memory(Box<Prepared>),
-    /// On disk, to be read patch by patch.
-    Disk(Box<CachedCase>),
-    /// Its label is drawn anew in each epoch, so that it is prepared for each patch; with what teachers said of it,
-    /// which stays. It is read for each patch too where there was no memory for it.
-    PerEpoch(Option<Box<Case>>, Arc<[Truth]>),
 }
 
 impl<'a> Loader<'a> {
@@ -130,14 +94,16 @@ impl<'a> Loader<'a> {
             if found.iter().zip(&fits).any(|(found, fits)| !fits && found.is_fresh()) {
                 shelf.open()?;
             }
+            let contents: Vec<String> =
+                found.iter().map(|found| found.content().to_owned()).collect();
             let of_cache = shelf.cache();
             let places = found.into_par_iter().zip(fits).zip(portion);
             let places = places.map(|((found, fits), id)| {
                 guarded(id, || recipe.place(found, fits, (dataset, id), of_cache))
             });
             let places: Vec<Result<Place>> = places.collect();
-            for (id, place) in portion.iter().zip(places) {
-                cases.push(Source { id: id.clone(), place: place? });
+            for ((id, content), place) in portion.iter().zip(contents).zip(places) {
+                cases.push(Source { id: id.clone(), content, place: place? });
             }
             progress(cases.len())?;
         }
@@ -152,6 +118,11 @@ impl<'a> Loader<'a> {
     /// Whether there are no cases.
     pub fn is_empty(&self) -> bool {
         self.cases.is_empty()
+    }
+
+    /// Of each case its name, and a hash of what its files held.
+    pub(crate) fn contents(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.cases.iter().map(|case| (case.id.as_str(), case.content.as_str()))
     }
 
     /// The training batch of that number in that epoch: random patches, varied.
@@ -236,7 +207,7 @@ impl<'a> Loader<'a> {
         epoch: usize,
         take: impl FnOnce(&dyn Sampled) -> Result<Patch>,
     ) -> Result<(String, Patch)> {
-        let Source { id, place } = &self.cases[index];
+        let Source { id, place, .. } = &self.cases[index];
         let patch = guarded(id, || match place {
             Place::Memory(prepared) => take(prepared.as_ref()),
             Place::Disk(case) => take(case.as_ref()),
@@ -284,113 +255,4 @@ fn flat(patch: Patch, plan: &Plan) -> Patch {
 
 fn added(corner: [isize; 3], start: [isize; 3]) -> [isize; 3] {
     std::array::from_fn(|axis| corner[axis] + start[axis])
-}
-
-/// A case on its way to its place.
-enum Found {
-    /// With what tells its version from others.
-    Kept(Option<String>, Kept),
-    PerEpoch(Box<Case>, Arc<[Truth]>),
-}
-
-impl Found {
-    fn is_fresh(&self) -> bool {
-        matches!(self, Self::Kept(_, Kept::Fresh(_)))
-    }
-
-    fn bytes(&self) -> u64 {
-        match self {
-            Self::Kept(_, kept) => kept.bytes(),
-            Self::PerEpoch(case, _) => {
-                let masks = match &case.label {
-                    Some(Label::Raters(masks)) => masks.len(),
-                    _ => 1,
-                };
-                let voxels: usize = case.image.grid.size.iter().product();
-                (4 * case.image.data.len() + 2 * masks * voxels) as u64
-            }
-        }
-    }
-}
-
-impl Recipe<'_> {
-    pub(crate) fn made<'b>(&'b self, dataset: &'b dyn Dataset) -> Made<'b> {
-        Made::new(dataset.description(), self.plan, self.labels, self.opinions, self.seed)
-    }
-
-    /// A case that has been kept, or is prepared now.
-    fn found(self, dataset: &dyn Dataset, id: &str, cache: Option<&Cache>) -> Result<Found> {
-        let mut source = None;
-        if let Some(cache) = cache {
-            let version = version(dataset, id, self.opinions)?;
-            if let Some(case) = cache.read(&file_name(id), &version)? {
-                return Ok(Found::Kept(None, Kept::OnDisk(Box::new(case))));
-            }
-            source = Some(version);
-        }
-        let case = dataset.read(id)?;
-        let several = matches!(case.label, Some(Label::Raters(_)));
-        let mut prepared = self.prepare(&case, 0)?;
-        if let Some(opinions) = self.opinions {
-            let further = opinions.read(&case, &prepared.restore);
-            prepared.further = further.map_err(|error| error.in_case(&case.id))?.into();
-        }
-        if several && matches!(self.labels.fusion, Fusion::RandomRater) {
-            return Ok(Found::PerEpoch(Box::new(case), prepared.further));
-        }
-        Ok(Found::Kept(source, Kept::Fresh(Box::new(prepared))))
-    }
-
-    /// Puts a case where there is room for it, and keeps what is new.
-    fn place(
-        self,
-        found: Found,
-        fits: bool,
-        (dataset, id): (&dyn Dataset, &str),
-        cache: Option<&Cache>,
-    ) -> Result<Place> {
-        Ok(match found {
-            Found::PerEpoch(case, further) => Place::PerEpoch(fits.then_some(case), further),
-            Found::Kept(_, Kept::OnDisk(case)) if fits => Place::Memory(Box::new(case.load()?)),
-            Found::Kept(_, Kept::OnDisk(case)) => Place::Disk(case),
-            Found::Kept(source, Kept::Fresh(prepared)) => {
-                let write = |cache: &Cache| -> Result<CachedCase> {
-                    let source = source.map_or_else(|| version(dataset, id, self.opinions), Ok)?;
-                    Ok(cache.write(&file_name(id), &source, &prepared, self.plan.patch_size)?)
-                };
-                match cache.map(write).transpose()? {
-                    Some(case) if !fits => Place::Disk(Box::new(case)),
-                    _ => Place::Memory(prepared),
-                }
-            }
-        })
-    }
-
-    fn prepare(self, case: &Case, epoch: usize) -> Result<Prepared> {
-        let Some(label) = &case.label else {
-            let missing = "it has no label, so nothing can be learned from it; remove or label it";
-            return Err(Error::Settings(missing.to_owned()).in_case(&case.id));
-        };
-        let mut rng = rng(self.seed, epoch as u64, &format!("label/{}", case.id));
-        let annotation = (label, self.space.labels(), &self.labels.fusion, &mut rng);
-        let mut prepared = self
-            .plan
-            .prepare(&case.image, Some(annotation))
-            .map_err(|error| Error::from(error).in_case(&case.id))?;
-        if let (Some(smoothing), Some(truth)) = (self.labels.smoothing, &prepared.truth) {
-            let smoothed = smoothing.apply(truth, self.space.labels(), self.plan.rank);
-            prepared.truth = Some(smoothed.map_err(|error| Error::from(error).in_case(&case.id))?);
-        }
-        if let (LabelSpace::Regions { .. }, Some(truth)) = (self.space, &prepared.truth) {
-            // Patches are forced onto regions, not onto the labels that they are unions of.
-            let regions = self.space.probabilities(truth);
-            let found = regions.outer_iter().map(|region| {
-                // Its place as if it were the one class beside the background.
-                let alone = ndarray::stack![Axis(0), region, region];
-                Locations::find(&Truth::Soft(alone), 2).classes.pop().unwrap_or_default()
-            });
-            prepared.locations.classes = found.collect();
-        }
-        Ok(prepared)
-    }
 }

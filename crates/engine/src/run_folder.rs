@@ -9,7 +9,7 @@ use data::Fold;
 use crate::calibrate::CalibrationFit;
 use crate::file::{create_folder, read_json, read_versioned, remove_partial};
 use crate::trained::weights_path;
-use crate::{Error, Result};
+use crate::{Error, Result, RunProvenance};
 
 /// The folder of one run.
 ///
@@ -18,6 +18,7 @@ use crate::{Error, Result};
 /// ├── run.toml                  the settings, every default written out
 /// ├── plan.json                 what was planned from the data
 /// ├── config.json               the network, its channels and classes
+/// ├── provenance.json           program, command, seed, and a hash of each case
 /// ├── split.json                which cases were trained on and which held out
 /// ├── log.jsonl                 one line for each step and epoch
 /// ├── tensorboard/              the curves of the run for TensorBoard, one file for each start
@@ -106,6 +107,20 @@ impl RunFolder {
     /// `origins.json`: the hashes of the networks that the run began with, where there are any.
     pub fn origins(&self) -> PathBuf {
         self.root.join("origins.json")
+    }
+
+    /// `provenance.json`.
+    pub fn provenance(&self) -> PathBuf {
+        self.root.join("provenance.json")
+    }
+
+    /// What the run comes from; `None` where the folder does not say.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Io`] and [`Error::File`].
+    pub fn read_provenance(&self) -> Result<Option<RunProvenance>> {
+        RunProvenance::read(&self.provenance())
     }
 
     /// `split.json`.

@@ -20,7 +20,8 @@ use crate::storage::{Shelf, Storage};
 use crate::supervise::{LabelSupervision, Progress, Supervision};
 use crate::trained::{NetworkConfig, Trained, WeightsMetadata, config_path, plan_path};
 use crate::{
-    Error, LabelSpace, Loader, Recipe, Result, RunConfig, RunFolder, checkpoint, door, held_out,
+    Error, LabelSpace, Loader, Recipe, Result, RunConfig, RunFolder, RunProvenance, checkpoint,
+    door, held_out,
 };
 
 /// What to train, on what, where.
@@ -40,6 +41,8 @@ pub struct Run<'a> {
     pub origins: Origins<'a>,
     /// Where prepared cases are kept.
     pub storage: Storage,
+    /// The command that runs it, without paths of the user: what its provenance says.
+    pub command: &'a str,
 }
 
 /// What a run came to.
@@ -125,11 +128,12 @@ pub fn train_with(
     let mut saving = Checkpoint::new(run.folder.checkpoint(), config.train.checkpoint_every);
     let observers: &mut [&mut dyn Observer] = &mut with(&mut saving, observers);
     let (training, validation) = loaders(run, &split, recipe, observers)?;
+    let provenance = provenance(run, &training, &validation)?;
     let mut learner = Learner::new(config, &network, run.device)?;
     for others in given.iter().filter(|_| !run.resume) {
         take_over(others, &learner, observers)?;
     }
-    let mut history = begin(run, &mut learner, &split, &plan, &network)?;
+    let mut history = begin(run, &mut learner, &split, (&plan, &network), &provenance)?;
     let (epochs, iterations) = (config.train.epochs, config.train.iterations_per_epoch);
     let mut stop = tell_of_start(run, &learner, &history, observers)?;
 
@@ -281,6 +285,22 @@ fn loaders<'a>(
     Ok(loaders)
 }
 
+/// What the run comes from; of one that goes on, what it began with, which its data must be.
+fn provenance(
+    run: &Run<'_>,
+    training: &Loader<'_>,
+    validation: &Loader<'_>,
+) -> Result<RunProvenance> {
+    let cases = training.contents().chain(validation.contents());
+    let cases = cases.map(|(id, content)| (id.to_owned(), content.to_owned())).collect();
+    let before = if run.resume { run.folder.read_provenance()? } else { None };
+    if let Some(before) = before {
+        before.expect(&cases)?;
+        return Ok(before);
+    }
+    Ok(RunProvenance::new(run.command, run.config.seed, cases))
+}
+
 /// Gives a fresh network the weights that it is to start from, where they fit.
 fn take_over(
     others: &BTreeMap<String, Tensor>,
@@ -305,8 +325,8 @@ fn begin(
     run: &Run<'_>,
     learner: &mut Learner,
     split: &Fold,
-    plan: &Plan,
-    network: &NetworkConfig,
+    (plan, network): (&Plan, &NetworkConfig),
+    provenance: &RunProvenance,
 ) -> Result<Vec<EpochSummary>> {
     let root = run.folder.root();
     let mut history = Vec::new();
@@ -331,6 +351,7 @@ fn begin(
             // Of a run that was given up here.
             fs::remove_file(&path).map_err(Error::io(&path))?;
         }
+        write_json(&run.folder.provenance(), provenance)?;
         write_json(&run.folder.split(), split)?;
         write_json(&plan_path(root), plan)?;
         write_json(&config_path(root), network)?;

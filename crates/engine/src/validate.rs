@@ -94,9 +94,12 @@ pub fn validate(
     }
 
     let scaling = Some(Scaling::None);
+    let provenance = run.folder.read_provenance()?;
     let raw = Evaluation { weights: weights.clone(), scaling, ..raw.finish() };
+    let raw = raw.made_by(run.command, provenance.as_ref());
     let scaling = Some(scalings.source(ids));
     let calibrated = Evaluation { weights, scaling, ..calibrated.finish() };
+    let calibrated = calibrated.made_by(run.command, provenance.as_ref());
     let validation = Validation { raw, calibrated, fit };
     let folder = run.folder.validation();
     create_folder(&folder)?;

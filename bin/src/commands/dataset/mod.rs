@@ -14,10 +14,11 @@ use anyhow::bail;
 use sconce::data::{
     self, Dataset, ImageInfo, Layout as _, LayoutConfig, Phantom, PhantomConfig, Problem,
 };
-use sconce::engine::report::Provenance;
+use sconce::engine::Provenance;
 use sconce::engine::{self, RunConfig, file};
 use serde::Serialize;
 
+use crate::command_line::command_line;
 use crate::output::{Output, Usage};
 use crate::progress::Progress;
 
@@ -227,10 +228,7 @@ pub(crate) fn run(command: &Command) -> anyhow::Result<Output> {
                     let (summary, page) = engine::report::data_set(
                         dataset.as_ref(),
                         usize::from(*pictures),
-                        &Provenance {
-                            version: concat!("sconce ", env!("CARGO_PKG_VERSION")).to_owned(),
-                            command: "sconce dataset summary".to_owned(),
-                        },
+                        &Provenance::of_command(&command_line()),
                         &observe,
                     )?;
                     file::write_atomic(path, page.as_bytes())?;

@@ -13,6 +13,7 @@ use sconce::preprocess::{self, Interpolation};
 use sconce::volume::{Grid, Image, Label, LabelMap, SoftLabelMap};
 
 use super::Args;
+use crate::command_line::command_line;
 use crate::commands::train::title;
 use crate::output::Usage;
 use crate::progress::{Progress, note};
@@ -55,7 +56,8 @@ pub(super) fn evaluate(
         score(args, &mut evaluator, &references, (id, files), &members).with_context(named)?;
     }
     progress.finish();
-    Ok(Evaluation { unmatched, ..evaluator.finish() })
+    let evaluation = Evaluation { unmatched, ..evaluator.finish() };
+    Ok(evaluation.made_by(&command_line(), None))
 }
 
 /// Says what is missing, and goes on only where that was allowed.

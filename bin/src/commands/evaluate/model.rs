@@ -10,6 +10,7 @@ use sconce::engine::{PredictConfig, Predictor, RunConfig, RunFolder};
 use sconce::zoo;
 
 use super::Args;
+use crate::command_line::command_line;
 use crate::commands::train::title;
 use crate::progress::{Progress, note};
 use crate::resolve::resolve;
@@ -52,7 +53,8 @@ pub(super) fn evaluate(
         &mut [&mut progress],
     )?;
     progress.finish();
-    Ok(Evaluation { weights, ..evaluation })
+    let evaluation = Evaluation { weights, ..evaluation };
+    Ok(evaluation.made_by(&command_line(), run.read_provenance()?.as_ref()))
 }
 
 /// The held-out cases of a run or model, or all.

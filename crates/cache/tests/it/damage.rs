@@ -50,7 +50,7 @@ fn every_flipped_byte_is_found_and_named() -> anyhow::Result<()> {
     let folder = tempfile::tempdir()?;
     let cache = Cache::open(folder.path(), &"settings")?;
     let prepared = case(true);
-    cache.write("case", "1", &prepared, [8, 32, 32])?;
+    cache.write("case", "1", "content", &prepared, [8, 32, 32])?;
     assert_eq!(load(&cache)?.as_ref(), Some(&prepared));
     let all = files(&folder_of(&cache, "case"));
     assert!(all.len() > 12, "{all:?}");
@@ -86,7 +86,7 @@ fn files_that_are_short_or_gone_are_found() -> anyhow::Result<()> {
     for prepared in [case(false), bare()] {
         let folder = tempfile::tempdir()?;
         let cache = Cache::open(folder.path(), &"settings")?;
-        cache.write("case", "1", &prepared, [8, 32, 32])?;
+        cache.write("case", "1", "content", &prepared, [8, 32, 32])?;
         for file in files(&folder_of(&cache, "case")) {
             let good = fs::read(&file)?;
             fs::write(&file, &good[..good.len() / 2])?;

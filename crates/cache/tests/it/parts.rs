@@ -11,7 +11,7 @@ fn any_part_is_that_of_the_case_in_memory() -> anyhow::Result<()> {
         let prepared = case(is_soft);
         assert!(prepared.outside.is_some() && prepared.locations.annotated.is_some());
         let cache = Cache::open(folder.path(), &"settings")?;
-        let stored = cache.write("case", "1", &prepared, patch)?;
+        let stored = cache.write("case", "1", "content", &prepared, patch)?;
 
         assert_eq!(stored.size(), prepared.size());
         assert_eq!(stored.locations(), prepared.locations());
@@ -37,7 +37,7 @@ fn any_part_is_that_of_the_case_in_memory() -> anyhow::Result<()> {
 fn a_case_may_be_an_image_alone_and_empty() -> anyhow::Result<()> {
     let folder = tempfile::tempdir()?;
     let cache = Cache::open(folder.path(), &"settings")?;
-    cache.write("case", "1", &bare(), [4, 16, 16])?;
+    cache.write("case", "1", "content", &bare(), [4, 16, 16])?;
 
     let stored = cache.read("case", "1")?.expect("it was written");
 
@@ -66,7 +66,7 @@ fn bytes_lie_in_the_order_that_takes_less_room() -> anyhow::Result<()> {
             prepared.image.indexed_iter().map(few).collect()
         };
         prepared.image = ndarray::Array::from_shape_vec(prepared.image.raw_dim(), values)?;
-        let stored = cache.write(name, "1", &prepared, [4, 16, 16])?;
+        let stored = cache.write(name, "1", "content", &prepared, [4, 16, 16])?;
 
         assert_eq!(stored.load()?, prepared, "{name}");
         let Ok(expected) = prepared.part([1, -3, 20], [4, 16, 16]);

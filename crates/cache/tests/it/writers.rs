@@ -11,7 +11,7 @@ const PATCH: [usize; 3] = [8, 32, 32];
 fn a_writer_that_was_killed_leaves_no_case_and_its_remains_go() -> anyhow::Result<()> {
     let folder = tempfile::tempdir()?;
     let cache = Cache::open(folder.path(), &"settings")?;
-    cache.write("whole", "1", &case(false), PATCH)?;
+    cache.write("whole", "1", "content", &case(false), PATCH)?;
     // At any moment before the end, all that there is lies under another name.
     let remains = cache.root().join(".case.77.partial");
     fs::create_dir_all(remains.join("image"))?;
@@ -34,13 +34,13 @@ fn what_was_made_otherwise_or_from_other_files_is_not_taken() -> anyhow::Result<
     let folder = tempfile::tempdir()?;
     let cache = Cache::open(folder.path(), &"settings")?;
     let first = case(false);
-    cache.write("case", "1", &first, PATCH)?;
+    cache.write("case", "1", "content", &first, PATCH)?;
 
     assert!(cache.read("case", "2")?.is_none());
     assert!(Cache::open(folder.path(), &"other settings")?.read("case", "1")?.is_none());
 
     let second = case(true);
-    let stored = cache.write("case", "2", &second, PATCH)?;
+    let stored = cache.write("case", "2", "content", &second, PATCH)?;
     assert_eq!(stored.load()?, second);
     // Whoever still reads the first is not disturbed.
     assert_eq!(cache.read("case", "1")?.expect("it is kept").load()?, first);
@@ -54,7 +54,7 @@ fn writers_at_the_same_time_agree() -> anyhow::Result<()> {
     let write = || -> anyhow::Result<()> {
         let cache = Cache::open(folder.path(), &"settings")?;
         for name in ["a", "b", "c"] {
-            let stored = cache.write(name, "1", &prepared, PATCH)?;
+            let stored = cache.write(name, "1", "content", &prepared, PATCH)?;
             assert_eq!(stored.load()?, prepared);
         }
         Ok(())

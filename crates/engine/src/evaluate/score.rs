@@ -17,7 +17,7 @@ use super::{
     lesions,
 };
 use crate::trained::NetworkConfig;
-use crate::{Prediction, Result};
+use crate::{Prediction, Result, content};
 
 /// The name under which the mean over the foreground classes of a case goes.
 pub(super) const MEAN: &str = "mean";
@@ -39,6 +39,8 @@ pub struct Evaluator {
     pub(super) fine: FineGrained,
     /// The files of each case, prediction and reference, where they are known.
     pub(super) files: BTreeMap<String, [String; 2]>,
+    /// Of each case, a hash of the prediction's labels and the reference.
+    pub(super) contents: BTreeMap<String, String>,
 }
 
 /// Score → value.
@@ -101,6 +103,7 @@ impl Evaluator {
             classes,
             config: config.clone().with_those_of_its_challenge(),
             files: BTreeMap::new(),
+            contents: BTreeMap::new(),
         }
     }
 
@@ -168,6 +171,7 @@ impl Evaluator {
         if !self.regions {
             self.fine_grained(labels, reference)?;
         }
+        self.contents.insert(case.id.clone(), content::of_scored(labels, &reference.label));
         self.cases.push(case);
         Ok(())
     }

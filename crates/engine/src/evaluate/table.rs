@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Scaling;
 use super::nnunet::{Foreground, NnUNetCase};
+use crate::Provenance;
 use crate::calibrate::VectorScaling;
 use crate::file::Versioned;
 
@@ -27,6 +28,9 @@ pub struct Evaluation {
     /// masks were evaluated.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub scaling: Option<Scaling>,
+    /// What the scores come from: program, command, seed and data.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub provenance: Option<Provenance>,
     /// The data set that the cases are from.
     pub dataset: String,
     /// The classes that masks are scored for, background left out. One that is called as the mean

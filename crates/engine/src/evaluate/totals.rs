@@ -12,6 +12,7 @@ use super::{
     LesionSummary, RaterSummary, ThresholdStudy, Unmatched, calibration, definition,
 };
 use crate::file::Versioned as _;
+use crate::{Provenance, content};
 
 /// Where thresholds are looked at: 0.05, 0.1, … 0.95.
 const TWENTIETHS: u8 = 19;
@@ -53,6 +54,10 @@ impl Evaluator {
             name: self.name,
             weights: None,
             scaling: None,
+            provenance: Some(Provenance {
+                scored_data: Some(content::of_all(&self.contents)),
+                ..Provenance::of_command("")
+            }),
             dataset: self.dataset,
             classes: self.classes.into_iter().map(|class| class.name).collect(),
             definitions,

@@ -6,9 +6,9 @@ mod pictures;
 use std::collections::BTreeMap;
 
 pub(super) use self::pictures::{picture, stack};
-use super::{Provenance, ReportInput};
-use crate::EpochSummary;
+use super::ReportInput;
 use crate::evaluate::{Calibration, CaseScores, Definition, Evaluation, ReliabilityBin, Summary};
+use crate::{EpochSummary, Provenance};
 
 /// Numbers in `[0, 1)` that look random and are the same each time.
 pub(super) fn noise(seed: u64) -> impl FnMut() -> f64 {
@@ -213,6 +213,7 @@ pub(super) fn report() -> ReportInput {
         provenance: Provenance {
             version: "sconce 0.1.0".to_owned(),
             command: "sconce report --config run.toml".to_owned(),
+            ..Provenance::default()
         },
     }
 }

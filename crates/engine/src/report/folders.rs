@@ -6,11 +6,11 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
+use super::ReportInput;
 use super::picture::load_pictures;
-use super::{Provenance, ReportInput};
 use crate::evaluate::{Evaluation, evaluation_file};
 use crate::file::read_versioned;
-use crate::{EpochSummary, Error, Result};
+use crate::{EpochSummary, Error, Provenance, Result};
 
 /// Collects what finished runs, model folders that came with an evaluation, and evaluations by
 /// themselves have to show: see [`evaluation_file`].
@@ -53,8 +53,7 @@ pub fn of_folders(folders: &[PathBuf]) -> Result<ReportInput> {
     }
     let names: Vec<&str> = report.evaluations.iter().map(|found| found.name.as_str()).collect();
     report.title = names.join(", ");
-    let version = concat!("sconce ", env!("CARGO_PKG_VERSION")).to_owned();
-    report.provenance = Provenance { version, command: String::new() };
+    report.provenance = Provenance::of_command(&format!("sconce report {}", names.join(" ")));
     Ok(report)
 }
 

@@ -27,8 +27,8 @@ mod svg;
 mod tables;
 mod text;
 
-use crate::EpochSummary;
 use crate::evaluate::{Calibration, CaseScores, Definition, Evaluation, Summary};
+use crate::{EpochSummary, Provenance};
 
 pub use self::charts::reliability_svg;
 pub use self::data_set::data_set;
@@ -61,15 +61,6 @@ pub struct ReportInput {
     pub settings: Vec<(String, String)>,
     /// What made the report.
     pub provenance: Provenance,
-}
-
-/// What made a report: no time, host or path of its own.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Provenance {
-    /// The program and its version.
-    pub version: String,
-    /// The command that was run.
-    pub command: String,
 }
 
 /// The report as one HTML page.

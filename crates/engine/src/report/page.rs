@@ -3,9 +3,10 @@
 use super::charts::Series;
 use super::text::{count, escape, label, number, number_like, plural, put};
 use super::{
-    MEAN, Provenance, ReportInput, SERIES, aggregate, charts, definition, mask_scores, primary,
+    MEAN, ReportInput, SERIES, aggregate, charts, definition, mask_scores, primary,
     probability_scores, sections, tables,
 };
+use crate::Provenance;
 use crate::evaluate::{Evaluation, Summary};
 
 const STYLE: &str = include_str!("page.css");
@@ -35,6 +36,11 @@ pub(super) fn page(report: &ReportInput) -> String {
         Section { id: "cases", title: "All cases", body: cases(evaluations) },
         Section { id: "definitions", title: "Definitions", body: definitions(evaluations) },
         Section { id: "settings", title: "Settings", body: settings(report) },
+        Section {
+            id: "provenance",
+            title: "Provenance",
+            body: sections::provenance::of(evaluations),
+        },
     ]);
     let (title, overview) = (escape(&report.title), overview(evaluations));
     framed(&title, &overview, &cards(evaluations), &sections, &report.provenance)

@@ -81,7 +81,14 @@ fn no_text_is_taken_for_markup() {
     evaluation.masks.get_mut("mean").unwrap().insert(MARKUP.to_owned(), masks["dice"]);
     report.history[0].0 = MARKUP.to_owned();
     report.settings = vec![(MARKUP.to_owned(), MARKUP.to_owned())];
-    report.provenance = Provenance { version: MARKUP.to_owned(), command: MARKUP.to_owned() };
+    report.provenance = Provenance {
+        version: MARKUP.to_owned(),
+        command: MARKUP.to_owned(),
+        seed: None,
+        training_data: Some(MARKUP.to_owned()),
+        scored_data: None,
+    };
+    report.evaluations[0].provenance = Some(report.provenance.clone());
     let contour = Contour {
         name: MARKUP.to_owned(),
         role: Role::Rater,

@@ -1,12 +1,13 @@
 //! The page that shows a data set.
 
 use data::{Dataset, Layout as _, Phantom, PhantomConfig};
-use engine::report::{Provenance, data_set};
+use engine::Provenance;
+use engine::report::data_set;
 
 use crate::fixture::Balls;
 
 fn page(dataset: &dyn Dataset, pictures: usize) -> (data::Summary, String) {
-    let provenance = Provenance { version: "sconce 0".to_owned(), command: "<made>".to_owned() };
+    let provenance = Provenance::of_command("<made>");
     data_set(dataset, pictures, &provenance, &|_, _| ()).expect("a page")
 }
 

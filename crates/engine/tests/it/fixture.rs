@@ -154,7 +154,7 @@ pub(crate) fn run_from<'a>(
     origins: Origins<'a>,
 ) -> Run<'a> {
     let storage = Storage::default();
-    Run { config, dataset, folder, device, resume: false, origins, storage }
+    Run { config, dataset, folder, device, resume: false, origins, storage, command: "" }
 }
 
 /// Scores what came of training into `folder`.
@@ -224,7 +224,16 @@ pub(crate) fn train_stored(
     let folder = RunFolder::create(folder, false)?;
     let origins = Origins::default();
     let device = &Device::Cpu;
-    let run = Run { config, dataset, folder: &folder, device, resume: false, origins, storage };
+    let run = Run {
+        config,
+        dataset,
+        folder: &folder,
+        device,
+        resume: false,
+        origins,
+        storage,
+        command: "",
+    };
     engine::train(&run, observers)
 }
 

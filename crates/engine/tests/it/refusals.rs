@@ -73,6 +73,12 @@ fn a_run_does_not_go_on_with_other_cases_than_it_began_with() -> anyhow::Result<
     renamed.rename_class("bubble");
     let error = refused(&renamed);
     assert!(error.contains("has other channels or classes than") && error.ends_with(remedy));
+    // Cases of the same names that hold something else.
+    assert_eq!(
+        refused(&Balls::new(6, [9, 18, 20])),
+        "case ball_0 is not what it was when the run began; give the data that it began with, or begin a new run in \
+         another folder"
+    );
     // Held-out cases that are slices of what was trained on.
     let mut grouped = Balls::new(6, [8, 18, 20]);
     grouped.together = 6;

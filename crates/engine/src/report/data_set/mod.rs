@@ -9,8 +9,7 @@ use std::sync::{Mutex, PoisonError};
 use data::{Dataset, Summary};
 
 use self::look::{Looked, picture};
-use super::Provenance;
-use crate::{LabelSpace, Result};
+use crate::{LabelSpace, Provenance, Result};
 
 /// Values of all cases together that the intensities of a channel are drawn with.
 const VALUES: usize = 1 << 22;

@@ -3,10 +3,11 @@ use std::collections::BTreeMap;
 use data::{Spread, Summary};
 
 use super::look::Looked;
+use crate::Provenance;
 use crate::report::page::{Section, framed};
 use crate::report::tables::table;
 use crate::report::text::{count, escape, number, plural, put, quantity};
-use crate::report::{Picture, Provenance, SERIES, charts};
+use crate::report::{Picture, SERIES, charts};
 
 pub(super) fn page(
     summary: &Summary,

@@ -1,0 +1,78 @@
+//! The command that was run, as results say it: files and folders by their names alone, for where they lie on whose
+//! machine is nobody's business.
+
+use std::env;
+use std::path::{MAIN_SEPARATOR, Path};
+
+/// The command of this process.
+pub(crate) fn command_line() -> String {
+    let arguments = env::args_os().skip(1).map(|it| it.to_string_lossy().into_owned());
+    written(arguments)
+}
+
+fn written(arguments: impl Iterator<Item = String>) -> String {
+    let mut command = "sconce".to_owned();
+    for argument in arguments {
+        command.push(' ');
+        command.push_str(&quoted(&without_places(&argument)));
+    }
+    command
+}
+
+/// An argument whose paths are cut down to their names: the whole of it, what follows `=`, or what quotes enclose there.
+fn without_places(argument: &str) -> String {
+    let Some((key, value)) = argument.split_once('=') else { return name(argument).to_owned() };
+    if !value.starts_with(['[', '{', '"', '\'']) {
+        return format!("{}={}", name(key), name(value));
+    }
+    let mut short = format!("{key}=");
+    for part in value.split_inclusive(['"', '\'']) {
+        let (text, quote) = part.split_at(part.trim_end_matches(['"', '\'']).len());
+        short.push_str(name(text));
+        short.push_str(quote);
+    }
+    short
+}
+
+/// The last part of a path; anything else as it is, such as `hub:owner/name`.
+fn name(text: &str) -> &str {
+    if text.starts_with("hub:") || !text.contains(['/', MAIN_SEPARATOR]) {
+        return text;
+    }
+    Path::new(text).file_name().and_then(|name| name.to_str()).unwrap_or(".")
+}
+
+/// As a shell would read it.
+fn quoted(argument: &str) -> String {
+    let plain = |it: char| it.is_alphanumeric() || "-_.,:=/@+%".contains(it);
+    if !argument.is_empty() && argument.chars().all(plain) {
+        return argument.to_owned();
+    }
+    format!("'{}'", argument.replace('\'', r"'\''"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_command_tells_names_but_no_places() {
+        let command = [
+            "train",
+            "/home/somebody/runs of mine/run.toml",
+            "--data=../Task04 (new)/",
+            "--init",
+            "hub:owner/name",
+            "--set",
+            "supervision.cache=/home/somebody/cache",
+            "--set",
+            r#"supervision.teachers=["/home/somebody/a", "b"]"#,
+            "it's",
+            "..",
+        ];
+        assert_eq!(
+            written(command.iter().map(|&it| it.to_owned())),
+            r#"sconce train run.toml '--data=Task04 (new)' --init hub:owner/name --set supervision.cache=cache --set 'supervision.teachers=["a", "b"]' 'it'\''s' .."#
+        );
+    }
+}
