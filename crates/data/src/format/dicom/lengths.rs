@@ -18,6 +18,7 @@ const OPEN: u32 = u32::MAX;
 /// Nothing real is nested deeper.
 const MOST_NESTED: usize = 64;
 
+const GROUP_LENGTH: Tag = Tag(0x0002, 0x0000);
 const TRANSFER_SYNTAX: Tag = Tag(0x0002, 0x0010);
 const PIXEL_DATA: Tag = Tag(0x7fe0, 0x0010);
 const ITEM: Tag = Tag(0xfffe, 0xe000);
@@ -38,8 +39,15 @@ struct Walk<'a> {
 pub(super) fn check(bytes: &[u8]) -> Result<(), Trouble> {
     let mut walk = Walk { bytes, at: START, explicit: true, big_endian: false, ends: Vec::new() };
     let mut syntax = String::new();
-    // The first group is always written in the same way.
-    while walk.peek() == Some(2) {
+    // The first group is always written in the same way, and as long as its first element says, whatever follows: so the
+    // parser takes it, which would else come to other elements than are seen here.
+    let (tag, _, value) = walk.element()?;
+    let announced = <[u8; 4]>::try_from(value).ok().filter(|_| tag == GROUP_LENGTH);
+    let announced = announced.ok_or_else(|| {
+        Trouble::damaged("it does not begin with the length of its first group of elements")
+    })?;
+    let end = walk.at.saturating_add(u32::from_le_bytes(announced) as usize);
+    while walk.at < end {
         let (tag, _, value) = walk.element()?;
         if tag == TRANSFER_SYNTAX {
             let text = String::from_utf8_lossy(value);
@@ -179,5 +187,48 @@ impl<'a> Walk<'a> {
             }
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A file of implicit elements, the length of whose first group is `wrong` by so many bytes.
+    fn file(wrong: i32, elements: &[(u16, u16, u32, &[u8])]) -> Vec<u8> {
+        let syntax = format!("{IMPLICIT}\0");
+        let length = 8 + i32::try_from(syntax.len()).expect("a short text") + wrong;
+        let mut bytes = vec![0; 128];
+        bytes.extend(b"DICM\x02\0\0\0UL\x04\0");
+        bytes.extend(length.to_le_bytes());
+        bytes.extend(b"\x02\0\x10\0UI\x12\0");
+        bytes.extend(syntax.as_bytes());
+        for (group, element, length, value) in elements {
+            bytes.extend(group.to_le_bytes());
+            bytes.extend(element.to_le_bytes());
+            bytes.extend(length.to_le_bytes());
+            bytes.extend(*value);
+        }
+        bytes
+    }
+
+    #[test]
+    fn elements_are_where_the_parser_sees_them() {
+        let name: (u16, u16, u32, &[u8]) = (0x10, 0x10, 4, b"name");
+        assert!(check(&file(0, &[name])).is_ok());
+        let long = [name, (0x10, 0x20, 0x7000_0000, b"")];
+        let error = format!("{:?}", check(&file(0, &long)));
+        assert!(error.contains("announces 1879048192 bytes, but 0 are left"), "{error}");
+        // Whatever the first group says of its length: what passes here, the parser can read.
+        let hidden = [(0x10, 0x10, 4, &b"\0\0\0\x70\0\0\0\0"[..]), name];
+        for wrong in [-4, -1, 1, 4, 12, i32::MAX - 64] {
+            let bytes = file(wrong, &hidden);
+            let seen = check(&bytes).is_ok();
+            let meta = dicom_object::FileMetaTable::from_reader(&bytes[128..]);
+            assert!(!seen || meta.is_ok(), "{wrong}");
+        }
+        let error =
+            format!("{:?}", check(&[&[0; 128][..], b"DICM\x08\0\0\0UL\x04\0\0\0\0\0"].concat()));
+        assert!(error.contains("does not begin with the length of its first group"), "{error}");
     }
 }
