@@ -3,7 +3,7 @@
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context as _, bail};
+use anyhow::bail;
 use sconce::engine::evaluate::{
     ComparedScore, Comparison, Evaluation, compare, decimals, evaluation_file,
 };
@@ -60,8 +60,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<Output> {
 
 /// The evaluation of a run, a model, a folder of scores, or a file.
 fn read(path: &Path) -> anyhow::Result<Evaluation> {
-    let file = evaluation_file(path)?;
-    file::read_versioned(&file).with_context(|| file.display().to_string())
+    Ok(file::read_versioned(&evaluation_file(path)?)?)
 }
 
 /// Evaluations of one name get that of their path.

@@ -228,6 +228,7 @@ fn remedy_for(action: Action, cause: &io::Error) -> &'static str {
         (io::ErrorKind::NotFound, Action::Write) => "make its folder first",
         (io::ErrorKind::PermissionDenied, _) => "check its permissions",
         (io::ErrorKind::StorageFull, _) => "free some space",
+        (io::ErrorKind::NotADirectory, Action::Read) => "give a folder, not a file",
         (_, Action::Read) => "check that it is a file of its own and can be opened",
         (_, Action::Write) => "check that the folder can be written to",
     }

@@ -81,7 +81,20 @@ pub fn write_json(path: &Path, value: &impl Serialize) -> Result<()> {
 pub fn read_json<T: DeserializeOwned>(path: &Path) -> Result<T> {
     let text = fs::read_to_string(path).map_err(Error::io(path))?;
     serde_json::from_str(&text)
-        .map_err(|error| Error::File { path: path.to_owned(), reason: error.to_string() })
+        .map_err(|error| Error::File { path: path.to_owned(), reason: not_read(&error) })
+}
+
+/// Why JSON was not read, and what to do.
+fn not_read(error: &serde_json::Error) -> String {
+    if error.is_data() {
+        format!(
+            "it does not hold what it should ({error}); give a file that sconce wrote, as it was written"
+        )
+    } else {
+        format!(
+            "it is no JSON, or not all of it ({error}); give a file that sconce wrote, as it was written"
+        )
+    }
 }
 
 /// What is in a file whose format may change: it says its version under the key `schema`.
@@ -100,7 +113,7 @@ pub fn read_versioned<T: DeserializeOwned + Versioned>(path: &Path) -> Result<T>
     let text = fs::read_to_string(path).map_err(Error::io(path))?;
     let wrong = |reason: String| Error::File { path: path.to_owned(), reason };
     check_version::<T>(&text).map_err(wrong)?;
-    serde_json::from_str(&text).map_err(|error| wrong(error.to_string()))
+    serde_json::from_str(&text).map_err(|error| wrong(not_read(&error)))
 }
 
 /// That JSON is of no newer version than this program: before it is parsed, since what a newer

@@ -16,7 +16,7 @@ use serde::Serialize;
 
 use self::wishes::Wishes;
 use super::train::write_scores;
-use crate::output::{Output, Usage};
+use crate::output::{Output, Usage, one_line};
 
 /// Score a trained network on a data set, or predictions in files against references
 #[expect(clippy::struct_excessive_bools, reason = "each is a flag of its own")]
@@ -75,7 +75,7 @@ pub(crate) struct Args {
 struct Report(Evaluation);
 
 pub(crate) fn run(args: &Args) -> anyhow::Result<Output> {
-    let settings = args.wishes.settings()?;
+    let settings = args.wishes.settings().map_err(|error| Usage(one_line(&error)))?;
     let evaluation = match (&args.model, &args.data, &args.predictions) {
         (Some(model), Some(data), None) => model::evaluate(args, model, data, &settings)?,
         (None, data, Some(predictions)) if data.is_some() || !args.references.is_empty() => {
