@@ -4,6 +4,7 @@ use dicom_core::dictionary::{DataDictionary as _, VirtualVr};
 use dicom_core::{Tag, VR};
 use dicom_dictionary_std::StandardDataDictionary;
 
+use super::tokens;
 use crate::format::decoded::Trouble;
 
 /// The transfer syntaxes that differ from the others in how elements are written.
@@ -16,7 +17,7 @@ const START: usize = 132;
 /// The length of what goes on until it is said to end.
 const OPEN: u32 = u32::MAX;
 /// Nothing real is nested deeper.
-const MOST_NESTED: usize = 64;
+pub(super) const MOST_NESTED: usize = 64;
 
 const GROUP_LENGTH: Tag = Tag(0x0002, 0x0000);
 const TRANSFER_SYNTAX: Tag = Tag(0x0002, 0x0010);
@@ -60,12 +61,13 @@ pub(super) fn check(bytes: &[u8]) -> Result<(), Trouble> {
             "unpack it, for instance with dcmconv +te",
         ));
     }
+    let elements = walk.at;
     walk.explicit = syntax != IMPLICIT;
     walk.big_endian = syntax == BIG_ENDIAN;
     while walk.at < bytes.len() {
         walk.step()?;
     }
-    Ok(())
+    tokens::check(&bytes[elements..], &syntax)
 }
 
 impl<'a> Walk<'a> {

@@ -9,6 +9,7 @@ mod lengths;
 mod pixels;
 mod segmentation;
 mod series;
+mod tokens;
 mod write;
 
 use std::collections::BTreeMap;
