@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::bail;
 use sconce::engine::evaluate::{
-    ComparedScore, Comparison, Evaluation, compare, decimals, evaluation_file,
+    ChallengeRanking, ComparedScore, Comparison, Evaluation, compare, decimals, evaluation_file,
 };
 use sconce::engine::file;
 use serde::Serialize;
@@ -75,17 +75,46 @@ fn tell_apart(evaluations: &mut [Evaluation], paths: &[PathBuf]) {
 
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self(Comparison { models, cases, scores, .. }) = self;
+        let Self(Comparison { models, cases, scores, challenge, .. }) = self;
         writeln!(f, "{} cases", cases.len())?;
         for score in scores {
             writeln!(f)?;
             write_score(f, score, models)?;
+        }
+        if let Some(challenge) = challenge {
+            writeln!(f)?;
+            write_places(f, challenge, models)?;
         }
         write!(
             f,
             "\np-values are Wilcoxon's, corrected by Holm for all pairs of a score; intervals are 95 %, by the bootstrap over cases"
         )
     }
+}
+
+/// The models in the order of a challenge, the best first.
+fn write_places(
+    f: &mut fmt::Formatter<'_>,
+    challenge: &ChallengeRanking,
+    models: &[String],
+) -> fmt::Result {
+    writeln!(f, "order of {}, by the mean of ranks", challenge.name)?;
+    let width = models.iter().map(|name| name.chars().count()).max().unwrap_or(0);
+    let mut placed: Vec<_> = models.iter().zip(&challenge.models).collect();
+    placed.sort_by_key(|(_, model)| model.place);
+    for (name, model) in placed {
+        write!(
+            f,
+            "  {}. {name:<width$}  mean rank {}",
+            model.place,
+            decimals(Some(model.mean_rank), 1)
+        )?;
+        for (score, mean) in &model.means {
+            write!(f, "  {score} {}", decimals(Some(*mean), 4))?;
+        }
+        writeln!(f)?;
+    }
+    Ok(())
 }
 
 fn write_score(

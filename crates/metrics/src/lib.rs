@@ -19,6 +19,7 @@
 //! | count lesions found and missed | [`Lesions`], [`Lesion`], [`Candidate`]; [`Panoptic`]; [`Froc`], [`FrocPoint`] |
 //! | compare with what several raters think possible | [`energy_distance`]; [`crps`] of volumes |
 //! | score as a challenge does | [`ChallengeConfig`] of [`Challenge`]s: [`Kits23`], [`Lits`], [`Brats23`], [`Brats24`] with their [`Tumour2023`] and [`Tumour2024`], [`Qubiq`]; [`Part`], [`PartScores`], [`ChallengeScore`] |
+//! | order submissions as a challenge does | [`RankRule`], [`Placed`], of [`CaseParts`] |
 //! | score lesion by lesion as BraTS does | [`Brats`] → [`BratsScore`] |
 //! | read what a metric's numbers mean | [`Scale`], [`Unit`], [`Better`] |
 //! | write a metric of one's own | [`Counts`], [`Surfaces`], [`Distances`], [`Voxel`], [`Float`] |
@@ -136,8 +137,8 @@ pub use crate::brats::{Brats, BratsScore};
 pub use crate::brier::Over;
 pub use crate::brier_parts::BrierParts;
 pub use crate::challenge::{
-    Brats23, Brats24, Challenge, ChallengeConfig, ChallengeScore, Kits23, Lits, Part, PartScores,
-    Qubiq, Tumour2023, Tumour2024,
+    Brats23, Brats24, CaseParts, Challenge, ChallengeConfig, ChallengeScore, Kits23, Lits, Part,
+    PartScores, Placed, Qubiq, RankRule, Tumour2023, Tumour2024,
 };
 pub use crate::confusion::Confusion;
 pub use crate::counts::Counts;

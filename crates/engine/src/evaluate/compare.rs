@@ -8,6 +8,7 @@ use metrics::{
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::ranking::{self, ChallengeRanking};
 use super::score::MEAN;
 use super::{CaseScores, Evaluation};
 use crate::file::Versioned;
@@ -32,6 +33,9 @@ pub struct Comparison {
     pub left_out: Vec<String>,
     /// One entry for each score of each class, and for each score of probabilities.
     pub scores: Vec<ComparedScore>,
+    /// The order that a challenge puts them into, where all were scored by the rules of one that does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub challenge: Option<ChallengeRanking>,
 }
 
 impl Versioned for Comparison {
@@ -146,12 +150,14 @@ pub fn compare(evaluations: &[Evaluation], class: Option<&str>) -> Result<Compar
     for score in first.probabilities.keys().filter(everywhere) {
         scores.push(compared(first, "", score, &values(score, &probabilities)));
     }
+    let challenge = ranking::of(evaluations, &cases, &of_case);
     Ok(Comparison {
         schema: Comparison::SCHEMA,
         models: evaluations.iter().map(|it| it.name.clone()).collect(),
         cases,
         left_out,
         scores,
+        challenge,
     })
 }
 
@@ -203,7 +209,7 @@ fn compared(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::evaluate::Definition;
+    use crate::evaluate::{ChallengeSummary, Definition};
 
     fn evaluation(name: &str, dice: &[(&str, f64)]) -> Evaluation {
         let case = |(id, dice): &(&str, f64)| CaseScores {
@@ -220,6 +226,34 @@ mod tests {
             cases: dice.iter().map(case).collect(),
             ..Evaluation::default()
         }
+    }
+
+    #[test]
+    fn a_challenge_orders_what_was_scored_by_its_rules() -> anyhow::Result<()> {
+        let scored = |name: &str, [dice, surface_dice]: [f64; 2]| {
+            let mut found = evaluation(name, &[("a", 0.5), ("b", 0.5)]);
+            let scores: BTreeMap<_, _> =
+                [("dice".to_owned(), Some(dice)), ("surface_dice".to_owned(), Some(surface_dice))]
+                    .into();
+            let regions = ["kidney_and_mass", "mass", "tumor"].map(str::to_owned);
+            for case in &mut found.cases {
+                case.challenge = regions.iter().map(|it| (it.clone(), scores.clone())).collect();
+            }
+            found.challenge =
+                Some(ChallengeSummary { name: "kits23".to_owned(), ..Default::default() });
+            found
+        };
+        let [one, other] = [scored("one", [0.75, 0.5]), scored("other", [0.5, 0.75])];
+
+        let found = compare(&[other.clone(), one.clone()], None)?.challenge.expect("a ranking");
+
+        // Alike by ranks; the Dice of tumours decides.
+        assert_eq!(found.models.iter().map(|it| it.mean_rank).collect::<Vec<_>>(), [1.5, 1.5]);
+        assert_eq!(found.models.iter().map(|it| it.place).collect::<Vec<_>>(), [2, 1]);
+        assert_eq!(found.models[1].means.get("dice"), Some(&0.75));
+        let unlike = evaluation("unlike", &[("a", 0.5), ("b", 0.5)]);
+        assert_eq!(compare(&[one, unlike], None)?.challenge, None);
+        Ok(())
     }
 
     #[test]
@@ -252,6 +286,7 @@ mod tests {
         );
         assert_eq!((dice.pairs[1].models, dice.pairs[1].test), ([0, 2], None));
 
+        assert_eq!(found.challenge, None);
         let wrong = compare(std::slice::from_ref(&one), None).unwrap_err().to_string();
         assert!(wrong.contains("two evaluations"), "{wrong}");
         let wrong = compare(&[one.clone(), evaluation("z", &[("z", 0.5)])], None).unwrap_err();

@@ -14,6 +14,7 @@ mod merging;
 mod nnunet;
 #[cfg(feature = "parquet")]
 mod parquet;
+mod ranking;
 mod raters;
 mod reference;
 mod regions;
@@ -34,6 +35,7 @@ pub use self::find::evaluation_file;
 pub use self::nnunet::{Foreground, NnUNetCase};
 #[cfg(feature = "parquet")]
 pub use self::parquet::parquet;
+pub use self::ranking::{ChallengePlace, ChallengeRanking};
 pub use self::reference::{Reference, class_indices, most_probable};
 pub use self::scalings::{Scaling, Scalings};
 pub use self::schema::{comparison_schema, evaluation_schema};

@@ -1,6 +1,6 @@
 use serde::{Deserialize, Serialize};
 
-use super::{Challenge, ChallengeScore, Part};
+use super::{Challenge, ChallengeScore, Part, RankRule};
 use crate::{Dice, Empty, MaskPair, Metric as _, NonNegative, Nsd, Surface};
 
 /// The rules of KiTS, which are the same for KiTS21 and KiTS23: Dice and surface Dice of three regions that lie within each other, kidneys
@@ -48,6 +48,10 @@ impl Challenge for Kits23 {
             ChallengeScore::new("dice", dice.measure(pair), dice.scale()),
             ChallengeScore::new("surface_dice", surface.measure(pair), surface.scale()),
         ]
+    }
+
+    fn rank_rule(&self) -> Option<RankRule> {
+        Some(RankRule { scores: &["dice", "surface_dice"], tie: ("tumor", "dice") })
     }
 }
 

@@ -5,6 +5,7 @@ mod brats24;
 mod kits23;
 mod lits;
 mod qubiq;
+mod ranking;
 
 use std::fmt;
 
@@ -12,6 +13,7 @@ use serde::{Deserialize, Serialize};
 
 pub use self::brats23::Tumour2023;
 pub use self::brats24::Tumour2024;
+pub use self::ranking::{CaseParts, Placed, RankRule};
 use crate::{Counts, MaskPair, ProbabilityMetricConfig, Scale};
 
 /// How a challenge scores: regions, scores of each, and what is of all cases together.
@@ -32,6 +34,11 @@ pub trait Challenge: fmt::Debug + Send + Sync {
     fn overall(&self, cases: &[Vec<PartScores>]) -> Vec<ChallengeScore> {
         let _ = cases;
         Vec::new()
+    }
+
+    /// How it puts submissions into one order, where it does by what is scored here.
+    fn rank_rule(&self) -> Option<RankRule> {
+        None
     }
 
     /// What it scores probabilities by.
