@@ -27,7 +27,8 @@ fn again(
     let predictor = Predictor::new(&trained, settings, &device())?;
     let found =
         on_dataset(&predictor, balls, ids, &scalings, (name, &EvaluateConfig::default()), &mut [])?;
-    Ok(Evaluation { weights, ..found })
+    let found = Evaluation { weights, ..found };
+    Ok(found.made_by("", run.read_provenance()?.as_ref()))
 }
 
 #[test]
