@@ -38,7 +38,7 @@
 //! # let folder = folder.path();
 //! let cache = Cache::open(folder, &plan)?;
 //! assert!(cache.read("case", "version 1")?.is_none());
-//! let stored = cache.write("case", "version 1", &prepared, plan.patch_size)?;
+//! let stored = cache.write("case", "version 1", "hash", &prepared, plan.patch_size)?;
 //! let patch = stored.part([-1, 3, 0], [4, 16, 16])?;
 //! assert_eq!(patch, prepared.part([-1, 3, 0], [4, 16, 16])?);
 //! # Ok::<(), Box<dyn std::error::Error>>(())
