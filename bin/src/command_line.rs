@@ -4,6 +4,8 @@
 use std::env;
 use std::path::{MAIN_SEPARATOR, Path};
 
+use crate::invocation::one_word;
+
 /// The command of this process.
 pub(crate) fn command_line() -> String {
     let arguments = env::args_os().skip(1).map(|it| it.to_string_lossy().into_owned());
@@ -14,7 +16,7 @@ fn written(arguments: impl Iterator<Item = String>) -> String {
     let mut command = "sconce".to_owned();
     for argument in arguments {
         command.push(' ');
-        command.push_str(&quoted(&without_places(&argument)));
+        command.push_str(&one_word(&without_places(&argument)));
     }
     command
 }
@@ -42,15 +44,6 @@ fn name(text: &str) -> &str {
     Path::new(text).file_name().and_then(|name| name.to_str()).unwrap_or(".")
 }
 
-/// As a shell would read it.
-fn quoted(argument: &str) -> String {
-    let plain = |it: char| it.is_alphanumeric() || "-_.,:=/@+%".contains(it);
-    if !argument.is_empty() && argument.chars().all(plain) {
-        return argument.to_owned();
-    }
-    format!("'{}'", argument.replace('\'', r"'\''"))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -72,7 +65,7 @@ mod tests {
         ];
         assert_eq!(
             written(command.iter().map(|&it| it.to_owned())),
-            r#"sconce train run.toml '--data=Task04 (new)' --init hub:owner/name --set supervision.cache=cache --set 'supervision.teachers=["a", "b"]' 'it'\''s' .."#
+            r#"sconce train run.toml "--data=Task04 (new)" --init hub:owner/name --set supervision.cache=cache --set 'supervision.teachers=["a", "b"]' "it's" .."#
         );
     }
 }

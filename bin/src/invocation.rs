@@ -35,9 +35,20 @@ fn of(program: &Path, folder: &Path, search: Option<&OsStr>) -> String {
 
 /// A path as one word of a command line.
 pub(crate) fn quoted(path: &Path) -> String {
-    let text = path.display().to_string();
-    let plain = |c: char| c.is_alphanumeric() || "/\\._-:+@,".contains(c);
-    if !text.is_empty() && text.chars().all(plain) { text } else { format!("\"{text}\"") }
+    one_word(&path.display().to_string())
+}
+
+/// A text as one word of a command line.
+pub(crate) fn one_word(text: &str) -> String {
+    let plain = |c: char| c.is_alphanumeric() || "/\\._-:+@,=%".contains(c);
+    if !text.is_empty() && text.chars().all(plain) {
+        text.to_owned()
+    } else if text.contains(['"', '$', '`', '!']) {
+        // What a shell would still look into between double quotes.
+        format!("'{}'", text.replace('\'', r"'\''"))
+    } else {
+        format!("\"{text}\"")
+    }
 }
 
 #[cfg(test)]
@@ -75,5 +86,7 @@ mod tests {
     fn paths_stay_one_word() {
         assert_eq!(quoted(Path::new("a/b-1.0")), "a/b-1.0");
         assert_eq!(quoted(Path::new("my data/a")), "\"my data/a\"");
+        assert_eq!(one_word("it's"), "\"it's\"");
+        assert_eq!(one_word("it's $HOME"), r"'it'\''s $HOME'");
     }
 }
