@@ -21,6 +21,7 @@ mod example;
 mod folders;
 mod page;
 mod picture;
+mod provenance;
 mod sections;
 mod snapshot;
 mod svg;

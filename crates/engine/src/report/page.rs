@@ -4,7 +4,7 @@ use super::charts::Series;
 use super::text::{count, escape, label, number, number_like, plural, put};
 use super::{
     MEAN, ReportInput, SERIES, aggregate, charts, definition, mask_scores, primary,
-    probability_scores, sections, tables,
+    probability_scores, provenance, sections, tables,
 };
 use crate::Provenance;
 use crate::evaluate::{Evaluation, Summary};
@@ -36,11 +36,7 @@ pub(super) fn page(report: &ReportInput) -> String {
         Section { id: "cases", title: "All cases", body: cases(evaluations) },
         Section { id: "definitions", title: "Definitions", body: definitions(evaluations) },
         Section { id: "settings", title: "Settings", body: settings(report) },
-        Section {
-            id: "provenance",
-            title: "Provenance",
-            body: sections::provenance::of(evaluations),
-        },
+        Section { id: "provenance", title: "Provenance", body: provenance::of(evaluations) },
     ]);
     let (title, overview) = (escape(&report.title), overview(evaluations));
     framed(&title, &overview, &cards(evaluations), &sections, &report.provenance)

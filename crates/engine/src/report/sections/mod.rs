@@ -8,7 +8,6 @@ mod comparison;
 mod failures;
 mod fine_grained;
 mod lesions;
-pub(super) mod provenance;
 mod raters;
 mod thresholds;
 mod unmatched;

@@ -1,12 +1,12 @@
 //! What each evaluation comes from: at the end of the page, after all that was found.
 
+use super::tables::table;
+use super::text::{escape, put};
 use crate::Provenance;
 use crate::evaluate::Evaluation;
-use crate::report::tables::table;
-use crate::report::text::{escape, put};
 
 /// A row for each thing that is known; empty where nothing is.
-pub(in crate::report) fn of(evaluations: &[Evaluation]) -> String {
+pub(super) fn of(evaluations: &[Evaluation]) -> String {
     let mut body = String::new();
     for Evaluation { name, weights, provenance, .. } in evaluations {
         let known = provenance.as_ref();
