@@ -6,6 +6,7 @@
 mod attributes;
 mod frames;
 mod lengths;
+mod packed;
 mod pixels;
 mod segmentation;
 mod series;

@@ -6,6 +6,7 @@ use dicom_dictionary_std::tags;
 use dicom_pixeldata::PixelDecoder as _;
 
 use super::attributes::{Attributes as _, BIG_ENDIAN, Object, chain};
+use super::packed;
 use crate::format::decoded::Trouble;
 
 /// Run lengths.
@@ -33,12 +34,13 @@ pub(super) struct Pixels {
 pub(super) fn of(object: &Object) -> Result<Pixels, Trouble> {
     let file = &object.file;
     let allocated = file.count(tags::BITS_ALLOCATED).unwrap_or(0);
-    let (syntax, packed) = (object.syntax(), object.is_packed());
-    let (bytes, planar) = if packed {
+    let (syntax, is_packed) = (object.syntax(), object.is_packed());
+    let (bytes, planar) = if is_packed {
         expect_known_colours(object, syntax)?;
         if syntax == RLE {
             check_rle(object)?;
         }
+        packed::check(object)?;
         // Unpackers are not hardened against damaged pixels, and may panic on them.
         let decoded = catch_unwind(AssertUnwindSafe(|| file.decode_pixel_data()));
         let decoded = decoded.map_err(|_| Trouble::damaged("its packed pixels make no sense"))?;
@@ -52,7 +54,7 @@ pub(super) fn of(object: &Object) -> Result<Pixels, Trouble> {
         (bytes, file.count(tags::PLANAR_CONFIGURATION) == Some(1))
     };
     let colours = file.text(tags::PHOTOMETRIC_INTERPRETATION).unwrap_or_default();
-    if (!packed || syntax == RLE) && colours.starts_with("YBR") {
+    if (!is_packed || syntax == RLE) && colours.starts_with("YBR") {
         let cause = format!("its colours are {colours}, and are not turned into RGB");
         return Err(Trouble::unsupported(cause, "save it as RGB"));
     }
