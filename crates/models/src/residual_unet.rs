@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::block::{Encoder, Layers, ResidualBlock, Window, convs};
 use crate::checkpoint::Checkpoint;
-use crate::topology::{Settings, Style, fitted, standard_features};
+use crate::topology::{Settings, Style, fitted, fitted_features, standard_features};
 use crate::unet::Network;
 use crate::{Architecture, Error, Interface, Model, ModelConfig, Norm, Topology};
 
@@ -28,7 +28,8 @@ use crate::{Architecture, Error, Interface, Model, ModelConfig, Norm, Topology};
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct ResidualUnet {
-    /// Channels of each stage, finest first; their number is that of the stages.
+    /// Channels of each stage, finest first; their number is that of the stages. Empty for as many stages as a plan
+    /// has, with nnU-Net's channels: 32, doubled at each stage up to 320 in 3D and 512 in 2D.
     pub features_per_stage: Vec<usize>,
     /// Residual blocks of each stage; empty for 1, 3, 4, then 6 each.
     pub n_blocks_per_stage: Vec<usize>,
@@ -147,10 +148,11 @@ impl Architecture for ResidualUnet {
     }
 
     fn fitted(&self, topology: &Topology) -> std::result::Result<ModelConfig, Error> {
-        let stages = self.features_per_stage.len();
+        let features_per_stage = fitted_features(&self.features_per_stage, topology);
+        let stages = features_per_stage.len();
         let Topology { strides, kernel_sizes } = topology;
         let strides = fitted("strides", &self.strides, strides, stages)?;
         let kernel_sizes = fitted("kernel_sizes", &self.kernel_sizes, kernel_sizes, stages)?;
-        Ok(Self { strides, kernel_sizes, ..self.clone() }.into())
+        Ok(Self { features_per_stage, strides, kernel_sizes, ..self.clone() }.into())
     }
 }

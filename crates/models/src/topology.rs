@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Error, Interface};
+use crate::{Error, Interface, Topology};
 
 /// How the values of a channel are brought to zero mean and unit variance.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -152,6 +152,16 @@ pub(crate) fn fitted(
         Some(planned) => Ok(planned.to_vec()),
         None => Err(Error::Depth { stages, most: planned.len(), setting }),
     }
+}
+
+/// The channels of each stage: as they were given, or, where they were left open, nnU-Net's for as many stages as
+/// are planned.
+pub(crate) fn fitted_features(given: &[usize], planned: &Topology) -> Vec<usize> {
+    if !given.is_empty() {
+        return given.to_vec();
+    }
+    let rank = planned.strides.first().map_or(0, Vec::len);
+    standard_features(planned.strides.len(), rank)
 }
 
 /// nnU-Net's numbers of channels: 32 at first, doubled at each stage, up to 320 in 3D and 512 in

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 pub(crate) use self::network::Network;
 use crate::block::{Encoder, Window, convs};
 use crate::checkpoint::Checkpoint;
-use crate::topology::{Settings, Style, fitted, standard_features};
+use crate::topology::{Settings, Style, fitted, fitted_features, standard_features};
 use crate::{Architecture, Error, Interface, Model, ModelConfig, Norm, Topology};
 
 /// The plain U-Net of nnU-Net, in 2D and 3D: convolutions on the way down and up, skips between.
@@ -51,7 +51,8 @@ use crate::{Architecture, Error, Interface, Model, ModelConfig, Norm, Topology};
 #[serde(default, deny_unknown_fields)]
 #[expect(clippy::struct_excessive_bools, reason = "settings that a file turns on and off")]
 pub struct Unet {
-    /// Channels of each stage, finest first; their number is that of the stages.
+    /// Channels of each stage, finest first; their number is that of the stages. Empty for as many stages as a plan
+    /// has, with nnU-Net's channels: 32, doubled at each stage up to 320 in 3D and 512 in 2D.
     pub features_per_stage: Vec<usize>,
     /// Convolutions of each stage on the way down; empty for 2 each.
     pub n_conv_per_stage: Vec<usize>,
@@ -146,10 +147,11 @@ impl Architecture for Unet {
     }
 
     fn fitted(&self, topology: &Topology) -> std::result::Result<ModelConfig, Error> {
-        let stages = self.features_per_stage.len();
+        let features_per_stage = fitted_features(&self.features_per_stage, topology);
+        let stages = features_per_stage.len();
         let Topology { strides, kernel_sizes } = topology;
         let strides = fitted("strides", &self.strides, strides, stages)?;
         let kernel_sizes = fitted("kernel_sizes", &self.kernel_sizes, kernel_sizes, stages)?;
-        Ok(Self { strides, kernel_sizes, ..self.clone() }.into())
+        Ok(Self { features_per_stage, strides, kernel_sizes, ..self.clone() }.into())
     }
 }

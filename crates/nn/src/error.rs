@@ -107,6 +107,37 @@ pub enum Error {
         /// Names that are there and should not be.
         surplus: BTreeSet<String>,
     },
+    /// A pattern of names makes no sense.
+    #[error("{pattern:?} is no pattern of parameter names: {reason}")]
+    Pattern {
+        /// The pattern.
+        pattern: String,
+        /// Why.
+        reason: &'static str,
+    },
+    /// A pattern matches no parameter.
+    #[error("no parameter matches {pattern}; names begin with {}", few(names))]
+    Unmatched {
+        /// The pattern.
+        pattern: String,
+        /// The first parts of the names that there are.
+        names: BTreeSet<String>,
+    },
+    /// What a pattern says holds for no parameter, as later patterns match the same ones.
+    #[error(
+        "every parameter that {pattern} matches is matched by a later pattern, which holds for it; \
+         give {pattern} behind that"
+    )]
+    Overruled {
+        /// The pattern.
+        pattern: String,
+    },
+    /// A parameter should learn nothing, or should learn, but a network has it already.
+    #[error("parameter {name} is in use already: say what is frozen before the network is built")]
+    InUse {
+        /// Its name.
+        name: String,
+    },
 }
 
 impl From<Error> for candle::Error {
@@ -118,16 +149,21 @@ impl From<Error> for candle::Error {
 
 /// Says which names are missing and which are not known, a few of each.
 fn difference(missing: &BTreeSet<String>, surplus: &BTreeSet<String>) -> String {
-    const SHOWN: usize = 5;
     let list = |verb: &str, names: &BTreeSet<String>| {
-        let shown: Vec<&str> = names.iter().take(SHOWN).map(String::as_str).collect();
-        let more = names.len().saturating_sub(SHOWN);
-        let more = if more > 0 { format!(" and {more} more") } else { String::new() };
-        (!names.is_empty()).then(|| format!("{verb} {}{more}", shown.join(", ")))
+        (!names.is_empty()).then(|| format!("{verb} {}", few(names)))
     };
     let parts: Vec<String> =
         [list("missing", missing), list("not known", surplus)].into_iter().flatten().collect();
     parts.join("; ")
+}
+
+/// The first of these names, and how many more there are.
+fn few(names: &BTreeSet<String>) -> String {
+    const SHOWN: usize = 5;
+    let shown: Vec<&str> = names.iter().take(SHOWN).map(String::as_str).collect();
+    let more = names.len().saturating_sub(SHOWN);
+    let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+    format!("{}{more}", shown.join(", "))
 }
 
 #[cfg(test)]

@@ -82,19 +82,23 @@ impl Gradients {
         Ok(true)
     }
 
-    /// Adds `other` to these, as for the next part of a batch.
+    /// Adds `other` to these, as for the next part of a batch. There is no graph in either, so none in the
+    /// sum. Where these have no gradient yet they share that of `other`, without a copy; a parameter that
+    /// neither has one for is listed as such.
     ///
     /// # Errors
     ///
     /// Where the shapes of a parameter differ.
     pub fn add_assign(&mut self, other: &Self) -> Result<()> {
-        for (name, gradient) in other.iter() {
-            let Some(gradient) = gradient else { continue };
-            let sum = match self.get(name) {
-                Some(own) => (own + gradient)?,
-                None => gradient.clone(),
-            };
-            self.tensors.insert(name.to_owned(), Some(sum));
+        for (name, gradient) in &other.tensors {
+            match (self.tensors.get_mut(name), gradient) {
+                (Some(Some(own)), Some(gradient)) => *own = (&*own + gradient)?,
+                (Some(Some(_)), None) => {}
+                (Some(own), gradient) => own.clone_from(gradient),
+                (None, gradient) => {
+                    self.tensors.insert(name.clone(), gradient.clone());
+                }
+            }
         }
         Ok(())
     }

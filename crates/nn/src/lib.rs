@@ -66,11 +66,18 @@
 //! | [`frozen`](fn@frozen), [`Frozen`] | parameters for inference |
 //! | [`PreparedWeights`] | what is made of them, kept from one patch to the next |
 //! | [`Gradients`], [`clip_grad_norm`] | by name, without their graph |
-//! | [`OptimizerConfig`], [`Optimizer`] | [`Sgd`], [`Adam`] (and AdamW), [`RmsProp`], [`RAdam`] |
-//! | [`ScheduleConfig`] | learning rates over time |
+//! | [`OptimizerConfig`], [`Optimizer`] | [`Sgd`], [`Adam`] (and AdamW), [`NAdam`], [`RmsProp`], [`RAdam`] |
+//! | [`Rates`], [`RateFactors`] | the learning rate and weight decay of each parameter at a step |
+//! | [`GroupsConfig`], [`GroupConfig`], [`NamePattern`] | which parameters learn faster, do not decay, or are frozen |
+//! | [`ScheduleConfig`], [`PlateauConfig`] | learning rates over time, which a [`Moment`] is of |
+//! | [`WarmupConfig`] | what comes before a schedule |
+//! | [`Average`], [`AverageConfig`] | running means of parameters |
+//! | [`LossScale`], [`LossScaleConfig`] | gradients that f16 would round to 0 |
 //! | [`checkpoint`](fn@checkpoint), [`checkpoint_of`], [`is_repetition`] | less memory for more time |
+//! | [`spent`](fn@spent), [`spent_so_far`], [`working_at`] | what the time of a step goes into: [`Spent`], [`Work`] |
 //! | [`step_scope`](fn@step_scope) | what a step leaves on a device is given back |
 //! | [`assume_one_stream`] | what a program promises of its CUDA device |
+//! | `AllReduce`, with feature `nccl` | sums over the GPUs of several processes |
 //! | [`self_test`](fn@self_test) | how far a device is from the reference: [`Report`], [`Difference`] |
 //! | [`Error`] | why a layer refused its arguments |
 //!
@@ -81,6 +88,9 @@
 
 mod act;
 mod activation;
+#[cfg(feature = "nccl")]
+mod all_reduce;
+mod average;
 mod axis_map;
 mod backend;
 mod checkpoint;
@@ -101,7 +111,9 @@ mod isa;
 mod kernels;
 mod layout;
 mod leaf;
+mod loss_scale;
 mod method;
+mod name_pattern;
 mod native;
 mod norm;
 mod one_stream;
@@ -112,15 +124,20 @@ mod pending;
 mod pixel_shuffle;
 mod pool;
 mod prepared;
+mod range;
 mod reference;
 mod resize;
 mod schedule;
 mod self_test;
 mod softmax;
+mod spent;
 mod step_scope;
 
 pub use crate::act::Act;
 pub use crate::activation::{Activation, Prelu, prelu};
+#[cfg(feature = "nccl")]
+pub use crate::all_reduce::AllReduce;
+pub use crate::average::{Average, AverageConfig};
 pub use crate::backend::{Backend, backend, set_backend, with_backend};
 pub use crate::checkpoint::{checkpoint, checkpoint_of, is_repetition};
 pub use crate::class_sums::{ClassActivation, ClassLabels, ClassSums, Summand, class_sums};
@@ -135,15 +152,18 @@ pub use crate::grid_sample::{GridSampleConfig, SampleMode, SamplePadding, grid_s
 pub use crate::isa::{Isa, isa, set_isa, with_isa};
 pub use crate::layout::{to_channels_first, to_channels_last};
 pub use crate::leaf::Leaf;
+pub use crate::loss_scale::{LossScale, LossScaleConfig};
 pub use crate::method::{Method, method, set_method, with_method};
+pub use crate::name_pattern::NamePattern;
 pub use crate::norm::{
     BatchNorm, GroupNorm, InstanceNorm, LayerNorm, Statistics, batch_norm, batch_norm_train,
     group_norm, instance_norm, instance_norm_gradients, layer_norm,
 };
 pub use crate::one_stream::assume_one_stream;
 pub use crate::optim::{
-    Adam, AdamConfig, AdamWConfig, Optimizer, OptimizerConfig, RAdam, RAdamConfig, RmsProp,
-    RmsPropConfig, Sgd, SgdConfig,
+    Adam, AdamConfig, AdamWConfig, GroupConfig, GroupsConfig, NAdam, NAdamConfig, Optimizer,
+    OptimizerConfig, RAdam, RAdamConfig, RateFactors, Rates, RmsProp, RmsPropConfig, Sgd,
+    SgdConfig,
 };
 pub use crate::pad::{PadMode, pad};
 pub use crate::parameters::Parameters;
@@ -152,7 +172,8 @@ pub use crate::pixel_shuffle::pixel_shuffle;
 pub use crate::pool::{PoolConfig, adaptive_avg_pool, avg_pool, max_pool};
 pub use crate::prepared::PreparedWeights;
 pub use crate::resize::{Interpolation, resize, resize_by};
-pub use crate::schedule::ScheduleConfig;
+pub use crate::schedule::{Moment, PlateauConfig, ScheduleConfig, WarmupConfig};
 pub use crate::self_test::{Difference, Report, self_test};
 pub use crate::softmax::{log_softmax, log_softmax_along, softmax, softmax_along};
+pub use crate::spent::{Spent, Work, spent, spent_so_far, working_at};
 pub use crate::step_scope::step_scope;

@@ -38,8 +38,17 @@ struct Store {
     seed: u64,
     dtype: DType,
     device: Device,
-    vars: Mutex<BTreeMap<String, Var>>,
+    held: Mutex<Held>,
 }
+
+#[derive(Default)]
+struct Held {
+    vars: BTreeMap<String, Var>,
+    /// Which of them learn nothing.
+    frozen: Option<Predicate>,
+}
+
+type Predicate = Box<dyn Fn(&str) -> bool + Send + Sync>;
 
 impl Parameters {
     /// No parameters yet: a network creates them, in f32, as it is built with [`Self::builder`].
@@ -49,8 +58,8 @@ impl Parameters {
 
     /// As [`Self::new`], with another element type.
     pub fn with_dtype(seed: u64, dtype: DType, device: &Device) -> Self {
-        let (device, vars) = (device.clone(), Mutex::default());
-        Self { store: Arc::new(Store { seed, dtype, device, vars }) }
+        let (device, held) = (device.clone(), Mutex::default());
+        Self { store: Arc::new(Store { seed, dtype, device, held }) }
     }
 
     /// A builder that hands out these parameters, and creates those that do not exist yet.
@@ -59,9 +68,53 @@ impl Parameters {
         VarBuilder::from_backend(Box::new(Creating(Arc::clone(&self.store))), dtype, device)
     }
 
-    /// All parameters, by name.
+    /// Freezes the parameters whose names `frozen` holds for: [`Self::builder`] hands them out as plain
+    /// tensors, so that nothing is computed for gradients of theirs, and no optimizer changes them.
+    ///
+    /// They are listed, saved and loaded with the others. Running statistics of a batch norm that are
+    /// frozen stand still, and the layer normalizes by them in training as well. What an earlier call
+    /// said is forgotten. See [`GroupsConfig::freeze`](crate::GroupsConfig::freeze) for patterns of a
+    /// config file.
+    ///
+    /// # Errors
+    ///
+    /// Where that changes anything for a parameter that exists: a network has it, and would not know.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use candle::Device;
+    /// use sconce_nn::{Conv, ConvConfig, Parameters};
+    ///
+    /// let parameters = Parameters::new(7, &Device::Cpu);
+    /// parameters.freeze(|name| name.starts_with("stem."))?;
+    /// let vb = parameters.builder();
+    /// let same = ConvConfig::same(&[3, 3], &[1, 1]);
+    /// let stem = Conv::new(1, 8, &[3, 3], same.clone(), true, vb.pp("stem"))?;
+    /// let head = Conv::new(8, 2, &[3, 3], same, true, vb.pp("head"))?;
+    ///
+    /// let x = candle::Tensor::ones((1, 4, 4, 1), candle::DType::F32, &Device::Cpu)?;
+    /// let loss = head.forward(&stem.forward(&x)?)?.sum_all()?;
+    /// assert_eq!(parameters.gradients(&loss)?.without(), ["stem.bias", "stem.weight"]);
+    /// # Ok::<(), candle::Error>(())
+    /// ```
+    pub fn freeze(&self, frozen: impl Fn(&str) -> bool + Send + Sync + 'static) -> Result<()> {
+        let mut held = self.store.lock();
+        if let Some(name) = held.vars.keys().find(|name| held.is_frozen(name) != frozen(name)) {
+            return Err(Error::InUse { name: name.clone() }.into());
+        }
+        held.frozen = Some(Box::new(frozen));
+        Ok(())
+    }
+
+    /// Whether the parameter of this name is frozen, or will be once it exists.
+    pub fn is_frozen(&self, name: &str) -> bool {
+        self.store.lock().is_frozen(name)
+    }
+
+    /// All parameters, by name, frozen ones as well.
     pub fn vars(&self) -> Vec<(String, Var)> {
-        self.store.lock().iter().map(|(name, var)| (name.clone(), var.clone())).collect()
+        self.store.lock().vars.iter().map(|(name, var)| (name.clone(), var.clone())).collect()
     }
 
     /// The values of all parameters, by name: copies, which later steps leave as they are.
@@ -73,7 +126,7 @@ impl Parameters {
         let copy = |(name, var): (&String, &Var)| {
             Ok((name.clone(), var.as_detached_tensor().force_contiguous()?))
         };
-        self.store.lock().iter().map(copy).collect()
+        self.store.lock().vars.iter().map(copy).collect()
     }
 
     /// Gives every parameter the value that `tensors` has for its name.
@@ -82,7 +135,7 @@ impl Parameters {
     ///
     /// Where the two sets of names or a pair of shapes differ; then no parameter is changed.
     pub fn load(&self, tensors: &BTreeMap<String, Tensor>) -> Result<()> {
-        let vars = self.store.lock();
+        let vars = &self.store.lock().vars;
         let own: BTreeSet<&String> = vars.keys().collect();
         let given: BTreeSet<&String> = tensors.keys().collect();
         if own != given {
@@ -92,10 +145,10 @@ impl Parameters {
             let (missing, surplus) = (names(&own, &given), names(&given, &own));
             return Err(Error::Names { what: "parameters", missing, surplus }.into());
         }
-        for (name, var) in vars.iter() {
+        for (name, var) in vars {
             check_shape(name, tensors[name].dims(), var.dims())?;
         }
-        for (name, var) in vars.iter() {
+        for (name, var) in vars {
             let tensor = tensors[name].to_dtype(var.dtype())?.to_device(var.device())?;
             // A tensor that a parameter was read from may share its memory.
             var.set(&if tensor.dtype() == tensors[name].dtype() {
@@ -109,14 +162,15 @@ impl Parameters {
 
     /// The gradient of `loss`, a scalar, with respect to every parameter.
     ///
-    /// They are detached: candle's carry a graph that would keep every activation alive.
+    /// They are detached: candle's carry a graph that would keep every activation alive. Frozen
+    /// parameters have none.
     ///
     /// # Errors
     ///
     /// Where the backward pass fails.
     pub fn gradients(&self, loss: &Tensor) -> Result<Gradients> {
         let mut store = loss.backward()?;
-        let vars = self.store.lock();
+        let vars = &self.store.lock().vars;
         let gradient = |(name, var): (&String, &Var)| {
             let gradient = store.remove(var.as_tensor());
             let gradient = gradient.map(|gradient| gradient.detach().contiguous()).transpose()?;
@@ -139,9 +193,20 @@ impl fmt::Debug for Parameters {
 }
 
 impl Store {
-    fn lock(&self) -> MutexGuard<'_, BTreeMap<String, Var>> {
-        // The map is never left half changed: a panic elsewhere does no harm to it.
-        self.vars.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, Held> {
+        // It is never left half changed: a panic elsewhere does no harm to it.
+        self.held.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Held {
+    fn is_frozen(&self, name: &str) -> bool {
+        self.frozen.as_ref().is_some_and(|frozen| frozen(name))
+    }
+
+    /// The parameter as a network has it, which shares its memory.
+    fn lent(&self, name: &str, var: &Var) -> Tensor {
+        if self.is_frozen(name) { var.as_detached_tensor() } else { var.as_tensor().clone() }
     }
 }
 
@@ -157,26 +222,26 @@ impl SimpleBackend for Creating {
         dtype: DType,
         device: &Device,
     ) -> Result<Tensor> {
-        let mut vars = self.0.lock();
-        if let Some(var) = vars.get(name) {
+        let mut held = self.0.lock();
+        if let Some(var) = held.vars.get(name) {
             check_shape(name, var.dims(), shape.dims())?;
-            return Ok(var.as_tensor().clone());
+            return Ok(held.lent(name, var));
         }
         let fresh = init::draw(init, &shape, dtype, device, self.0.seed, name)?;
         let var = Var::from_tensor(&fresh)?;
-        let tensor = var.as_tensor().clone();
-        vars.insert(name.to_owned(), var);
+        let tensor = held.lent(name, &var);
+        held.vars.insert(name.to_owned(), var);
         Ok(tensor)
     }
 
     fn get_unchecked(&self, name: &str, _: DType, _: &Device) -> Result<Tensor> {
-        let vars = self.0.lock();
-        let var = vars.get(name).ok_or_else(|| Error::Missing { name: name.to_owned() })?;
-        Ok(var.as_tensor().clone())
+        let held = self.0.lock();
+        let var = held.vars.get(name).ok_or_else(|| Error::Missing { name: name.to_owned() })?;
+        Ok(held.lent(name, var))
     }
 
     fn contains_tensor(&self, name: &str) -> bool {
-        self.0.lock().contains_key(name)
+        self.0.lock().vars.contains_key(name)
     }
 }
 

@@ -94,6 +94,14 @@ pub(crate) fn descend_with_momentum(
     })
 }
 
+/// The average after it has come closer to `value` by the part `take` of its distance.
+pub(crate) fn moved_towards(average: &[f32], value: &[f32], take: f64) -> Vec<f32> {
+    let take = narrow(take);
+    let [average] =
+        map([average, value], |[average, value]| [average + times(value - average, take)]);
+    average
+}
+
 /// The numbers of [`Adaption`], in single precision.
 #[derive(Clone, Copy)]
 struct Adapting {

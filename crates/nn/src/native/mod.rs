@@ -16,8 +16,8 @@ use candle::{DType, Device, Result, Tensor, bail};
 
 use self::compared::Compared;
 pub(crate) use self::cpu::{
-    Convolution, Edge, Known, Normalization, Turn, apply, checkpoint_of, conv_of, norm_gradients,
-    transpose,
+    Convolution, Edge, Known, Normalization, Turn, apply, checkpoint_of, conv_of, moved_towards,
+    norm_gradients, transpose,
 };
 use crate::activation::Activation;
 use crate::axis_map::AxisMap;
@@ -28,7 +28,7 @@ use crate::norm::{Affine, Cells, Statistics};
 use crate::optim::Change;
 use crate::pool::Windows;
 use crate::softmax::Along;
-use crate::{Act, ClassLabels, ClassSums, Error};
+use crate::{Act, ClassLabels, ClassSums, Error, Work, working_at};
 
 /// Whether tensors of this type on this device have kernels.
 pub(crate) fn exists(dtype: DType, device: &Device) -> bool {
@@ -68,7 +68,7 @@ pub(crate) fn conv(
     bias: Option<&Tensor>,
     geometry: Geometry,
 ) -> Result<Tensor> {
-    on_device!(x, convolve(x, weight, bias, geometry, false))
+    working_at(Work::Convolution, || on_device!(x, convolve(x, weight, bias, geometry, false)))
 }
 
 /// See [`conv_transpose`](crate::conv_transpose()).
@@ -78,7 +78,7 @@ pub(crate) fn conv_transpose(
     bias: Option<&Tensor>,
     geometry: Geometry,
 ) -> Result<Tensor> {
-    on_device!(x, convolve(x, weight, bias, geometry, true))
+    working_at(Work::Convolution, || on_device!(x, convolve(x, weight, bias, geometry, true)))
 }
 
 /// See [`conv_input_gradient`](crate::conv_input_gradient()).
@@ -110,7 +110,7 @@ pub(crate) fn normalize(
 ) -> Result<(Tensor, Tensor, Tensor)> {
     let (form, bias) = act.behind(affine.bias, Extents::of("normalization", x)?.channels)?;
     let affine = Affine { bias: bias.as_ref(), ..affine };
-    on_device!(x, normalize(x, affine, cells, eps, form))
+    working_at(Work::Normalization, || on_device!(x, normalize(x, affine, cells, eps, form)))
 }
 
 /// `x` normalized by statistics that are given.
@@ -123,17 +123,17 @@ pub(crate) fn standardize(
 ) -> Result<Tensor> {
     let (form, bias) = act.behind(affine.bias, Extents::of("normalization", x)?.channels)?;
     let affine = Affine { bias: bias.as_ref(), ..affine };
-    on_device!(x, standardize(x, statistics, affine, eps, form))
+    working_at(Work::Normalization, || on_device!(x, standardize(x, statistics, affine, eps, form)))
 }
 
 /// See [`Act::forward`].
 pub(crate) fn activate(x: &Tensor, act: Act) -> Result<Tensor> {
-    on_device!(x, activate(x, act))
+    working_at(Work::Normalization, || on_device!(x, activate(x, act)))
 }
 
 /// See [`softmax_along`](crate::softmax_along).
 pub(crate) fn softmax(x: &Tensor, along: Along) -> Result<Tensor> {
-    on_device!(x, softmax(x, along))
+    working_at(Work::Loss, || on_device!(x, softmax(x, along)))
 }
 
 /// See [`class_sums`](crate::class_sums()).
@@ -149,7 +149,7 @@ pub(crate) fn class_sums(
     // Kernels of devices take logits as they are.
     let logits = if logits.device().is_cpu() { logits } else { settings.tempered(&logits)? };
     let compared = Compared::new((&logits, shape), labels, weight, settings, takes_masks)?;
-    on_device!(logits, class_sums(&logits, compared))
+    working_at(Work::Loss, || on_device!(logits, class_sums(&logits, compared)))
 }
 
 /// `x` with the map applied along `axis`.
@@ -184,11 +184,12 @@ pub(crate) fn change(changes: Vec<Change>, remember: impl FnMut(&str, Vec<Tensor
         }
     }
     let Some(first) = changes.first() else { return Ok(()) };
-    match first.value.device() {
+    let device = first.value.device().clone();
+    working_at(Work::Optimizer, || match device {
         #[cfg(feature = "cuda")]
         Device::Cuda(_) => cuda::change(changes, remember),
         _ => cpu::change(changes, remember),
-    }
+    })
 }
 
 /// The channels of two tensors side by side.

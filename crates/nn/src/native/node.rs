@@ -12,6 +12,8 @@ use candle::{
     CpuStorage, CustomOp1, CustomOp2, CustomOp3, Device, Layout, Result, Shape, Storage, Tensor,
 };
 
+use crate::{Work, working_at};
+
 /// How the gradient of a result becomes that of what it was computed from.
 pub(crate) trait Backward: Send + Sync + 'static {
     /// The name of the operation.
@@ -133,7 +135,9 @@ impl<B: Backward> Node<B> {
         y: &Tensor,
         dy: &Tensor,
     ) -> Result<[Option<Tensor>; N]> {
-        let gradients = self.backward.gradients_by_result(&inputs, y, &dy.contiguous()?)?;
+        let gradients = working_at(Work::of_operation(B::NAME), || {
+            self.backward.gradients_by_result(&inputs, y, &dy.contiguous()?)
+        })?;
         <[Option<Tensor>; N]>::try_from(gradients).map_err(|gradients| {
             candle::Error::msg(format!("{} has {} gradients", B::NAME, gradients.len()))
         })

@@ -106,14 +106,15 @@ impl GroupNorm {
 ///
 /// The running statistics live among the parameters, so that they are saved with them, but take no
 /// part in any gradient. They move only where they are variables, as those of
-/// [`Parameters`](crate::Parameters) are. PyTorch's `num_batches_tracked` is accepted, and not
-/// used.
+/// [`Parameters`](crate::Parameters) are that are not frozen. Where they are not, the layer normalizes by
+/// them in training as well: a frozen layer is the same function then and later, as in Keras. PyTorch's
+/// `num_batches_tracked` is accepted, and not used.
 #[derive(Clone, Debug)]
 pub struct BatchNorm {
     weight: Tensor,
     bias: Tensor,
-    mean: Var,
-    variance: Var,
+    mean: Tensor,
+    variance: Tensor,
     eps: f64,
     momentum: f64,
 }
@@ -133,7 +134,6 @@ impl BatchNorm {
         if vb.contains_tensor("num_batches_tracked") {
             vb.get_unchecked("num_batches_tracked")?;
         }
-        let (mean, variance) = (Var::from_tensor(&mean)?, Var::from_tensor(&variance)?);
         Ok(Self { weight, bias, mean, variance, eps, momentum: 0.1 })
     }
 
@@ -144,7 +144,8 @@ impl BatchNorm {
     }
 
     /// The normalization of `x`, `(N, *S, C)`, and the activation after it: with `train` by the
-    /// statistics of this batch, which then move the running ones; else by the running ones.
+    /// statistics of this batch, which then move the running ones, unless they are frozen; else by the
+    /// running ones.
     ///
     /// # Errors
     ///
@@ -156,7 +157,7 @@ impl BatchNorm {
         train: bool,
     ) -> Result<Tensor> {
         let (weight, bias) = (Some(&self.weight), Some(&self.bias));
-        if !train {
+        if !self.follows(train) {
             return batch_norm(x, &self.running(), weight, bias, self.eps, act);
         }
         let (y, batch) = batch_norm_train(x, weight, bias, self.eps, act)?;
@@ -177,12 +178,17 @@ impl BatchNorm {
         train: bool,
     ) -> Result<Pending> {
         let (weight, bias) = (Some(&self.weight), Some(&self.bias));
-        if !train {
+        if !self.follows(train) {
             return Pending::batch_norm(x, &self.running(), weight, bias, self.eps, act);
         }
         let (y, batch) = Pending::batch_norm_train(x, weight, bias, self.eps, act)?;
         self.follow(&batch)?;
         Ok(y)
+    }
+
+    /// Whether running statistics move.
+    fn follows(&self, train: bool) -> bool {
+        train && self.mean.is_variable() && self.variance.is_variable()
     }
 
     /// Moves the running statistics towards those of a batch, the first time that it is seen.
@@ -191,18 +197,16 @@ impl BatchNorm {
             return Ok(());
         }
         for (running, fresh) in [(&self.mean, &batch.mean), (&self.variance, &batch.variance)] {
-            let kept = (running.as_detached_tensor() * (1.0 - self.momentum))?;
-            running.set(&(kept + (fresh * self.momentum)?)?)?;
+            let kept = (running.detach() * (1.0 - self.momentum))?;
+            // The variable itself: it is one.
+            Var::from_tensor(running)?.set(&(kept + (fresh * self.momentum)?)?)?;
         }
         Ok(())
     }
 
     /// The running statistics as they are now.
     pub fn running(&self) -> Statistics {
-        Statistics {
-            mean: self.mean.as_detached_tensor(),
-            variance: self.variance.as_detached_tensor(),
-        }
+        Statistics { mean: self.mean.detach(), variance: self.variance.detach() }
     }
 }
 

@@ -4,8 +4,8 @@ use candle::{Result, Tensor};
 use serde::{Deserialize, Serialize};
 
 use super::slots::{Slots, pairs, running_mean, with_decay};
-use super::{Adaption, Optimizer, Rule, is_one_pass, range};
-use crate::{Gradients, Parameters, native};
+use super::{Adaption, Optimizer, Rates, Rule, is_one_pass};
+use crate::{Gradients, Parameters, native, range};
 
 /// The settings of [`Adam`] with weight decay as part of the gradient; the defaults are PyTorch's.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -69,11 +69,12 @@ impl Optimizer for Adam {
         &mut self,
         parameters: &Parameters,
         gradients: &Gradients,
-        learning_rate: f64,
+        rates: &Rates,
     ) -> Result<()> {
-        let AdamConfig { betas: [keep, keep_square], eps, weight_decay, amsgrad } = self.config;
+        let AdamConfig { betas: [keep, keep_square], eps, amsgrad, .. } = self.config;
         let mut changes = Vec::new();
         for (name, var, mut gradient) in pairs(parameters, gradients)? {
+            let (learning_rate, weight_decay) = rates.of(&name, self.config.weight_decay);
             let step = self.slots.count(&name)?;
             let scale = (1.0 - keep_square.powf(step)).sqrt();
             let rate = learning_rate / (1.0 - keep.powf(step));

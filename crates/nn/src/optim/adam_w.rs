@@ -1,6 +1,7 @@
 use serde::{Deserialize, Serialize};
 
-use super::{Adam, AdamConfig, range};
+use super::{Adam, AdamConfig};
+use crate::range;
 
 /// The settings of [`Adam`] with decoupled weight decay; the defaults are PyTorch's.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

@@ -1,7 +1,7 @@
 //! Optimizers.
 //!
 //! All of them leave a parameter without gradient as it is, weight decay included, and count steps
-//! for each parameter by itself, as PyTorch does.
+//! for each parameter by itself, as PyTorch does. [`Rates`] say how fast each one learns.
 //!
 //! Steps of SGD and Adam on parameters in f32 are one pass over memory on the CPU, with the bits of the
 //! same steps out of candle operations, and one launch for all parameters on CUDA devices. The others,
@@ -9,8 +9,10 @@
 
 mod adam;
 mod adam_w;
+mod groups;
+mod n_adam;
 mod r_adam;
-mod range;
+mod rates;
 mod rms_prop;
 mod rule;
 mod sgd;
@@ -24,7 +26,10 @@ use serde::{Deserialize, Serialize};
 
 pub use self::adam::{Adam, AdamConfig};
 pub use self::adam_w::AdamWConfig;
+pub use self::groups::{GroupConfig, GroupsConfig};
+pub use self::n_adam::{NAdam, NAdamConfig};
 pub use self::r_adam::{RAdam, RAdamConfig};
+pub use self::rates::{RateFactors, Rates};
 pub use self::rms_prop::{RmsProp, RmsPropConfig};
 pub(crate) use self::rule::{Adaption, Change, Descent, Rule};
 pub use self::sgd::{Sgd, SgdConfig};
@@ -33,17 +38,15 @@ use crate::{Backend, Gradients, Parameters, native};
 
 /// Changes parameters by their gradients.
 pub trait Optimizer: fmt::Debug + Send {
-    /// Makes one step.
+    /// Makes one step, each parameter by its own learning rate and weight decay.
+    ///
+    /// Where they are the same for all, `&learning_rate.into()` will do.
     ///
     /// # Errors
     ///
     /// Where a gradient does not have the shape of its parameter.
-    fn step(
-        &mut self,
-        parameters: &Parameters,
-        gradients: &Gradients,
-        learning_rate: f64,
-    ) -> Result<()>;
+    fn step(&mut self, parameters: &Parameters, gradients: &Gradients, rates: &Rates)
+    -> Result<()>;
 
     /// What it remembers between steps, as `slot/parameter`; enough to go on as if it had never
     /// stopped.
@@ -77,6 +80,8 @@ pub enum OptimizerConfig {
     Adam(AdamConfig),
     /// `[optimizer.adam_w]`: [`Adam`], with decoupled weight decay.
     AdamW(AdamWConfig),
+    /// `[optimizer.n_adam]`: [`NAdam`].
+    NAdam(NAdamConfig),
     /// `[optimizer.rms_prop]`: [`RmsProp`].
     RmsProp(RmsPropConfig),
     /// `[optimizer.r_adam]`: [`RAdam`].
@@ -96,6 +101,7 @@ impl OptimizerConfig {
             Self::Sgd(config) => Box::new(Sgd::new(config.clone())),
             Self::Adam(config) => Box::new(Adam::new(config.clone())),
             Self::AdamW(config) => Box::new(config.build()),
+            Self::NAdam(config) => Box::new(NAdam::new(config.clone())),
             Self::RmsProp(config) => Box::new(RmsProp::new(config.clone())),
             Self::RAdam(config) => Box::new(RAdam::new(config.clone())),
         }

@@ -4,8 +4,8 @@ use candle::{Result, Tensor};
 use serde::{Deserialize, Serialize};
 
 use super::slots::{Slots, pairs, running_mean, with_decay};
-use super::{Optimizer, range};
-use crate::{Gradients, Parameters};
+use super::{Optimizer, Rates};
+use crate::{Gradients, Parameters, range};
 
 /// The settings of [`RAdam`]; the defaults are PyTorch's.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -56,10 +56,11 @@ impl Optimizer for RAdam {
         &mut self,
         parameters: &Parameters,
         gradients: &Gradients,
-        learning_rate: f64,
+        rates: &Rates,
     ) -> Result<()> {
-        let RAdamConfig { betas: [keep, keep_square], eps, weight_decay } = self.config;
+        let RAdamConfig { betas: [keep, keep_square], eps, .. } = self.config;
         for (name, var, gradient) in pairs(parameters, gradients)? {
+            let (learning_rate, weight_decay) = rates.of(&name, self.config.weight_decay);
             let gradient = with_decay(gradient, &var, weight_decay)?;
             let step = self.slots.count(&name)?;
             let mean = self.slots.or_zeros(MEAN, &name, &gradient)?;

@@ -4,8 +4,8 @@ use candle::{Result, Tensor};
 use serde::{Deserialize, Serialize};
 
 use super::slots::{Slots, pairs, running_mean, with_decay};
-use super::{Optimizer, range};
-use crate::{Gradients, Parameters};
+use super::{Optimizer, Rates};
+use crate::{Gradients, Parameters, range};
 
 /// The settings of [`RmsProp`]; the defaults are PyTorch's.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -62,10 +62,11 @@ impl Optimizer for RmsProp {
         &mut self,
         parameters: &Parameters,
         gradients: &Gradients,
-        learning_rate: f64,
+        rates: &Rates,
     ) -> Result<()> {
-        let RmsPropConfig { alpha, eps, weight_decay, momentum, centered } = self.config;
+        let RmsPropConfig { alpha, eps, momentum, centered, .. } = self.config;
         for (name, var, gradient) in pairs(parameters, gradients)? {
+            let (learning_rate, weight_decay) = rates.of(&name, self.config.weight_decay);
             let gradient = with_decay(gradient, &var, weight_decay)?;
             let square = self.slots.or_zeros(SQUARE, &name, &gradient)?;
             let mut square = running_mean(&square, &gradient.sqr()?, alpha)?;

@@ -4,8 +4,8 @@ use candle::{Result, Tensor};
 use serde::{Deserialize, Serialize};
 
 use super::slots::{Slots, pairs, with_decay};
-use super::{Descent, Optimizer, Rule, is_one_pass, range};
-use crate::{Gradients, Parameters, native};
+use super::{Descent, Optimizer, Rates, Rule, is_one_pass};
+use crate::{Gradients, Parameters, native, range};
 
 /// The settings of [`Sgd`]; the defaults are nnU-Net's.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -56,11 +56,12 @@ impl Optimizer for Sgd {
         &mut self,
         parameters: &Parameters,
         gradients: &Gradients,
-        learning_rate: f64,
+        rates: &Rates,
     ) -> Result<()> {
-        let SgdConfig { momentum, dampening, nesterov, weight_decay } = self.config;
+        let SgdConfig { momentum, dampening, nesterov, .. } = self.config;
         let mut changes = Vec::new();
         for (name, var, gradient) in pairs(parameters, gradients)? {
+            let (learning_rate, weight_decay) = rates.of(&name, self.config.weight_decay);
             if is_one_pass(&var) {
                 let rule = Rule::Descent(Descent {
                     decay: weight_decay,

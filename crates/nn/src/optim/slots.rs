@@ -5,6 +5,9 @@ use candle::{DType, Device, Result, Tensor, Var};
 use super::{Change, Rule};
 use crate::{Gradients, Parameters};
 
+/// Slots that have one number for each parameter, in f64 on the CPU.
+const NUMBERS: [&str; 2] = ["step", "mu_product"];
+
 /// What an optimizer remembers: for each of its slots, one tensor for each parameter.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Slots {
@@ -28,9 +31,19 @@ impl Slots {
 
     /// Counts one more step of the parameter `name`, and returns how many there have been.
     pub(super) fn count(&mut self, name: &str) -> Result<f64> {
-        let before = self.get("step", name).map_or(Ok(0.0), |step| step.to_scalar::<f64>())?;
-        self.set("step", name, &Tensor::new(before + 1.0, &Device::Cpu)?);
-        Ok(before + 1.0)
+        let step = self.number("step", name)?.unwrap_or(0.0) + 1.0;
+        self.set_number("step", name, step)?;
+        Ok(step)
+    }
+
+    /// The number of `slot` for the parameter `name`, if there is one yet; `slot` is one of [`NUMBERS`].
+    pub(super) fn number(&self, slot: &'static str, name: &str) -> Result<Option<f64>> {
+        self.get(slot, name).map(|number| number.to_scalar()).transpose()
+    }
+
+    pub(super) fn set_number(&mut self, slot: &'static str, name: &str, number: f64) -> Result<()> {
+        self.set(slot, name, &Tensor::new(number, &Device::Cpu)?);
+        Ok(())
     }
 
     /// What `rule` does to the parameter `name` with the memory in the first of these slots that it
@@ -79,8 +92,8 @@ impl Slots {
             let Some((slot, name)) = found else {
                 candle::bail!("optimizer state {entry} is not known; slots are {known:?}");
             };
-            let is_count = tensor.rank() == 0 && tensor.dtype() == DType::F64;
-            if slot == "step" && !is_count {
+            let is_number = tensor.rank() == 0 && tensor.dtype() == DType::F64;
+            if NUMBERS.contains(&slot) && !is_number {
                 candle::bail!("optimizer state {entry} is no f64 scalar");
             }
             slots.set(slot, name, &own(tensor)?);
@@ -95,7 +108,7 @@ fn own(tensor: &Tensor) -> Result<Tensor> {
     if tensor.device().is_cuda() { tensor.copy() } else { Ok(tensor.clone()) }
 }
 
-/// The parameters that have a gradient, each with it, in the parameter's type.
+/// The parameters that have a gradient and are not frozen, each with it, in the parameter's type.
 pub(super) fn pairs(
     parameters: &Parameters,
     gradients: &Gradients,
@@ -103,6 +116,9 @@ pub(super) fn pairs(
     let mut pairs = Vec::new();
     for (name, var) in parameters.vars() {
         let Some(gradient) = gradients.get(&name) else { continue };
+        if parameters.is_frozen(&name) {
+            continue;
+        }
         if gradient.dims() != var.dims() {
             let (actual, expected) = (gradient.dims().to_vec(), var.dims().to_vec());
             return Err(crate::Error::Shape { name, actual, expected }.into());

@@ -77,7 +77,7 @@ fn exact(config: &OptimizerConfig) -> anyhow::Result<Vec<Tensor>> {
             loss = (loss + (var.as_tensor() * given)?.sum_all()?)?;
         }
         let gradients: Gradients = parameters.gradients(&loss)?;
-        with_backend(Backend::Reference, || optimizer.step(&parameters, &gradients, RATE))?;
+        with_backend(Backend::Reference, || optimizer.step(&parameters, &gradients, &RATE.into()))?;
     }
     Ok(parameters.tensors()?.into_values().collect())
 }

@@ -99,7 +99,7 @@ fn optimize(case: &Case, config: &OptimizerConfig, dtype: DType) -> anyhow::Resu
         optimizer = config.build();
         optimizer.load_state(&state)?;
         let gradient = BTreeMap::from([("param".to_owned(), Some(steps.get(step)?))]);
-        optimizer.step(&parameters, &Gradients::new(gradient), learning_rate)?;
+        optimizer.step(&parameters, &Gradients::new(gradient), &learning_rate.into())?;
         after.push(parameters.tensors()?["param"].clone());
     }
     expect(case, "params_after", &Tensor::stack(&after, 0)?)

@@ -63,7 +63,7 @@ fn steps() -> anyhow::Result<()> {
         let loss = head.forward_of(&[&back, &fine])?.resolve()?.sqr()?.mean_all()?;
         let gradients = parameters.gradients(&loss)?;
         drop(loss);
-        optimizer.step(&parameters, &gradients, 1e-3)?;
+        optimizer.step(&parameters, &gradients, &1e-3.into())?;
         if step == 100 {
             early = held();
         }

@@ -2,6 +2,8 @@
 
 /// Arguments that make no sense are refused, in words.
 mod arguments;
+/// Averages of parameters.
+mod average;
 /// Tensors of half the size.
 mod bf16;
 /// Blocks that run again for their gradients.
@@ -17,9 +19,12 @@ mod device;
 /// Agreement with PyTorch.
 mod golden;
 mod golden_ops;
+/// How groups of parameters learn, or do not.
+mod groups;
 /// Steps leave no memory behind.
 mod instructions;
 mod leak;
+mod n_adam;
 /// Native kernels agree with the reference, on one thread and on many, and leave nothing behind.
 mod native;
 mod optimizers;

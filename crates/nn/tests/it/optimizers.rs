@@ -32,7 +32,7 @@ fn steps(config: &OptimizerConfig, backend: Backend) -> anyhow::Result<Saved> {
             loss = (loss + (var.as_tensor() * given)?.sum_all()?)?;
         }
         let gradients = parameters.gradients(&loss)?;
-        with_backend(backend, || optimizer.step(&parameters, &gradients, 0.3))?;
+        with_backend(backend, || optimizer.step(&parameters, &gradients, &0.3.into()))?;
     }
     Ok((parameters.tensors()?, optimizer.state()?))
 }
@@ -80,7 +80,7 @@ fn later_steps_do_not_change_what_was_saved() -> anyhow::Result<()> {
         let mut optimizer = config.build();
         let step = |optimizer: &mut Box<dyn Optimizer>| -> anyhow::Result<()> {
             let gradients = parameters.gradients(&network.loss(&images()?)?)?;
-            Ok(optimizer.step(&parameters, &gradients, 1e-2)?)
+            Ok(optimizer.step(&parameters, &gradients, &1e-2.into())?)
         };
         step(&mut optimizer)?;
         let saved = optimizer.state()?;

@@ -5,8 +5,8 @@ use candle::{DType, Device, Result, Tensor};
 use candle_nn::{Init, VarBuilder};
 use sconce_nn::{
     Act, AdamConfig, AdamWConfig, BatchNorm, Conv, ConvConfig, ConvTranspose, ConvTransposeConfig,
-    Gradients, GroupNorm, InstanceNorm, LayerNorm, OptimizerConfig, Parameters, RAdamConfig,
-    RmsPropConfig, SgdConfig, clip_grad_norm, concat, frozen,
+    Gradients, GroupNorm, InstanceNorm, LayerNorm, NAdamConfig, OptimizerConfig, Parameters,
+    RAdamConfig, RmsPropConfig, SgdConfig, clip_grad_norm, concat, frozen,
 };
 
 use crate::device::{device, values};
@@ -41,7 +41,7 @@ impl Network {
         })
     }
 
-    fn forward_t(&self, x: &Tensor, train: bool) -> Result<Tensor> {
+    pub(crate) fn forward_t(&self, x: &Tensor, train: bool) -> Result<Tensor> {
         let fine = self.norm.forward(&self.stem.forward(x)?, Act::LeakyRelu(0.01))?;
         let coarse = self.group.forward(&self.down.forward(&fine)?, Act::Identity)?;
         let coarse = self.batch.forward_t(&coarse, Act::Relu, train)?;
@@ -70,6 +70,11 @@ pub(crate) fn every_optimizer() -> Vec<OptimizerConfig> {
             ..RmsPropConfig::default()
         }),
         OptimizerConfig::RAdam(RAdamConfig::default()),
+        OptimizerConfig::NAdam(NAdamConfig {
+            weight_decay: 0.01,
+            decoupled_weight_decay: true,
+            ..NAdamConfig::default()
+        }),
     ]
 }
 
@@ -88,7 +93,7 @@ fn train(config: &OptimizerConfig, steps: usize, saved: Option<&Saved>) -> anyho
     for _ in 0..steps {
         let mut gradients = parameters.gradients(&network.loss(&images()?)?)?;
         clip_grad_norm(&mut gradients, 12.0)?;
-        optimizer.step(&parameters, &gradients, 1e-3)?;
+        optimizer.step(&parameters, &gradients, &1e-3.into())?;
     }
     Ok((parameters.tensors()?, optimizer.state()?))
 }
@@ -121,7 +126,7 @@ fn training_lowers_the_loss() -> anyhow::Result<()> {
     for _ in 0..30 {
         let loss = network.loss(&images()?)?;
         losses.push(loss.to_scalar::<f32>()?);
-        optimizer.step(&parameters, &parameters.gradients(&loss)?, 1e-2)?;
+        optimizer.step(&parameters, &parameters.gradients(&loss)?, &1e-2.into())?;
     }
     assert!(losses[29] < 0.7 * losses[0], "{losses:?}");
     Ok(())
@@ -139,7 +144,7 @@ fn a_parameter_without_gradient_is_left_alone() -> anyhow::Result<()> {
         assert_eq!(gradients.without(), ["unused"]);
 
         let mut optimizer = config.build();
-        optimizer.step(&parameters, &gradients, 0.1)?;
+        optimizer.step(&parameters, &gradients, &0.1.into())?;
 
         let after = parameters.tensors()?;
         assert_eq!(values(&after["unused"])?, [1.0, 1.0, 1.0], "{config:?}");
@@ -279,10 +284,16 @@ fn gradients_hold_no_graph_and_add_up() -> anyhow::Result<()> {
     sum.add_assign(&first)?;
     sum.add_assign(&first)?;
 
-    assert!(first.iter().all(|(_, gradient)| gradient.is_none_or(|g| !g.track_op())));
+    for gradients in [&first, &sum] {
+        assert!(gradients.iter().all(|(_, gradient)| gradient.is_none_or(|g| !g.track_op())));
+        assert_eq!(gradients.without(), ["batch.running_mean", "batch.running_var"]);
+    }
     let (one, two) = (first.norm()?, sum.norm()?);
     approx::assert_relative_eq!(two, 2.0 * one, max_relative = 1e-6);
+    // What was added is as it was.
+    assert_eq!(first.norm()?.to_bits(), one.to_bits());
     sum.scale(0.5)?;
+    assert!(sum.iter().all(|(_, gradient)| gradient.is_none_or(|g| !g.track_op())));
     approx::assert_relative_eq!(sum.norm()?, one, max_relative = 1e-6);
     assert!(sum.all_finite()?);
     Ok(())
@@ -324,7 +335,7 @@ fn two_hundred_steps_leave_memory_as_it_was() -> anyhow::Result<()> {
             after_warm_up = resident()?;
         }
         let loss = network.forward_t(&x, true)?.sqr()?.mean_all()?;
-        optimizer.step(&parameters, &parameters.gradients(&loss)?, 1e-4)?;
+        optimizer.step(&parameters, &parameters.gradients(&loss)?, &1e-4.into())?;
     }
     // One step makes about 2 MiB of activations: a leak would be 300 MiB.
     let growth = resident()?.saturating_sub(after_warm_up);

@@ -32,7 +32,7 @@ pub(crate) use self::reading::conv_of;
 pub(crate) use self::repetition::checkpoint_of;
 pub(crate) use self::transpose::{Turn, transpose};
 pub(crate) use self::unary::{activate, map_axis, max_pool, softmax};
-pub(crate) use self::update::change;
+pub(crate) use self::update::{change, moved_towards};
 
 /// The values of a contiguous tensor on the CPU, while no one changes them.
 struct Held<'a> {

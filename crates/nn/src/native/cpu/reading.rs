@@ -15,6 +15,7 @@ use crate::kernels::norm::{Scaling, cell_means, gradient_sums, input_gradient_in
 use crate::kernels::reading::{Norm, Part};
 use crate::native::node::{Backward, record};
 use crate::pending::Pending;
+use crate::{Work, working_at};
 
 /// See [`conv_of`](crate::conv_of()); of one input or two.
 pub(crate) fn conv_of(
@@ -51,7 +52,7 @@ pub(crate) fn conv_of(
 
     let slot = Arc::new(Slot::default());
     let op = Reading { convolution, reads, has_bias: bias.is_some(), slot: slot.clone() };
-    let (y, known) = op.forward(&weight, &vectors)?;
+    let (y, known) = working_at(Work::Convolution, || op.forward(&weight, &vectors))?;
     // Constants make a constant.
     let is_tracked = tickets.track_op() || weight.track_op() || vectors.track_op();
     let edge =
@@ -195,7 +196,8 @@ impl Backward for Reading {
                     continue;
                 };
                 if let Some(norm) = &read.norm {
-                    of_vectors.extend(through(norm, part, &mut gradient));
+                    let run = || through(norm, part, &mut gradient);
+                    of_vectors.extend(working_at(Work::Normalization, run));
                 }
                 if let Some(edge) = &read.edge {
                     edge.slot.leave(gradient);

@@ -39,6 +39,17 @@ pub(crate) fn change(
     Ok(())
 }
 
+/// `average + (value − average) · take`, of two tensors of one shape in f32.
+pub(crate) fn moved_towards(average: &Tensor, value: &Tensor, take: f64) -> Result<Tensor> {
+    if average.dims() != value.dims() || average.dtype() != value.dtype() {
+        candle::bail!("an average is {average:?}, but what it follows {value:?}");
+    }
+    let (average, value) = (average.contiguous()?, value.contiguous()?);
+    let (average_held, value_held) = (Held::of(&average)?, Held::of(&value)?);
+    let moved = update::moved_towards(&average_held.wide(), &value_held.wide(), take);
+    Ok(tensor_like(moved, &average))
+}
+
 /// Puts values where the old ones are, without a copy where they are all that is there.
 struct Replacement(Cell<Vec<f32>>);
 

@@ -4,12 +4,12 @@ use serde::de::{Deserialize, Deserializer};
 
 /// How much of a running mean is kept: from 0 to below 1. Kept whole, it would never move, or grow
 /// without end.
-pub(super) fn kept<'de, D: Deserializer<'de>>(deserializer: D) -> Result<f64, D::Error> {
+pub(crate) fn kept<'de, D: Deserializer<'de>>(deserializer: D) -> Result<f64, D::Error> {
     within(deserializer, "a number from 0 to below 1", |value| (0.0..1.0).contains(&value))
 }
 
 /// How much of each of two running means is kept.
-pub(super) fn both_kept<'de, D: Deserializer<'de>>(deserializer: D) -> Result<[f64; 2], D::Error> {
+pub(crate) fn both_kept<'de, D: Deserializer<'de>>(deserializer: D) -> Result<[f64; 2], D::Error> {
     let both = <[f64; 2]>::deserialize(deserializer)?;
     for value in both {
         check(value, "a number from 0 to below 1", |value| (0.0..1.0).contains(&value))?;
@@ -18,18 +18,24 @@ pub(super) fn both_kept<'de, D: Deserializer<'de>>(deserializer: D) -> Result<[f
 }
 
 /// A part of a whole: from 0 to 1.
-pub(super) fn part<'de, D: Deserializer<'de>>(deserializer: D) -> Result<f64, D::Error> {
+pub(crate) fn part<'de, D: Deserializer<'de>>(deserializer: D) -> Result<f64, D::Error> {
     within(deserializer, "a number from 0 to 1", |value| (0.0..=1.0).contains(&value))
 }
 
 /// How strongly parameters are drawn to 0: not away from it.
-pub(super) fn decay<'de, D: Deserializer<'de>>(deserializer: D) -> Result<f64, D::Error> {
+pub(crate) fn decay<'de, D: Deserializer<'de>>(deserializer: D) -> Result<f64, D::Error> {
     let holds = |value: f64| value >= 0.0 && value.is_finite();
     within(deserializer, "a finite number of 0 or more", holds)
 }
 
+/// What something is multiplied by to grow, or stay as it is.
+pub(crate) fn growth<'de, D: Deserializer<'de>>(deserializer: D) -> Result<f64, D::Error> {
+    let holds = |value: f64| value >= 1.0 && value.is_finite();
+    within(deserializer, "a finite number of 1 or more", holds)
+}
+
 /// What keeps a quotient finite.
-pub(super) fn positive<'de, D: Deserializer<'de>>(deserializer: D) -> Result<f64, D::Error> {
+pub(crate) fn positive<'de, D: Deserializer<'de>>(deserializer: D) -> Result<f64, D::Error> {
     let holds = |value: f64| value > 0.0 && value.is_finite();
     within(deserializer, "a positive, finite number", holds)
 }
@@ -81,6 +87,10 @@ mod tests {
             (r#"{"r_adam": {"betas": [-0.5, 0.9]}}"#, kept),
             (r#"{"r_adam": {"eps": 0.0}}"#, positive),
             (r#"{"r_adam": {"weight_decay": -1.0}}"#, decay),
+            (r#"{"n_adam": {"betas": [0.9, 1.0]}}"#, kept),
+            (r#"{"n_adam": {"eps": 0.0}}"#, positive),
+            (r#"{"n_adam": {"weight_decay": -1.0}}"#, decay),
+            (r#"{"n_adam": {"momentum_decay": -1.0}}"#, decay),
             (r#"{"rms_prop": {"alpha": 1.0}}"#, kept),
             (r#"{"rms_prop": {"momentum": 1.0}}"#, kept),
             (r#"{"rms_prop": {"eps": 0.0}}"#, positive),
