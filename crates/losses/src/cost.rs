@@ -1,6 +1,7 @@
 use candle::Tensor;
 use serde::{Deserialize, Serialize};
 
+use crate::batch_sums::of_whole_batch;
 use crate::{Error, NonNegative, Result};
 
 /// How a score `s`, 1 at best, becomes a cost to be minimised.
@@ -57,7 +58,7 @@ pub(crate) fn class_weights(
 /// `(1, K)`.
 pub(crate) fn pooled(sums: &Tensor, include_background: bool, pool_batch: bool) -> Result<Tensor> {
     let sums = counted(sums, include_background)?;
-    if pool_batch { Ok(sums.sum_keepdim(0)?) } else { Ok(sums) }
+    if pool_batch { of_whole_batch(&sums.sum_keepdim(0)?) } else { Ok(sums) }
 }
 
 /// The classes of `(N, C, *S)` that count: all, or those from 1.

@@ -6,6 +6,7 @@ use candle::Tensor;
 use nn::Summand;
 use serde::{Deserialize, Serialize};
 
+use crate::batch_sums::of_whole_batch;
 use crate::cost::class_weights;
 use crate::math::{floor, power, quotient};
 use crate::target::widen;
@@ -142,7 +143,7 @@ struct Sums {
 
 impl Sums {
     fn over_batch(&self) -> Result<Self> {
-        let pool = |sums: &Tensor| sums.sum_keepdim(0);
+        let pool = |sums: &Tensor| of_whole_batch(&sums.sum_keepdim(0)?);
         Ok(Self {
             predicted: pool(&self.predicted)?,
             actual: pool(&self.actual)?,

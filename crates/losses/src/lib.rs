@@ -31,6 +31,7 @@
 //!   [`UnifiedFocalForm`] and [`VolumeWeight`], settings of one loss each.
 //! - [`Positive`], [`NonNegative`], [`AtLeastOne`], [`Fraction`], [`Margin`], [`Percent`]: numbers
 //!   that carry their range.
+//! - [`with_batch_sums`]: sums over a batch that several processes have a part of.
 //! - [`LossConfig::documentation`]: what these pages say of a loss, for a program to print
 //!   ([`Documentation`]).
 //! - [`Error`] and [`Result`].
@@ -39,6 +40,7 @@
 //! `allow_soft` is set. Voxels of weight 0 take no part in any loss.
 
 mod activation;
+mod batch_sums;
 mod blob;
 mod boundary;
 mod cl_dice;
@@ -71,6 +73,7 @@ use std::fmt;
 use candle::Tensor;
 
 pub use crate::activation::Activation;
+pub use crate::batch_sums::with_batch_sums;
 pub use crate::cost::Cost;
 pub use crate::dice_semimetric::ActiveClasses;
 pub use crate::error::{Error, Result};

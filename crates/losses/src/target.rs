@@ -4,6 +4,7 @@ mod resolution;
 use candle::{DType, Device, Shape, Tensor};
 use nn::{ClassLabels, ClassSums, Summand};
 
+use crate::batch_sums::{of_whole_batch, weighted_sums};
 use crate::{Activation, Error, Result};
 
 /// What logits `(N, C, *S)` are compared with: labels, how much each voxel counts, and distance
@@ -228,7 +229,7 @@ impl Target {
         };
         // One trailing axis: the shape for which candle's sum is fast.
         let sums = values.flatten_from(2)?.sum(2)?;
-        Ok(if pool_batch { sums.sum_keepdim(0)? } else { sums })
+        if pool_batch { of_whole_batch(&sums.sum_keepdim(0)?) } else { Ok(sums) }
     }
 
     /// The weighted mean of `values`, `(N, K, *S)`, over the batch and the voxels: `(K)`.
@@ -244,8 +245,8 @@ impl Target {
 
     /// The same, of sums `(N, K)` over the voxels of `logits`.
     pub(crate) fn mean_of(&self, sums: &Tensor, logits: &Tensor) -> Result<Tensor> {
-        let total = sums.sum(0)?;
-        let count = self.count(logits)?.to_dtype(total.dtype())?;
+        let (total, count) = (sums.sum(0)?, self.count(logits)?);
+        let (total, count) = weighted_sums(self.weight.is_some(), total, count)?;
         // Where the weights sum to 0, so does the numerator: divide by 1 instead.
         let none = count.eq(0f64)?.to_dtype(total.dtype())?;
         Ok(total.broadcast_div(&(count + none)?)?)
