@@ -1,5 +1,6 @@
 //! What benchmarks share: layers, networks and steps of fixed sizes, seeded.
 
+mod engine_step;
 mod layer;
 mod memory;
 mod objective;
@@ -8,6 +9,7 @@ mod place;
 mod score;
 mod volume;
 
+pub use crate::engine_step::{EngineRequest, EngineWork};
 pub use crate::layer::{Layer, LayerRequest};
 pub use crate::memory::{Watermark, peak_memory};
 pub use crate::objective::{LossRequest, Objective};

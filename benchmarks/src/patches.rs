@@ -1,3 +1,4 @@
+use std::ops::ControlFlow;
 use std::path::PathBuf;
 
 use ndarray::{Array3, Array4, Zip};
@@ -42,10 +43,29 @@ fn yes() -> bool {
 
 /// Waves, and balls of two classes in a lattice.
 #[derive(Debug)]
-struct Volumes {
+pub(crate) struct Volumes {
     description: Description,
     ids: Vec<String>,
     shape: [usize; 3],
+}
+
+impl Volumes {
+    /// So many, of this size.
+    pub(crate) fn new(cases: usize, shape: [usize; 3]) -> Self {
+        let classes = ["background", "ball", "core"].into_iter().zip(0..);
+        Self {
+            description: Description {
+                name: "Volumes".to_owned(),
+                channels: vec!["MRI".to_owned()],
+                classes: classes.map(|(name, value)| Class::new(name, [value])).collect(),
+                raters: Vec::new(),
+                ignore: None,
+                regions_class_order: Vec::new(),
+            },
+            ids: (0..cases).map(|case| format!("volume_{case}")).collect(),
+            shape,
+        }
+    }
 }
 
 impl Dataset for Volumes {
@@ -94,19 +114,7 @@ impl PatchWork {
     ///
     /// Where nothing can be planned, or cases cannot be kept.
     pub fn new(request: &PatchRequest) -> anyhow::Result<Self> {
-        let classes = ["background", "ball", "core"].into_iter().zip(0..);
-        let volumes: &Volumes = Box::leak(Box::new(Volumes {
-            description: Description {
-                name: "Volumes".to_owned(),
-                channels: vec!["MRI".to_owned()],
-                classes: classes.map(|(name, value)| Class::new(name, [value])).collect(),
-                raters: Vec::new(),
-                ignore: None,
-                regions_class_order: Vec::new(),
-            },
-            ids: (0..request.cases).map(|case| format!("volume_{case}")).collect(),
-            shape: request.shape,
-        }));
+        let volumes: &Volumes = Box::leak(Box::new(Volumes::new(request.cases, request.shape)));
         let mut fingerprint = Fingerprint::new(1);
         let first = volumes.read(&volumes.ids[0])?;
         fingerprint.add(&first.image, first.label.as_ref());
@@ -145,10 +153,10 @@ impl PatchWork {
     pub fn run(&mut self) -> anyhow::Result<f64> {
         self.epoch += 1;
         let mut sum = 0.0;
-        self.loader.epoch(self.epoch, self.batches, |_, batch| {
+        self.loader.epoch(self.epoch, 0..self.batches, |_, batch| {
             let first = batch.images.flatten_all()?.narrow(0, 0, 1)?.to_vec1::<f32>()?;
             sum += f64::from(first[0]);
-            Ok(())
+            Ok(ControlFlow::Continue(()))
         })?;
         Ok(sum)
     }

@@ -7,8 +7,9 @@ use std::io::{BufRead as _, Write as _};
 use std::time::Instant;
 
 use sconce_benchmarks::{
-    Layer, LayerRequest, LossRequest, Objective, PatchRequest, PatchWork, Place, ScoreRequest,
-    ScoreWork, Subject, VolumeRequest, VolumeWork, Watermark, peak_memory,
+    EngineRequest, EngineWork, Layer, LayerRequest, LossRequest, Objective, PatchRequest,
+    PatchWork, Place, ScoreRequest, ScoreWork, Subject, VolumeRequest, VolumeWork, Watermark,
+    peak_memory,
 };
 use serde::{Deserialize, Serialize};
 
@@ -37,6 +38,7 @@ enum Request {
     Volume(VolumeRequest),
     Patches(PatchRequest),
     Score(ScoreRequest),
+    Engine(EngineRequest),
 }
 
 fn single() -> String {
@@ -48,7 +50,11 @@ impl Request {
         match self {
             Self::Network { device, .. } => *device,
             Self::Layer(request) => request.device,
-            Self::Loss(_) | Self::Volume(_) | Self::Patches(_) | Self::Score(_) => Place::default(),
+            Self::Loss(_)
+            | Self::Volume(_)
+            | Self::Patches(_)
+            | Self::Score(_)
+            | Self::Engine(_) => Place::default(),
         }
     }
 }
@@ -72,6 +78,7 @@ enum Held {
     Volume(Box<VolumeWork>),
     Patches(Box<PatchWork>),
     Score(Box<ScoreWork>),
+    Engine(Box<EngineWork>, usize),
 }
 
 impl Held {
@@ -87,6 +94,9 @@ impl Held {
             Request::Loss(request) => Self::Loss(Box::new(Objective::new(&request)?)),
             Request::Patches(request) => Self::Patches(Box::new(PatchWork::new(&request)?)),
             Request::Volume(request) => Self::Volume(Box::new(VolumeWork::new(&request))),
+            Request::Engine(request) => {
+                Self::Engine(Box::new(EngineWork::new(&request)?), request.steps)
+            }
             Request::Score(request) => Self::Score(Box::new(ScoreWork::new(&request)?)),
         })
     }
@@ -103,6 +113,7 @@ impl Held {
             Self::Volume(work) => work.run(),
             Self::Patches(work) => work.run(),
             Self::Score(work) => return work.run(),
+            Self::Engine(work, steps) => return work.run(*steps),
         };
         Ok(vec![value?])
     }
