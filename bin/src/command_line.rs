@@ -12,9 +12,25 @@ pub(crate) fn command_line() -> String {
     written(arguments)
 }
 
-fn written(arguments: impl Iterator<Item = String>) -> String {
+fn written(mut arguments: impl Iterator<Item = String>) -> String {
     let mut command = "sconce".to_owned();
-    for argument in arguments {
+    while let Some(argument) = arguments.next() {
+        // A shard of a command does a part of what that command does.
+        if argument == "--shard" {
+            _ = arguments.next();
+            continue;
+        }
+        if argument.starts_with("--shard=") {
+            continue;
+        }
+        if argument.contains("://") {
+            // Of a server, not even its name.
+            if let Some((key, _)) = argument.split_once('=') {
+                command.push(' ');
+                command.push_str(key);
+            }
+            continue;
+        }
         command.push(' ');
         command.push_str(&one_word(&without_places(&argument)));
     }
@@ -61,11 +77,17 @@ mod tests {
             "--set",
             r#"supervision.teachers=["/home/somebody/a", "b"]"#,
             "it's",
+            "--shard",
+            "1/4",
+            "--mlflow",
+            "http://user@machine:5000/path",
+            "--mlflow=https://machine",
+            "--shard=2/4",
             "..",
         ];
         assert_eq!(
             written(command.iter().map(|&it| it.to_owned())),
-            r#"sconce train run.toml "--data=Task04 (new)" --init hub:owner/name --set supervision.cache=cache --set 'supervision.teachers=["a", "b"]' "it's" .."#
+            r#"sconce train run.toml "--data=Task04 (new)" --init hub:owner/name --set supervision.cache=cache --set 'supervision.teachers=["a", "b"]' "it's" --mlflow --mlflow .."#
         );
     }
 }

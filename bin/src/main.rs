@@ -6,17 +6,22 @@ mod command_line;
 mod commands;
 mod dashboard;
 mod defect;
+mod interrupt;
 mod invocation;
 mod output;
 mod progress;
 mod resolve;
+mod shard;
 mod threads;
+mod tracking;
 
 use std::io::{self, Write as _};
 use std::process::ExitCode;
 
 use clap::Parser;
 use clap::error::ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand;
+
+use sconce::ranks::Launch;
 
 use crate::commands::Command;
 use crate::output::Format;
@@ -68,11 +73,13 @@ fn run() -> ExitCode {
     if cli.quiet {
         progress::be_quiet();
     }
-    let outcome = threads::bind(cli.threads.map(usize::from))
+    let launch = Launch::detect(|name| std::env::var(name).ok());
+    let outcome = threads::bind(cli.threads.map(usize::from), launch.as_ref())
         .and_then(|()| backend::choose())
         .and_then(|()| cli.command.run())
         .and_then(|report| Ok((report.text(cli.format)?, report.code())));
     match outcome {
+        Ok((text, code)) if text.is_empty() => code,
         Ok((text, code)) => match writeln!(io::stdout(), "{text}") {
             Ok(()) => code,
             // Whoever reads has seen enough.

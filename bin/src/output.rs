@@ -32,6 +32,11 @@ impl Output {
         Self { text: report.to_string(), json: serde_json::to_string_pretty(report), failed: false }
     }
 
+    /// Of a process that leaves speaking to another.
+    pub(crate) fn nothing() -> Self {
+        Self { text: String::new(), json: Ok(String::new()), failed: false }
+    }
+
     /// The same, with exit code 1 where `failed`: the report itself is the bad news.
     pub(crate) fn failing_if(self, failed: bool) -> Self {
         Self { failed, ..self }
@@ -58,6 +63,11 @@ pub(crate) struct Usage(pub(crate) String);
 /// 2 where the command line is wrong, else 1.
 pub(crate) fn exit_code(error: &anyhow::Error) -> ExitCode {
     if error.is::<Usage>() { ExitCode::from(2) } else { ExitCode::FAILURE }
+}
+
+/// The same, as a number.
+pub(crate) fn exit_number(error: &anyhow::Error) -> i32 {
+    if error.is::<Usage>() { 2 } else { 1 }
 }
 
 /// An error and its causes on one line, a cause that repeats its effect left out, with what to do

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressStyle};
 use sconce::engine::evaluate::decimals;
-use sconce::engine::{self, Event, Held, Observer, Transfer, device};
+use sconce::engine::{self, Event, Held, MemoryEstimate, Observer, Transfer, device};
 
 use crate::dashboard::{self, Dashboard, Watched, amount};
 
@@ -215,15 +215,29 @@ impl Observer for Progress {
                     list(left),
                 ));
             }
-            Event::Started { epoch, epochs, iterations, parameters, .. } => {
+            Event::Memory(MemoryEstimate { needed, available }) => {
+                let line = format!("{}: training will take about {}", self.label, amount(needed));
+                if needed > available {
+                    self.warn(&format!(
+                        "{line}, and there are {}; lower train.batch_size or preprocess.patch_size, or set \
+                         gradient_checkpointing of the model",
+                        amount(available)
+                    ));
+                } else {
+                    self.say(&format!("{line} of memory"));
+                }
+            }
+            Event::Started { epoch, step, epochs, iterations, parameters, .. } => {
                 self.say(&format!(
                     "{}: {parameters} parameters, {epochs} {} of {iterations} steps{}",
                     self.label,
                     if epochs == 1 { "epoch" } else { "epochs" },
-                    if epoch > 0 {
-                        format!(", going on at epoch {}", epoch + 1)
-                    } else {
-                        String::new()
+                    match (epoch, step) {
+                        (0, 0) => String::new(),
+                        (epoch, 0) => format!(", going on at epoch {}", epoch + 1),
+                        (epoch, step) => {
+                            format!(", going on at epoch {}, step {}", epoch + 1, step + 1)
+                        }
                     }
                 ));
                 self.finish();

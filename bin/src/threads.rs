@@ -2,16 +2,32 @@
 
 use anyhow::Context as _;
 
+use sconce::ranks::Launch;
+
 use crate::output::Usage;
 
 /// More than any machine has cores: so many threads would only stand in each other's way.
 pub(crate) const MOST: u16 = 1024;
 
-/// Binds rayon's pool and candle's to `threads`, or to one for each core.
+/// The cores of the machine, whichever of them this process may use.
+fn cores() -> Option<usize> {
+    let online = std::fs::read_to_string("/sys/devices/system/cpu/online").ok()?;
+    let count = |part: &str| {
+        let (first, last) = part.split_once('-').unwrap_or((part, part));
+        Some(last.trim().parse::<usize>().ok()? - first.trim().parse::<usize>().ok()? + 1)
+    };
+    online.trim().split(',').map(count).sum()
+}
+
+/// Binds rayon's pool and candle's to `threads`, or to one for each core that is its share.
 ///
 /// Must come before anything that computes: pools take their size from the first use.
-pub(crate) fn bind(threads: Option<usize>) -> anyhow::Result<()> {
-    let available = || std::thread::available_parallelism().map_or(1, usize::from);
+pub(crate) fn bind(threads: Option<usize>, launch: Option<&Launch>) -> anyhow::Result<()> {
+    let available = || {
+        let own = std::thread::available_parallelism().map_or(1, usize::from);
+        // Of several processes on a machine, each has its share.
+        launch.map_or(own, |launch| launch.threads(own, cores().unwrap_or(own)))
+    };
     let named = std::env::var("RAYON_NUM_THREADS").ok().and_then(|text| text.parse().ok());
     let threads = threads
         .or(named.filter(|&threads| threads > 0))

@@ -14,6 +14,7 @@ use serde::Serialize;
 use crate::output::{Output, Usage};
 use crate::progress::{Progress, note};
 use crate::resolve::resolve;
+use crate::shard::Shard;
 
 /// Predict images with a trained network
 #[expect(clippy::struct_excessive_bools, reason = "each is a flag of its own")]
@@ -51,6 +52,9 @@ pub(crate) struct Args {
     /// the model was scored
     #[arg(long, value_name = "CALIBRATION")]
     calibration: Option<Calibration>,
+    /// Predict every Nth image alone, from the Ith on, so that N machines share the work; all may write to one folder
+    #[arg(long, value_name = "I/N")]
+    shard: Option<Shard>,
     /// auto, cpu, cuda, cuda:N or metal
     #[arg(long, default_value_t, value_name = "DEVICE")]
     device: DeviceChoice,
@@ -77,6 +81,11 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<Output> {
     if let Some(share) = args.step_size.filter(|share| !(*share > 0.0 && *share <= 1.0)) {
         return Err(Usage(format!("--step-size is {share}; a share above 0, at most 1")).into());
     }
+    if args.shard.is_some() && args.input.iter().any(|input| same(input, &args.output)) {
+        let usage = "with --shard, predictions cannot go to the folder of the images, where another shard would take \
+                     them for images; name another --output";
+        return Err(Usage(usage.to_owned()).into());
+    }
     let folder = resolve(&args.model)?;
     let trained = zoo::load(&folder)?;
     let device = super::train::open(args.device)?;
@@ -89,7 +98,10 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<Output> {
         ..own.clone()
     };
     let found = find(&args.input, trained.plan.normalize.len(), &folder)?;
-    let cases = found.images;
+    let cases = match args.shard {
+        Some(shard) => shard.take(found.images),
+        None => found.images,
+    };
     let predictor = Predictor::new(&trained, settings, &device)
         .with_context(|| format!("cannot use the model {}", args.model))?;
     std::fs::create_dir_all(&args.output)
@@ -126,6 +138,11 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<Output> {
     progress.finish();
     let failed = !report.failed.is_empty();
     Ok(Output::of(&report).failing_if(failed))
+}
+
+/// Whether two paths are one place.
+fn same(one: &Path, other: &Path) -> bool {
+    matches!((one.canonicalize(), other.canonicalize()), (Ok(one), Ok(other)) if one == other)
 }
 
 /// The images of the inputs, and what is said of the rest.

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Instant;
 
 use anyhow::{Context as _, bail};
@@ -12,9 +13,11 @@ use sconce::engine::{
     DeviceChoice, Observer, Origins, Run, RunConfig, RunFolder, Storage, file, report, train,
     validate,
 };
+use sconce::ranks::Alone;
 use sconce::zoo::{self, PackOptions};
 use serde::Serialize;
 
+use crate::allocator::Meter;
 use crate::command_line::command_line;
 use crate::invocation::{invocation, quoted};
 use crate::output::Output;
@@ -124,6 +127,8 @@ fn one(part: &Part, root: &Path, device: &sconce::Device) -> anyhow::Result<Trai
         resume: false,
         origins: Origins::default(),
         storage: Storage::default(),
+        group: Arc::new(Alone),
+        meter: Some(&Meter),
         command: &command_line(),
     };
     let mut log = Log::open(&folder.log())?;

@@ -44,6 +44,7 @@ pub(in crate::dashboard) fn begun(
     let (epoch, batch_size, parameters) = (history.len(), 2, 1000);
     let started = Event::Started {
         epoch,
+        step: 0,
         epochs,
         iterations,
         batch_size,

@@ -1,9 +1,12 @@
 //! The program as users meet it: its commands, files, messages and exit codes.
 
+mod clusters;
 mod damage;
 mod distilling;
 mod hub;
 mod labels;
+mod lost;
+mod memory;
 #[cfg(feature = "hub")]
 mod parquet;
 mod predicting;
@@ -12,6 +15,9 @@ mod program;
 mod quickstart;
 mod readme;
 mod scoring;
+mod shards;
+#[cfg(feature = "mlflow")]
+mod tracking;
 mod training;
 mod transcripts;
 mod watching;

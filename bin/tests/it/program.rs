@@ -26,6 +26,10 @@ pub(crate) fn clean(mut command: Command, folder: &Path) -> Command {
     {
         command.env_remove(name);
     }
+    for name in ["URI", "TOKEN", "USERNAME", "PASSWORD"] {
+        command.env_remove(format!("MLFLOW_TRACKING_{name}"));
+    }
+    command.env_remove("MLFLOW_EXPERIMENT_NAME");
     // Whatever a test does, it stays off the network.
     command.env("HF_HUB_OFFLINE", "1").env("HF_HOME", folder.join("hf")).current_dir(folder);
     command

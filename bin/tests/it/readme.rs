@@ -3,7 +3,7 @@ use std::path::{Path, PathBuf};
 
 use crate::program::sconce;
 
-fn root() -> PathBuf {
+pub(crate) fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
 }
 
@@ -27,7 +27,7 @@ fn commands(text: &str) -> Vec<String> {
 
 /// Runs commands where none of the files that they name exist: the command line must be right, and
 /// what is missing must be said in one line.
-fn check(texts: &[String]) -> anyhow::Result<usize> {
+pub(crate) fn check(texts: &[String]) -> anyhow::Result<usize> {
     let folder = tempfile::tempdir()?;
     // What would be written there takes long, or is taken.
     for taken in ["sconce-quickstart", "phantom-2d", "phantom-3d"] {

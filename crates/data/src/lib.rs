@@ -22,7 +22,7 @@
 //! | say where files are | [`Pattern`], [`Patterns`], [`LabelGeometry`], [`Unlabelled`] |
 //! | read cases | [`Dataset`], [`Case`], [`Description`], [`Class`] |
 //! | mend a copy of a folder | [`mend`], giving [`Mended`] |
-//! | find what is wrong | [`check()`], [`check_with_folds`], giving [`Report`], [`Problem`], [`ProblemKind`], [`Severity`] |
+//! | find what is wrong | [`check()`], [`check_with_folds`], on several machines [`look`] and [`check_looked`], giving [`Report`], [`Problem`], [`ProblemKind`], [`Severity`] |
 //! | see what is there | [`summary()`], [`summary_with`], giving [`Summary`], [`Spread`], [`ChannelSummary`], [`ClassSummary`], [`RaterCount`] |
 //! | write a data set in another layout | [`convert()`], [`ConvertTo`] |
 //! | hold cases out | [`Fold`], [`SplitRule`], [`k_fold`], [`read_splits`], [`write_splits`], [`NNUNET_SEED`] |
@@ -81,8 +81,8 @@ use std::path::Path;
 pub use crate::batches::batches;
 pub use crate::case::{Case, Class, Dataset, Description};
 pub use crate::check::{
-    ChannelSummary, ClassSummary, RaterCount, Report, Spread, Summary, check, check_with_folds,
-    summary, summary_with,
+    ChannelSummary, ClassSummary, Looked, RaterCount, Report, Spread, Summary, check, check_looked,
+    check_with_folds, look, summary, summary_with,
 };
 pub use crate::convert::{ConvertTo, convert};
 pub use crate::error::{Action, Error, Result};

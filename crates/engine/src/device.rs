@@ -122,6 +122,19 @@ pub struct DeviceMemory {
     pub total: u64,
 }
 
+/// How many CUDA devices this process may use; 0 where there is no CUDA in this build, or no driver.
+pub fn cuda_count() -> usize {
+    #[cfg(feature = "cuda")]
+    {
+        let count = || candle::cuda_backend::cudarc::driver::CudaContext::device_count();
+        // Without a driver, it panics.
+        let count = std::panic::catch_unwind(count).ok().and_then(Result::ok);
+        count.and_then(|count| usize::try_from(count).ok()).unwrap_or(0)
+    }
+    #[cfg(not(feature = "cuda"))]
+    0
+}
+
 /// How much memory of a device is taken; `None` where that of the machine is used, or the driver
 /// does not say.
 ///

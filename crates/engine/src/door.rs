@@ -7,7 +7,7 @@ use candle::{DType, Device, Shape, Tensor};
 use candle_nn::var_builder::SimpleBackend;
 use candle_nn::{Init, VarBuilder};
 use losses::{Loss as _, LossConfig, Needs, Target};
-use models::{Architecture as _, Interface, ModelConfig};
+use models::{Architecture as _, Interface, ModelConfig, Topology};
 use preprocess::Plan;
 
 use crate::trained::NetworkConfig;
@@ -20,12 +20,22 @@ const MOST_VALUES: u64 = 1 << 31;
 /// Parameters of a network: 16 GiB in single precision. The largest of nnU-Net's have a fortieth.
 const MOST_PARAMETERS: u64 = 1 << 32;
 
+/// Stages of a network: each halves the image.
+const MOST_STAGES: usize = 16;
+
 /// Tensors that these parameters come in.
 const MOST_TENSORS: usize = 100_000;
 
 /// Settings that make no sense whatever the data are.
 pub(crate) fn settings(run: &Run<'_>, space: &LabelSpace) -> Result<()> {
     let (config, channels) = (run.config, run.dataset.description().channels.len());
+    let (ranks, patches) = (run.group.size(), config.train.batch_size);
+    if !patches.is_multiple_of(ranks) {
+        return refuse(format!(
+            "train.batch_size is {patches}, which {ranks} processes cannot share evenly; set it to a multiple \
+             of them, or start fewer"
+        ));
+    }
     let plan = &config.preprocess;
     plan.check(channels).map_err(Error::unsuitable)?;
     // A patch says whether it is a slice; without one, images may be of either rank.
@@ -38,12 +48,23 @@ pub(crate) fn settings(run: &Run<'_>, space: &LabelSpace) -> Result<()> {
     batch(config, plan.patch_size.unwrap_or([1; 3]), interface(3))?;
     let mut refusal = None;
     for rank in ranks {
-        match network(&config.model, interface(rank)) {
+        // What is planned later is as large as it can be.
+        let Ok(model) = config.model.fitted(&deepest(rank)) else { continue };
+        match network(&model, interface(rank)) {
             Ok(_) => return Ok(()),
             Err(error) => refusal = Some(error),
         }
     }
     refusal.map_or(Ok(()), Err)
+}
+
+/// More stages than any image can be halved for.
+fn deepest(rank: usize) -> Topology {
+    let stride = |stage: usize| vec![1 + stage.min(1); rank];
+    Topology {
+        strides: (0..MOST_STAGES).map(stride).collect(),
+        kernel_sizes: vec![vec![3; rank]; MOST_STAGES],
+    }
 }
 
 /// The same of a plan and its network, which are final.

@@ -75,6 +75,9 @@ pub enum Error {
         /// The cases of the patches, sorted.
         cases: Vec<String>,
     },
+    /// Somebody asked for an end while nothing was trained.
+    #[error("it was asked to stop; the same command with --resume goes on")]
+    Interrupted,
     /// A trained network's output is not finite.
     #[error(
         "the network's output is not finite, so that its weights are of no use; train it again with \
@@ -116,6 +119,9 @@ pub enum Error {
     /// A score could not be computed.
     #[error(transparent)]
     Metric(#[from] metrics::Error),
+    /// The processes of a job could not work together.
+    #[error(transparent)]
+    Ranks(#[from] ranks::Error),
     /// A tensor operation failed.
     #[error(transparent)]
     Tensor(#[from] candle::Error),

@@ -5,15 +5,15 @@ use std::ops::ControlFlow;
 use serde::{Deserialize as _, Deserializer};
 
 use crate::checkpoint::Snapshot;
-use crate::{Held, Result, Transfer};
+use crate::{Held, MemoryEstimate, Result, Transfer};
 
 /// Watches a run: logs it, draws a progress bar, saves it, stops it early.
 ///
 /// Every run is watched by [`observe::Checkpoint`](crate::observe::Checkpoint), whoever else
 /// watches: no run is without a checkpoint.
 pub trait Observer {
-    /// Is told of each event, in order; [`ControlFlow::Break`] ends the run at the next epoch's
-    /// end, with a checkpoint.
+    /// Is told of each event, in order; [`ControlFlow::Break`] ends the run after the step in hand, with a
+    /// checkpoint.
     ///
     /// # Errors
     ///
@@ -36,10 +36,14 @@ pub enum Event<'a> {
     Held(&'a Held),
     /// A network has taken what fits of another's weights.
     Transferred(&'a Transfer),
+    /// How much memory training will take; told before its first step, where somebody counts.
+    Memory(MemoryEstimate),
     /// Training begins, or goes on.
     Started {
         /// The first epoch that is still to do.
         epoch: usize,
+        /// Steps of it that are done.
+        step: usize,
         /// All epochs.
         epochs: usize,
         /// Steps in an epoch.
@@ -68,12 +72,12 @@ pub enum Event<'a> {
     },
     /// An epoch is done.
     Epoch(&'a EpochSummary),
-    /// The run is between two epochs, told after [`Event::Epoch`]: what is saved now can be gone on
-    /// from.
+    /// The run is between two steps, told after [`Event::Step`], or between two epochs, after [`Event::Epoch`]: what is
+    /// saved now can be gone on from.
     Between {
         /// The run as it is.
         snapshot: &'a Snapshot<'a>,
-        /// Whether this was the last epoch, or an observer has ended the run: no other moment will
+        /// Whether this was the last step, or an observer has ended the run: no other moment will
         /// come to save it.
         ends: bool,
     },

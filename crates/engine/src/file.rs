@@ -16,10 +16,43 @@ use crate::{Error, Result};
 ///
 /// [`Error::Io`]; the temporary file is gone then, and a former file of that name untouched.
 pub fn write_atomic(path: &Path, bytes: &[u8]) -> Result<()> {
+    write(path, bytes, |_| Ok(()))
+}
+
+/// The same, with the file read back before it takes the place of a former one: a disk may lose what it said it had.
+///
+/// # Errors
+///
+/// As [`write_atomic`]; and where the file does not hold what was written.
+pub(crate) fn write_verified(path: &Path, bytes: &[u8]) -> Result<()> {
+    write(path, bytes, |temporary| {
+        let mut file = File::open(temporary)?;
+        let mut buffer = vec![0; 1 << 20];
+        let mut left = bytes;
+        loop {
+            let count = file.read(&mut buffer)?;
+            match left.split_at_checked(count) {
+                Some((read, rest)) if *read == buffer[..count] => left = rest,
+                _ => return Err(io::Error::other("what was written is not what the disk holds")),
+            }
+            if count == 0 {
+                break;
+            }
+        }
+        if left.is_empty() {
+            Ok(())
+        } else {
+            Err(io::Error::other("the disk lost what was written"))
+        }
+    })
+}
+
+fn write(path: &Path, bytes: &[u8], verify: impl FnOnce(&Path) -> io::Result<()>) -> Result<()> {
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     let temporary = path.with_file_name(format!(".{name}.{}.partial", std::process::id()));
     let written = File::create(&temporary)
         .and_then(|mut file| file.write_all(bytes).and_then(|()| file.sync_all()))
+        .and_then(|()| verify(&temporary))
         .and_then(|()| fs::rename(&temporary, path));
     if written.is_err() {
         // Nothing more can be done about a temporary file that will not go.

@@ -30,7 +30,8 @@ pub(crate) fn score(
     let (mut loss, mut overlap) = (0.0, vec![[0.0; 2]; space.channels()]);
     for iteration in 0..train.validation_iterations {
         let batch = loader.validation(iteration, &Device::Cpu)?.to_device(run.device)?;
-        let logits = model.forward_t(&Input::images(batch.images.clone()), false)?;
+        let images = batch.images.to_dtype(train.precision.dtype())?;
+        let logits = model.forward_t(&Input::images(images), false)?;
         let logits = detached(&logits);
         let diverged = |what| {
             let cases: BTreeSet<&String> = batch.ids.iter().collect();
@@ -47,6 +48,13 @@ pub(crate) fn score(
         }
         loss += of_batch.unwrap_or(f64::NAN);
         count(logits.main(), &batch, space, &mut overlap)?;
+    }
+    let ranks = run.group.size();
+    if ranks > 1 {
+        let mut sums: Vec<f64> = overlap.iter().flatten().copied().chain([loss]).collect();
+        run.group.sum_f64(&mut sums)?;
+        loss = sums.pop().unwrap_or(loss) / ranks as f64;
+        overlap = sums.chunks_exact(2).map(|pair| [pair[0], pair[1]]).collect();
     }
     let dice = overlap[space.foreground()].iter();
     let dice = dice.map(|&[both, sum]| (sum > 0.0).then(|| 2.0 * both / sum));

@@ -2,7 +2,7 @@
 //!
 //! | to do | use |
 //! |---|---|
-//! | read a run file | [`RunConfig::read`] |
+//! | read a run file | [`RunConfig::read`], with its [`Preset`] and the [`Sources`] of each value |
 //! | train a network | [`fn@train`], [`train_with`] a [`Supervision`] of one's own |
 //! | go on after an interruption | [`Run::resume`](train::Run), [`checkpoint`] |
 //! | look into what a run sees | [`Loader`] by a [`Recipe`], [`Batch`], [`LabelSpace`], [`fn@step`] |
@@ -22,6 +22,7 @@ pub mod calibrate;
 pub mod checkpoint;
 pub mod config;
 mod content;
+mod course;
 pub mod device;
 mod distill;
 mod door;
@@ -33,8 +34,10 @@ mod guard;
 mod held_out;
 mod kde;
 mod label_space;
+mod learner;
 mod loader;
 mod maps;
+mod memory;
 mod neighborhood;
 mod network;
 pub mod observe;
@@ -51,6 +54,7 @@ mod recipe;
 pub mod report;
 mod resident_memory;
 mod run_folder;
+mod session;
 mod spare_memory;
 mod step;
 mod storage;
@@ -61,7 +65,8 @@ mod validate;
 pub mod weights;
 
 pub use crate::batch::Batch;
-pub use crate::config::{PredictConfig, RunConfig};
+pub use crate::config::{PRESETS, PredictConfig, Preset, RunConfig, Sources};
+pub use crate::course::Course;
 pub use crate::device::DeviceChoice;
 pub use crate::distill::{SupervisionConfig, TermWeight};
 pub use crate::error::{Error, Result};
@@ -70,6 +75,8 @@ pub use crate::kde::KdeConfig;
 pub use crate::label_space::LabelSpace;
 pub use crate::loader::Loader;
 pub use crate::maps::MapSettings;
+pub use crate::memory::{MemoryEstimate, MemoryMeter};
+pub use crate::network::plan_run;
 pub use crate::opinions::{OpinionRecord, Opinions, TeacherRecord};
 pub use crate::origins::{Origins, Transfer};
 pub use crate::plans::{plan_data_set, planned_model, planned_run};

@@ -1,6 +1,7 @@
 //! From cases to batches: the one place where `data` meets `preprocess`.
 
 use std::borrow::Cow;
+use std::ops::{ControlFlow, Range};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -9,6 +10,7 @@ use data::Dataset;
 use preprocess::{Patch, PatchSampler, PatchSource, Plan, rng};
 use rand::Rng as _;
 use rand_chacha::ChaCha8Rng;
+use ranks::Shard;
 use rayon::prelude::*;
 
 use crate::guard::guarded;
@@ -24,6 +26,8 @@ pub struct Loader<'a> {
     dataset: &'a dyn Dataset,
     cases: Vec<Source>,
     recipe: Recipe<'a>,
+    /// Which patches of each batch are made here.
+    part: Range<usize>,
 }
 
 /// A case that patches are taken from.
@@ -107,7 +111,18 @@ impl<'a> Loader<'a> {
             }
             progress(cases.len())?;
         }
-        Ok(Self { dataset, cases, recipe })
+        let part = 0..recipe.train.batch_size;
+        Ok(Self { dataset, cases, recipe, part })
+    }
+
+    /// The same for one of several processes, which makes a part of each batch: all parts together are the batch.
+    pub(crate) fn of_shard(self, shard: Shard) -> Self {
+        Self { part: shard.piece(self.recipe.train.batch_size), ..self }
+    }
+
+    /// Which patches of each batch are made here.
+    pub(crate) fn own_part(&self) -> Range<usize> {
+        self.part.clone()
     }
 
     /// The number of cases.
@@ -151,8 +166,8 @@ impl<'a> Loader<'a> {
         })
     }
 
-    /// Gives `each` the training batches of an epoch in order, on the CPU, with their numbers. They are made ahead, on threads
-    /// of their own; whether many or few, batches are the same.
+    /// Gives `each` the training batches of an epoch of these numbers in order, on the CPU, until it breaks. They are made
+    /// ahead, on threads of their own; whether many or few, batches are the same.
     ///
     /// # Errors
     ///
@@ -160,11 +175,11 @@ impl<'a> Loader<'a> {
     pub fn epoch(
         &self,
         epoch: usize,
-        iterations: usize,
-        each: impl FnMut(usize, Batch) -> Result<()>,
+        numbers: Range<usize>,
+        each: impl FnMut(usize, Batch) -> Result<ControlFlow<()>>,
     ) -> Result<()> {
         let make = |iteration| self.training(epoch, iteration, &Device::Cpu);
-        produce(iterations, makers(self.recipe.train.batch_size), make, each)
+        produce(numbers, makers(self.part.len()), make, each)
     }
 
     /// The validation batch of that number: patches that are the same in every epoch, not varied,
@@ -186,17 +201,46 @@ impl<'a> Loader<'a> {
         })
     }
 
+    /// A batch of so many patches of another size, on the CPU: the first of some cases, not varied.
+    ///
+    /// # Errors
+    ///
+    /// As [`Loader::training`].
+    pub(crate) fn probe(&self, count: usize, size: [usize; 3]) -> Result<Batch> {
+        let plan = self.recipe.plan;
+        let seen = [size[0] + 2 * plan.context, size[1], size[2]];
+        self.batch_of(0..count, &Device::Cpu, |sample| {
+            self.patch(sample % self.cases.len(), 0, |case| {
+                Ok(flat(case.part(around([0; 3], plan), seen)?, plan))
+            })
+        })
+    }
+
+    /// How images are made ready.
+    pub(crate) fn plan(&self) -> &Plan {
+        self.recipe.plan
+    }
+
     fn batch(
         &self,
+        device: &Device,
+        patch: impl Fn(usize) -> Result<(String, Patch)> + Send + Sync,
+    ) -> Result<Batch> {
+        self.batch_of(self.part.clone(), device, patch)
+    }
+
+    fn batch_of(
+        &self,
+        samples: Range<usize>,
         device: &Device,
         patch: impl Fn(usize) -> Result<(String, Patch)> + Send + Sync,
     ) -> Result<Batch> {
         if self.is_empty() {
             return Err(Error::Settings("there is no case to take patches from".to_owned()));
         }
-        let Recipe { plan, space, train, needs, .. } = self.recipe;
+        let Recipe { plan, space, needs, .. } = self.recipe;
         let maps = MapSettings { needs, spacing: plan.spacing };
-        let patches = (0..train.batch_size).into_par_iter().map(patch);
+        let patches = samples.into_par_iter().map(patch);
         Batch::new(patches.collect::<Result<_>>()?, plan.rank, space, &maps, device)
     }
 

@@ -1,63 +1,13 @@
-use candle::Device;
-use data::Dataset;
-use models::{Architecture as _, Interface, Model, Topology};
-use nn::{Optimizer, Parameters};
+use data::{Dataset, Fold};
+use models::{Architecture as _, Interface, Topology};
 use preprocess::augment::TransformConfig;
 use preprocess::{Augmentation, Plan, PlanConfig};
 
-use crate::config::TrainConfig;
+use crate::config::SplitConfig;
 use crate::file::read_versioned;
 use crate::plans::{Chosen, fingerprint};
 use crate::trained::{NetworkConfig, config_path, plan_path};
-use crate::{
-    Batch, Error, LabelSpace, Progress, Result, Run, RunConfig, StepOutcome, Supervision, step,
-};
-
-/// A network in training.
-#[derive(Debug)]
-pub(crate) struct Learner {
-    pub(crate) parameters: Parameters,
-    pub(crate) model: Box<dyn Model>,
-    pub(crate) optimizer: Box<dyn Optimizer>,
-}
-
-impl Learner {
-    /// A fresh network of those settings.
-    pub(crate) fn new(
-        config: &RunConfig,
-        network: &NetworkConfig,
-        device: &Device,
-    ) -> Result<Self> {
-        let parameters = Parameters::new(config.seed, device);
-        let model = network.architecture.build(network.interface, parameters.builder())?;
-        Ok(Self { parameters, model, optimizer: config.optimizer.build() })
-    }
-
-    /// One step, with the precision and the clipping that `settings` ask for.
-    pub(crate) fn step(
-        &mut self,
-        supervision: &dyn Supervision,
-        batch: &Batch,
-        progress: Progress,
-        settings: &TrainConfig,
-        learning_rate: f64,
-    ) -> Result<StepOutcome> {
-        let Self { parameters, model, optimizer } = self;
-        let clip = settings.clip_gradient_norm;
-        settings.precision.run(|| {
-            step(
-                model.as_ref(),
-                parameters,
-                optimizer.as_mut(),
-                supervision,
-                batch,
-                progress,
-                clip,
-                learning_rate,
-            )
-        })
-    }
-}
+use crate::{Error, LabelSpace, Origins, Result, Run, RunConfig, door};
 
 /// Plans the network from the training cases, or reads what was planned when the run began.
 pub(crate) fn planned(
@@ -81,12 +31,37 @@ pub(crate) fn planned(
         let network = NetworkConfig { temperature: 1.0, vector_scaling: None, predict, ..network };
         return Ok((read_versioned(&plan_path(root))?, network));
     }
-    let (plan, chosen) = fresh_plan(run.dataset, &run.config.preprocess, training)?;
-    let plan = run
-        .origins
-        .planned(plan, &run.config.preprocess, &description.channels)
+    fresh(run.config, run.dataset, space, training, &run.origins)
+}
+
+/// What a run with these settings will train, and on which cases: its plan is made as when the run begins.
+///
+/// # Errors
+///
+/// As [`train`](fn@crate::train), before its first step.
+pub fn plan_run(config: &RunConfig, dataset: &dyn Dataset) -> Result<(Plan, NetworkConfig, Fold)> {
+    let space = LabelSpace::of(dataset.description())?;
+    let SplitConfig { rule, folds, fold, seed } = config.split;
+    let split = Fold::by(rule, dataset, folds, fold, seed)?;
+    let (plan, network) = fresh(config, dataset, &space, &split.train, &Origins::default())?;
+    door::planned(config, &plan, &network)?;
+    Ok((plan, network, split))
+}
+
+/// Plans the network from the training cases.
+fn fresh(
+    config: &RunConfig,
+    dataset: &dyn Dataset,
+    space: &LabelSpace,
+    training: &[String],
+    origins: &Origins<'_>,
+) -> Result<(Plan, NetworkConfig)> {
+    let description = dataset.description();
+    let (plan, chosen) = fresh_plan(dataset, &config.preprocess, training)?;
+    let plan = origins
+        .planned(plan, &config.preprocess, &description.channels)
         .map_err(Error::unsuitable)?;
-    run.config.augment.check(&plan.normalize).map_err(Error::unsuitable)?;
+    config.augment.check(&plan.normalize).map_err(Error::unsuitable)?;
     let interface = Interface {
         channels: plan.network_channels(description.channels.len()),
         classes: space.channels(),
@@ -96,14 +71,14 @@ pub(crate) fn planned(
     let network = NetworkConfig {
         schema: NetworkConfig::SCHEMA,
         dataset: description.name.clone(),
-        architecture: run.config.model.fitted(&topology).map_err(Error::unsuitable)?,
+        architecture: config.model.fitted(&topology).map_err(Error::unsuitable)?,
         interface,
         activation: space.activation(),
         channels: description.channels.clone(),
         classes: description.classes.clone(),
         regions_class_order: space.paint().to_vec(),
-        mirror_axes: mirrored(&run.config.augment),
-        predict: run.config.predict.clone(),
+        mirror_axes: mirrored(&config.augment),
+        predict: config.predict.clone(),
         temperature: 1.0,
         vector_scaling: None,
     };

@@ -1,15 +1,18 @@
 //! Items that are made ahead of their use, in parallel, and used in order.
 
 use std::collections::BTreeMap;
+use std::ops::{ControlFlow, Range};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
+
+use nn::{Work, working_at};
 
 use crate::Result;
 use crate::guard::panicked;
 
 /// How many finished items wait for their use at most.
-const AHEAD: usize = 2;
+pub(crate) const AHEAD: usize = 2;
 
 /// More are not made at a time: each takes memory until it is used.
 const MOST: usize = 8;
@@ -23,7 +26,7 @@ pub(crate) fn makers(batch_size: usize) -> usize {
 struct State<T> {
     /// The next item that nobody makes yet.
     next: usize,
-    /// Items that have been used.
+    /// The first item that has not been used.
     used: usize,
     /// Those that have been made, and not been used.
     made: BTreeMap<usize, Result<T>>,
@@ -53,7 +56,8 @@ impl<T> Shared<T> {
     }
 }
 
-/// Makes `count` items on `makers` threads, a few ahead of their use, and uses them in order, one after the other.
+/// Makes items of these numbers on `makers` threads, a few ahead of their use, and uses them in order, one after the
+/// other, until `each` breaks.
 ///
 /// What fails first in that order, making or using, ends all; a panic of a maker becomes an error.
 ///
@@ -61,20 +65,21 @@ impl<T> Shared<T> {
 ///
 /// The first error of `make` or `each`.
 pub(crate) fn produce<T: Send>(
-    count: usize,
+    numbers: Range<usize>,
     makers: usize,
     make: impl Fn(usize) -> Result<T> + Sync,
-    mut each: impl FnMut(usize, T) -> Result<()>,
+    mut each: impl FnMut(usize, T) -> Result<ControlFlow<()>>,
 ) -> Result<()> {
-    let makers = makers.clamp(1, count.max(1));
+    let Range { start, end } = numbers;
+    let makers = makers.clamp(1, numbers.len().max(1));
     let window = makers + AHEAD;
-    let state = State { next: 0, used: 0, made: BTreeMap::new(), ended: false };
+    let state = State { next: start, used: start, made: BTreeMap::new(), ended: false };
     let shared = &Shared { state: Mutex::new(state), changed: Condvar::new() };
     let make = &make;
     let run = move || {
         let mut state = shared.lock();
         loop {
-            if state.ended || state.next == count {
+            if state.ended || state.next >= end {
                 return;
             }
             if state.next >= state.used + window {
@@ -97,19 +102,24 @@ pub(crate) fn produce<T: Send>(
         for _ in 0..makers {
             scope.spawn(run);
         }
-        (0..count).try_for_each(|index| {
+        for index in numbers {
             let mut state = shared.lock();
-            let item = loop {
-                match state.made.remove(&index) {
-                    Some(item) => break item,
-                    None => state = shared.wait(state),
+            let (item, mut state) = working_at(Work::Data, || {
+                loop {
+                    match state.made.remove(&index) {
+                        Some(item) => break (item, state),
+                        None => state = shared.wait(state),
+                    }
                 }
-            };
+            });
             state.used = index + 1;
             drop(state);
             shared.changed.notify_all();
-            each(index, item?)
-        })
+            if each(index, item?)?.is_break() {
+                break;
+            }
+        }
+        Ok(())
     })
 }
 
@@ -130,6 +140,8 @@ mod tests {
     use super::*;
     use crate::Error;
 
+    const GO_ON: Result<ControlFlow<()>> = Ok(ControlFlow::Continue(()));
+
     fn refusal() -> Error {
         Error::Settings("no".to_owned())
     }
@@ -140,7 +152,7 @@ mod tests {
             let mut seen = Vec::new();
 
             produce(
-                20,
+                0..20,
                 makers,
                 |index| {
                     thread::sleep(Duration::from_millis(if index % 3 == 0 { 3 } else { 0 }));
@@ -148,7 +160,7 @@ mod tests {
                 },
                 |index, item| {
                     seen.push((index, item));
-                    Ok(())
+                    GO_ON
                 },
             )?;
 
@@ -164,7 +176,7 @@ mod tests {
         let mut most = 0;
 
         produce(
-            50,
+            0..50,
             3,
             |_| {
                 made.fetch_add(1, Ordering::SeqCst);
@@ -173,7 +185,7 @@ mod tests {
             |index, ()| {
                 thread::sleep(Duration::from_millis(1));
                 most = most.max(made.load(Ordering::SeqCst) - index);
-                Ok(())
+                GO_ON
             },
         )?;
 
@@ -183,20 +195,36 @@ mod tests {
     }
 
     #[test]
+    fn numbers_begin_where_they_are_to_and_end_where_their_user_breaks() -> anyhow::Result<()> {
+        for makers in [1, 4] {
+            let mut seen = Vec::new();
+
+            produce(5..1000, makers, Ok, |index, item| {
+                seen.push((index, item));
+                Ok(if index == 7 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
+            })?;
+
+            assert_eq!(seen, [(5, 5), (6, 6), (7, 7)]);
+            produce(3..3, makers, Ok, |_, _| Err(refusal()))?;
+        }
+        Ok(())
+    }
+
+    #[test]
     fn an_error_on_either_side_ends_both() {
         for makers in [1, 4] {
             let mut used = 0;
             let count = |used: &mut i32| {
                 *used += 1;
-                Ok(())
+                GO_ON
             };
 
             let made = |index| if index == 3 { Err(refusal()) } else { Ok(()) };
-            assert!(produce(1000, makers, made, |_, ()| count(&mut used)).is_err());
+            assert!(produce(0..1000, makers, made, |_, ()| count(&mut used)).is_err());
             assert_eq!(used, 3);
 
-            let using = |index, ()| if index == 5 { Err(refusal()) } else { Ok(()) };
-            let result = produce(1000, makers, |_| Ok(()), using);
+            let using = |index, ()| if index == 5 { Err(refusal()) } else { GO_ON };
+            let result = produce(0..1000, makers, |_| Ok(()), using);
             assert_eq!(result.unwrap_err().to_string(), "no");
         }
     }
@@ -208,7 +236,7 @@ mod tests {
             Ok(())
         };
 
-        let error = produce(4, 2, make, |_, ()| Ok(())).unwrap_err().to_string();
+        let error = produce(0..4, 2, make, |_, ()| GO_ON).unwrap_err().to_string();
 
         assert!(error.contains("item 2 is broken"), "{error}");
     }
@@ -217,12 +245,12 @@ mod tests {
     fn a_panic_of_the_user_ends_the_makers() {
         let run = || {
             produce(
-                1000,
+                0..1000,
                 2,
                 |_| Ok(()),
-                |index, ()| -> Result<()> {
+                |index, ()| {
                     assert!(index < 3, "the user is broken");
-                    Ok(())
+                    GO_ON
                 },
             )
         };

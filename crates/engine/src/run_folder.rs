@@ -22,7 +22,9 @@ use crate::{Error, Result, RunProvenance};
 /// ├── split.json                which cases were trained on and which held out
 /// ├── log.jsonl                 one line for each step and epoch
 /// ├── tensorboard/              the curves of the run for TensorBoard, one file for each start
-/// ├── checkpoint.safetensors    to go on from; replaced after each epoch
+/// ├── mlflow.json               which run of an MLflow server it is, where it is one
+/// ├── checkpoint.safetensors    to go on from; replaced after each epoch, and every few minutes
+/// ├── best.safetensors          the weights of the best epoch, where they are kept
 /// ├── model.safetensors         the weights, once training is done
 /// ├── prepared/                cases for which there is no memory, until the run ends
 /// ├── calibration.json          how logits are scaled, found on held-out cases
@@ -69,6 +71,11 @@ impl RunFolder {
     /// The folder of a run that is there already, without looking into it.
     pub fn at(root: &Path) -> Self {
         Self { root: root.to_owned() }
+    }
+
+    /// Whether there is a checkpoint to go on from.
+    pub fn has_checkpoint(&self) -> bool {
+        self.checkpoint().exists()
     }
 
     /// Keeps every other process from training into this folder while the guard lives, and removes
@@ -192,6 +199,11 @@ impl RunFolder {
     /// `checkpoint.safetensors`.
     pub fn checkpoint(&self) -> PathBuf {
         self.root.join("checkpoint.safetensors")
+    }
+
+    /// `best.safetensors`: the weights after the epoch of the least validation loss, where a run keeps those.
+    pub(crate) fn best(&self) -> PathBuf {
+        self.root.join("best.safetensors")
     }
 
     /// `calibration.json`.

@@ -1,7 +1,8 @@
-//! One step of training, and its counterpart without learning.
+//! One step of training.
 
+use candle::{DType, Tensor};
 use models::{Input, Model};
-use nn::{Gradients, Optimizer, Parameters};
+use nn::{Gradients, Optimizer, Parameters, Work, working_at};
 
 use crate::supervise::{Progress, Supervision, Term};
 use crate::{Batch, Error, Result};
@@ -31,32 +32,49 @@ pub fn step(
     clip: Option<f64>,
     learning_rate: f64,
 ) -> Result<StepOutcome> {
-    let (loss, mut gradients) = {
-        // The graph, and with it every activation, ends with this block.
-        let logits = model.forward_t(&Input::images(batch.images.clone()), true)?;
-        let total = objective(&supervision.terms(batch, &logits, progress)?, &logits)?;
-        let loss = scalar(&total)?;
-        let gradients = parameters.gradients(&total)?;
-        (loss, gradients)
-    };
-    let gradient_norm = norm(&mut gradients, clip)?;
+    let dtype = batch.images.dtype();
+    let (loss, mut gradients) =
+        gradients_of(model, parameters, supervision, batch, progress, (dtype, 1.0))?;
+    let gradient_norm = clipped(&mut gradients, clip)?;
     if !loss.is_finite() || !gradient_norm.is_finite() {
         let cases = batch.ids.clone();
         return Err(Error::NotFinite { step: progress.step, loss, gradient_norm, cases });
     }
-    optimizer.step(parameters, &gradients, learning_rate)?;
+    optimizer.step(parameters, &gradients, &learning_rate.into())?;
     Ok(StepOutcome { loss, gradient_norm })
 }
 
-fn norm(gradients: &mut Gradients, clip: Option<f64>) -> Result<f64> {
-    Ok(match clip {
+/// The loss of a batch, and its gradient: that of the loss times `scale`, computed on images of type `dtype`.
+pub(crate) fn gradients_of(
+    model: &dyn Model,
+    parameters: &Parameters,
+    supervision: &dyn Supervision,
+    batch: &Batch,
+    progress: Progress,
+    (dtype, scale): (DType, f64),
+) -> Result<(f64, Gradients)> {
+    // The graph, and with it every activation, ends with this function.
+    let images = batch.images.to_dtype(dtype)?;
+    let logits = model.forward_t(&Input::images(images), true)?;
+    let total = working_at(Work::Loss, || {
+        objective(&supervision.terms(batch, &logits, progress)?, &logits)
+    })?;
+    let loss = scalar(&total)?;
+    #[expect(clippy::float_cmp, reason = "it is 1, or it is not")]
+    let total = if scale == 1.0 { total } else { (total * scale)? };
+    Ok((loss, parameters.gradients(&total)?))
+}
+
+/// The norm of gradients, which are clipped to `limit`.
+pub(crate) fn clipped(gradients: &mut Gradients, limit: Option<f64>) -> Result<f64> {
+    Ok(match limit {
         Some(limit) => nn::clip_grad_norm(gradients, limit)?,
         None => gradients.norm()?,
     })
 }
 
 /// The weighted sum of all terms, of which there must be one at least.
-fn objective(terms: &[Term<'_>], logits: &models::Logits) -> Result<candle::Tensor> {
+fn objective(terms: &[Term<'_>], logits: &models::Logits) -> Result<Tensor> {
     if let Some(term) = terms.iter().find(|term| logits.get(term.head).is_none()) {
         return Err(Error::Settings(format!(
             "the network has no head {}, which is supervised",
@@ -68,11 +86,8 @@ fn objective(terms: &[Term<'_>], logits: &models::Logits) -> Result<candle::Tens
 }
 
 /// The weighted sum of those terms whose heads are there; `None` where there is no such term.
-pub(crate) fn weighted_sum(
-    terms: &[Term<'_>],
-    logits: &models::Logits,
-) -> Result<Option<candle::Tensor>> {
-    let mut total: Option<candle::Tensor> = None;
+pub(crate) fn weighted_sum(terms: &[Term<'_>], logits: &models::Logits) -> Result<Option<Tensor>> {
+    let mut total: Option<Tensor> = None;
     for term in terms {
         let Some(head) = logits.get(term.head) else { continue };
         #[expect(clippy::float_cmp, reason = "settings are exact")]
@@ -86,6 +101,6 @@ pub(crate) fn weighted_sum(
     Ok(total)
 }
 
-pub(crate) fn scalar(tensor: &candle::Tensor) -> Result<f64> {
-    Ok(tensor.to_dtype(candle::DType::F64)?.to_scalar::<f64>()?)
+pub(crate) fn scalar(tensor: &Tensor) -> Result<f64> {
+    Ok(tensor.to_dtype(DType::F64)?.to_scalar::<f64>()?)
 }

@@ -1,27 +1,30 @@
-//! The training loop.
+//! How a run begins and ends; the loop between is the session's.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
-use std::time::Instant;
+use std::sync::Arc;
 
 use candle::{Device, Tensor};
 use data::{Dataset, Fold};
 use preprocess::Plan;
+use ranks::{Group, Shard};
 
-use crate::checkpoint::Snapshot;
 use crate::config::SplitConfig;
+use crate::course::Course;
 use crate::distill::Distillation;
 use crate::event::{EpochSummary, Event, Observer};
 use crate::file::{read_json, write_atomic, write_json};
-use crate::network::{Learner, planned};
+use crate::learner::Learner;
+use crate::network::planned;
 use crate::observe::Checkpoint;
 use crate::origins::{Origins, Transfer};
+use crate::session::Session;
 use crate::storage::{Shelf, Storage};
-use crate::supervise::{LabelSupervision, Progress, Supervision};
+use crate::supervise::{LabelSupervision, Supervision};
 use crate::trained::{NetworkConfig, Trained, WeightsMetadata, config_path, plan_path};
 use crate::{
-    Error, LabelSpace, Loader, Recipe, Result, RunConfig, RunFolder, RunProvenance, checkpoint,
-    door, held_out,
+    Error, LabelSpace, Loader, MemoryMeter, Recipe, Result, RunConfig, RunFolder, RunProvenance,
+    checkpoint, door, memory,
 };
 
 /// What to train, on what, where.
@@ -41,6 +44,10 @@ pub struct Run<'a> {
     pub origins: Origins<'a>,
     /// Where prepared cases are kept.
     pub storage: Storage,
+    /// The processes that train it together, each of which makes a part of every batch; the first one writes.
+    pub group: Arc<dyn Group>,
+    /// What counts the memory that the program holds, where something does: then a run says how much it will take.
+    pub meter: Option<&'a dyn MemoryMeter>,
     /// The command that runs it, without paths of the user: what its provenance says.
     pub command: &'a str,
 }
@@ -54,7 +61,7 @@ pub struct Outcome {
     pub history: Vec<EpochSummary>,
     /// The cases that were held out.
     pub held_out: Vec<String>,
-    /// Whether an observer ended the run before its last epoch.
+    /// Whether an observer ended the run before its last step: its network is not in the folder yet.
     pub stopped: bool,
 }
 
@@ -105,7 +112,8 @@ pub fn train_with(
     supervision: &dyn Supervision,
     observers: &mut [&mut dyn Observer],
 ) -> Result<Outcome> {
-    let _lock = run.folder.lock()?;
+    let is_first = run.group.rank() == 0;
+    let _lock = is_first.then(|| run.folder.lock()).transpose()?;
     let config = run.config;
     let space = LabelSpace::of(run.dataset.description())?;
     door::settings(run, &space)?;
@@ -125,86 +133,45 @@ pub fn train_with(
         opinions: run.origins.opinions,
         seed: config.seed,
     };
-    let mut saving = Checkpoint::new(run.folder.checkpoint(), config.train.checkpoint_every);
-    let observers: &mut [&mut dyn Observer] = &mut with(&mut saving, observers);
+    let train = &config.train;
+    let mut saving = Checkpoint::new(run.folder.checkpoint(), train.checkpoint_every)
+        .every_minutes(train.checkpoint_minutes);
+    let saving: Option<&mut dyn Observer> = if is_first { Some(&mut saving) } else { None };
+    let observers: &mut [&mut dyn Observer] = &mut with(saving, observers);
     let (training, validation) = loaders(run, &split, recipe, observers)?;
     let provenance = provenance(run, &training, &validation)?;
-    let mut learner = Learner::new(config, &network, run.device)?;
+    run.group.agree("the settings", config.to_toml()?.as_bytes())?;
+    run.group.agree("the data", provenance.data.as_bytes())?;
+    let mut learner = Learner::new(config, &network, run.device, &run.group)?;
     for others in given.iter().filter(|_| !run.resume) {
         take_over(others, &learner, observers)?;
     }
-    let mut history = begin(run, &mut learner, &split, (&plan, &network), &provenance)?;
-    let (epochs, iterations) = (config.train.epochs, config.train.iterations_per_epoch);
-    let mut stop = tell_of_start(run, &learner, &history, observers)?;
-
-    let mut stopped = false;
-    for epoch in history.len()..epochs {
-        let started = Instant::now();
-        let (mut losses, mut learning_rate) = (0.0, 0.0);
-        // Batches wait on the CPU; moving them to the device is the consumer's, whose stream it is.
-        training.epoch(epoch, iterations, |iteration, batch| {
-            let progress = Progress {
-                epoch,
-                step: epoch * iterations + iteration,
-                steps: epochs * iterations,
-            };
-            learning_rate = config.train.learning_rate
-                * config.schedule.factor(progress.step as f64, progress.steps as f64);
-            let outcome = nn::step_scope(run.device, || {
-                let batch = batch.to_device(run.device)?;
-                learner.step(supervision, &batch, progress, &config.train, learning_rate)
-            })?;
-            losses += outcome.loss;
-            stop |= tell(
-                observers,
-                &Event::Step {
-                    epoch,
-                    step: progress.step,
-                    loss: outcome.loss,
-                    learning_rate,
-                    gradient_norm: outcome.gradient_norm,
-                },
-            )?;
-            Ok(())
-        })?;
-        let model = learner.model.as_ref();
-        let (validation_loss, validation_dice) = nn::step_scope(run.device, || {
-            held_out::score(run, model, supervision, &validation, &space, epoch)
-        })?;
-        let summary = EpochSummary {
-            epoch,
-            epochs,
-            train_loss: losses / iterations as f64,
-            validation_loss,
-            validation_dice,
-            learning_rate,
-            seconds: started.elapsed().as_secs_f64(),
-        };
-        history.push(summary.clone());
-        stop |= tell(observers, &Event::Epoch(&summary))?;
-        let last = epoch + 1 == epochs;
-        let ends = stop || last;
-        let snapshot = &Snapshot { config, learner: &learner, history: &history };
-        stop |= tell(observers, &Event::Between { snapshot, ends })?;
-        if ends && !last {
-            stopped = true;
-            break;
-        }
+    let course = begin(run, &mut learner, &split, (&plan, &network), &provenance)?;
+    if let Some(estimate) = memory::estimate(run, &learner, supervision, &training)? {
+        tell(observers, &Event::Memory(estimate))?;
     }
-    let parameters = learner.parameters.tensors()?;
+    let stop = tell_of_start(run, &learner, &course, observers)?;
+
+    let space = &space;
+    let mut session = Session { run, supervision, space, training, validation, learner, course };
+    let stopped = stop || session.go(observers)?.is_break();
     let metadata = WeightsMetadata::of(&network, Some(config.seed));
+    // The first process may still be writing them.
+    run.group.barrier()?;
+    let parameters = session.final_weights()?;
     let trained = Trained { config: network, plan: plan.clone(), parameters, metadata };
-    if !stopped {
+    if !stopped && is_first {
         publish(run.folder, &trained)?;
     }
-    Ok(Outcome { trained, history, held_out: split.val, stopped })
+    run.group.barrier()?;
+    Ok(Outcome { trained, history: session.course.history, held_out: split.val, stopped })
 }
 
 /// Tells of how a run begins, or goes on.
 fn tell_of_start(
     run: &Run<'_>,
     learner: &Learner,
-    history: &[EpochSummary],
+    course: &Course,
     observers: &mut [&mut dyn Observer],
 ) -> Result<bool> {
     let classes = run.dataset.description().classes.iter().skip(1);
@@ -212,13 +179,14 @@ fn tell_of_start(
     tell(
         observers,
         &Event::Started {
-            epoch: history.len(),
+            epoch: course.epochs_done(),
+            step: course.steps,
             epochs: run.config.train.epochs,
             iterations: run.config.train.iterations_per_epoch,
             batch_size: run.config.train.batch_size,
             parameters: learner.parameters.vars().iter().map(|(_, var)| var.elem_count()).sum(),
             classes: &classes,
-            history,
+            history: &course.history,
         },
     )
 }
@@ -280,9 +248,10 @@ fn loaders<'a>(
             tell(observers, &Event::Prepared { done: before + done, total }).map(drop)
         })
     };
-    let loaders = (load(&split.train, 0)?, load(&split.val, split.train.len())?);
+    let (training, validation) = (load(&split.train, 0)?, load(&split.val, split.train.len())?);
     tell(observers, &Event::Held(shelf.held()))?;
-    Ok(loaders)
+    let shard = Shard::of(run.group.as_ref());
+    Ok((training.of_shard(shard), validation.of_shard(shard)))
 }
 
 /// What the run comes from; of one that goes on, what it began with, which its data must be.
@@ -319,20 +288,18 @@ fn take_over(
     tell(observers, &Event::Transferred(&transfer)).map(drop)
 }
 
-/// Takes up the run where its checkpoint left it, or writes down how it begins; the epochs that are
-/// done.
+/// Takes up the run where its checkpoint left it, or writes down how it begins; how far it has come.
 fn begin(
     run: &Run<'_>,
     learner: &mut Learner,
     split: &Fold,
     (plan, network): (&Plan, &NetworkConfig),
     provenance: &RunProvenance,
-) -> Result<Vec<EpochSummary>> {
+) -> Result<Course> {
     let root = run.folder.root();
-    let mut history = Vec::new();
+    let mut course = Course::default();
     if run.resume {
-        let (path, optimizer) = (run.folder.checkpoint(), learner.optimizer.as_mut());
-        history = checkpoint::load(&path, &learner.parameters, optimizer, run.config)?.history;
+        course = checkpoint::load(&run.folder.checkpoint(), learner, run.config)?;
         let (path, now) = (run.folder.origins(), run.origins.record()?);
         if path.exists() && !now.teachers_are_those_of(&read_json(&path)?) {
             return Err(Error::File {
@@ -343,7 +310,7 @@ fn begin(
                         .to_owned(),
             });
         }
-    } else {
+    } else if run.group.rank() == 0 {
         let path = run.folder.origins();
         if !run.origins.is_empty() {
             write_json(&path, &run.origins.record()?)?;
@@ -356,16 +323,18 @@ fn begin(
         write_json(&plan_path(root), plan)?;
         write_json(&config_path(root), network)?;
     }
-    write_atomic(&run.folder.settings(), run.config.to_toml()?.as_bytes())?;
-    Ok(history)
+    if run.group.rank() == 0 {
+        write_atomic(&run.folder.settings(), run.config.to_toml()?.as_bytes())?;
+    }
+    Ok(course)
 }
 
 /// The observer that every run has, before those that it was given.
 fn with<'a>(
-    first: &'a mut dyn Observer,
+    first: Option<&'a mut dyn Observer>,
     others: &'a mut [&mut dyn Observer],
 ) -> Vec<&'a mut dyn Observer> {
-    let mut all = vec![first];
+    let mut all: Vec<&'a mut dyn Observer> = first.into_iter().collect();
     for observer in others {
         all.push(&mut **observer);
     }

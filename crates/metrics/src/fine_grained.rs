@@ -21,7 +21,8 @@ use crate::{Confusion, Counts};
 /// Intersection over Union*, NeurIPS 2023, [arXiv:2310.19252](https://arxiv.org/abs/2310.19252).
 /// Its published code lets a class that never occurs enter the worst-case means with a large number
 /// that stands for it; here such a mean is undefined.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct FineGrained {
     classes: usize,
     binary: bool,
@@ -29,7 +30,8 @@ pub struct FineGrained {
 }
 
 /// One class of one image.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 struct Class {
     counts: Counts,
     active: bool,
@@ -95,6 +97,11 @@ impl FineGrained {
             Class { counts, active: counts.reference() > 0 || predicted }
         };
         self.images.push((0..self.classes).map(class).collect());
+    }
+
+    /// Adds the images of another set of as many classes, after its own.
+    pub fn merge(&mut self, other: Self) {
+        self.images.extend(other.images);
     }
 
     /// The number of images.

@@ -94,6 +94,13 @@ impl Froc {
         Ok(())
     }
 
+    /// Adds the images of another, after its own.
+    pub fn merge(&mut self, other: Self) {
+        self.images += other.images;
+        self.lesions.extend(other.lesions);
+        self.alarms.extend(other.alarms);
+    }
+
     /// The number of lesions.
     pub fn lesions(&self) -> usize {
         self.lesions.len()

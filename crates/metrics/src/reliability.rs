@@ -19,7 +19,8 @@ const LANES: usize = 4;
 ///
 /// Guo, Pleiss, Sun, Weinberger: *On Calibration of Modern Neural Networks*, ICML 2017,
 /// [arXiv:1706.04599](https://arxiv.org/abs/1706.04599).
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Reliability {
     binning: Binning,
     bins: Vec<Bin>,

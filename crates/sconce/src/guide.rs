@@ -3,19 +3,27 @@
 //! | page | |
 //! |---|---|
 //! | [`getting_started`] | from a run file to a prediction |
+//! | [`training`] | settings and presets, memory, interruptions, folds, several processes |
 //! | [`datasets`] | which folders are read, where published sets are to be had, how papers divided them |
 //! | [`metrics`] | every score: formula, unit, what it is of empty masks, whose definition |
+//! | [`clusters`] | arrays of jobs, jobs that are stopped, and shards, for Slurm and Kubernetes |
 //! | [`threads`] | one number of threads for every pool |
 //! | [`candle`] | what candle gets wrong, and what to use instead |
 
 #[doc = include_str!("../guide/getting-started.md")]
 pub mod getting_started {}
 
+#[doc = include_str!("../guide/training.md")]
+pub mod training {}
+
 #[doc = include_str!("../guide/datasets.md")]
 pub mod datasets {}
 
 #[doc = include_str!("../guide/metrics.md")]
 pub mod metrics {}
+
+#[doc = include_str!("../guide/clusters.md")]
+pub mod clusters {}
 
 #[doc = include_str!("../guide/threads.md")]
 pub mod threads {}

@@ -10,6 +10,7 @@
 //! | [`losses`] | objectives for hard and soft labels |
 //! | [`metrics`] | scores in physical units |
 //! | [`engine`] | train, predict, evaluate, report |
+//! | [`ranks`] | the processes of a job |
 //! | [`zoo`] | model folders |
 //! | [`volume`] | images and label maps on a grid |
 //! | [`guide`] | how to begin, and what to know of threads and of candle |
@@ -32,6 +33,8 @@ pub use models;
 pub use nn;
 #[doc(inline)]
 pub use preprocess;
+#[doc(inline)]
+pub use ranks;
 #[doc(inline)]
 pub use volume;
 #[doc(inline)]

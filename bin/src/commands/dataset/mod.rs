@@ -1,5 +1,6 @@
 //! `sconce dataset`: look at data before training on them.
 
+mod check;
 mod convert;
 mod get;
 mod plan;
@@ -33,8 +34,10 @@ pub(crate) enum Command {
         #[arg(long, value_name = "FILE")]
         splits: Option<PathBuf>,
         /// Copy the folder to this one, and mend there what can be mended without doubt; then look at the copy
-        #[arg(long, value_name = "DIR", conflicts_with = "splits")]
+        #[arg(long, value_name = "DIR", conflicts_with_all = ["splits", "shard", "facts"])]
         fix: Option<PathBuf>,
+        #[command(flatten)]
+        part: check::Part,
     },
     /// Say what a data folder, or a single image file, holds
     Summary {
@@ -200,18 +203,7 @@ pub(crate) fn run(command: &Command) -> anyhow::Result<Output> {
             let failed = mended.report.errors() > 0;
             Ok(Output::of(&mended).failing_if(failed))
         }
-        Command::Check { source, splits, .. } => {
-            let (dataset, remark) = source.open()?;
-            let folds = splits.as_ref().map(data::read_splits).transpose()?.unwrap_or_default();
-            let progress = Mutex::new(Progress::new("check"));
-            let mut report = data::check_with_folds(dataset.as_ref(), &folds, &|done, total| {
-                shared(&progress).count("cases", done, total);
-            });
-            shared(&progress).finish();
-            report.problems.extend(remark);
-            let failed = report.errors() > 0;
-            Ok(Output::of(&report).failing_if(failed))
-        }
+        Command::Check { source, splits, part, .. } => check::run(source, splits.as_deref(), part),
         Command::Summary { source, html, .. } if source.path.is_file() => {
             if html.is_some() {
                 bail!("{} is a file; a page is of a data folder", source.path.display());

@@ -6,13 +6,13 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, bail};
 use sconce::data::{self, Dataset, Layout as _, PredictionFiles};
 use sconce::engine::evaluate::{
-    EvaluateConfig, Evaluation, Evaluator, Predicted, Reference, Unmatched, class_indices,
+    EvaluateConfig, Evaluation, Evaluator, Part, Predicted, Reference, Unmatched, class_indices,
 };
 use sconce::engine::{LabelSpace, RunConfig};
 use sconce::preprocess::{self, Interpolation};
 use sconce::volume::{Grid, Image, Label, LabelMap, SoftLabelMap};
 
-use super::Args;
+use super::{Args, Scored};
 use crate::command_line::command_line;
 use crate::commands::train::title;
 use crate::output::Usage;
@@ -35,7 +35,7 @@ pub(super) fn evaluate(
     args: &Args,
     folder: &Path,
     settings: &EvaluateConfig,
-) -> anyhow::Result<Evaluation> {
+) -> anyhow::Result<Scored> {
     let predictions = data::prediction_files(folder)?;
     let references = References::open(args)?;
     let known = references.ids();
@@ -50,14 +50,28 @@ pub(super) fn evaluate(
     let members = members.collect::<Result<Vec<_>, _>>()?;
     let mut evaluator = references.evaluator(args, folder, &matched, settings)?;
     let mut progress = Progress::new("evaluate");
-    for (done, (id, files)) in matched.iter().enumerate() {
-        progress.count("cases", done, matched.len());
+    let total = matched.len();
+    let mut part = args.shard.map(|_| Part::new(&evaluator, total));
+    let places: Vec<usize> =
+        args.shard.map_or_else(|| (0..total).collect(), |it| it.places(total).collect());
+    for (done, &place) in places.iter().enumerate() {
+        progress.count("cases", done, places.len());
+        let (id, files) = matched[place];
         let named = || format!("cannot score {}", files.any().unwrap_or(folder).display());
-        score(args, &mut evaluator, &references, (id, files), &members).with_context(named)?;
+        let mut one = evaluator.fresh();
+        score(args, &mut one, &references, (id, files), &members).with_context(named)?;
+        match &mut part {
+            Some(part) => part.add(place, one),
+            None => evaluator.absorb(one).with_context(named)?,
+        }
     }
     progress.finish();
-    let evaluation = Evaluation { unmatched, ..evaluator.finish() };
-    Ok(evaluation.made_by(&command_line(), None))
+    let scored = match part {
+        Some(part) => Scored::Part(Box::new(part)),
+        None => Scored::All(Box::new(evaluator.finish())),
+    };
+    Ok(scored
+        .with(|evaluation| Evaluation { unmatched, ..evaluation }.made_by(&command_line(), None)))
 }
 
 /// Says what is missing, and goes on only where that was allowed.

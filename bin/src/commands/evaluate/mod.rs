@@ -2,6 +2,7 @@
 
 mod files;
 mod model;
+mod parts;
 mod show;
 mod wishes;
 
@@ -10,20 +11,24 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 use sconce::engine::calibrate::Calibration;
-use sconce::engine::evaluate::{self, Evaluation};
+use sconce::engine::evaluate::{self, Evaluation, Part};
 use sconce::engine::{DeviceChoice, file};
 use serde::Serialize;
 
 use self::wishes::Wishes;
 use super::train::write_scores;
 use crate::output::{Output, Usage, one_line};
+use crate::shard::Shard;
 
 /// Score a trained network on a data set, or predictions in files against references
 #[expect(clippy::struct_excessive_bools, reason = "each is a flag of its own")]
 #[derive(Debug, clap::Args)]
+#[command(args_conflicts_with_subcommands = true)]
 #[command(after_help = "Give --model and --data, or --predictions with --references or --data.\n\
                   Several folders of references are several raters; cases are matched by the names of files, or of a data set's cases.")]
 pub(crate) struct Args {
+    #[command(subcommand)]
+    merge: Option<Merge>,
     /// A run folder, a model folder, or hub:owner/name[@revision]
     #[arg(long, short, value_name = "MODEL", requires = "data", conflicts_with = "predictions")]
     model: Option<String>,
@@ -65,18 +70,54 @@ pub(crate) struct Args {
     /// Also write the evaluation to this folder, as summary.json, cases.csv and cases.parquet; or to this file, if its name ends in .json
     #[arg(long, short, value_name = "PATH")]
     output: Option<PathBuf>,
+    /// Score every Nth case alone, from the Ith on, into a file of the output folder that names both; `sconce evaluate merge` puts all N together
+    #[arg(long, value_name = "I/N", requires = "output")]
+    shard: Option<Shard>,
     /// auto, cpu, cuda, cuda:N or metal
     #[arg(long, default_value_t, value_name = "DEVICE")]
     device: DeviceChoice,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum Merge {
+    /// Put together what shards have scored: the same files, to the byte, that one command without --shard writes
+    Merge {
+        /// The output folder of the shards
+        folder: PathBuf,
+    },
 }
 
 #[derive(Debug, Serialize)]
 #[serde(transparent)]
 struct Report(Evaluation);
 
+/// What was scored: all cases, or those of a shard.
+enum Scored {
+    All(Box<Evaluation>),
+    Part(Box<Part>),
+}
+
+impl Scored {
+    /// With more that is to be said of all cases together.
+    fn with(self, more: impl FnOnce(Evaluation) -> Evaluation) -> Self {
+        match self {
+            Self::All(evaluation) => Self::All(Box::new(more(*evaluation))),
+            Self::Part(part) => Self::Part(Box::new(part.framed(more))),
+        }
+    }
+}
+
 pub(crate) fn run(args: &Args) -> anyhow::Result<Output> {
+    if let Some(Merge::Merge { folder }) = &args.merge {
+        let evaluation = parts::merged(folder)?;
+        write(folder, &evaluation)?;
+        return Ok(Output::of(&Report(evaluation)));
+    }
+    if let (Some(_), Some(output)) = (args.shard, &args.output) {
+        parts::check(output)?;
+    }
     let settings = args.wishes.settings().map_err(|error| Usage(one_line(&error)))?;
-    let evaluation = match (&args.model, &args.data, &args.predictions) {
+    let scored = match (&args.model, &args.data, &args.predictions) {
         (Some(model), Some(data), None) => model::evaluate(args, model, data, &settings)?,
         (None, data, Some(predictions)) if data.is_some() || !args.references.is_empty() => {
             files::evaluate(args, predictions, &settings)?
@@ -86,10 +127,16 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<Output> {
             return Err(Usage(usage.to_owned()).into());
         }
     };
-    if let Some(path) = &args.output {
-        write(path, &evaluation)?;
+    match (scored, &args.output, args.shard) {
+        (Scored::Part(part), Some(folder), Some(shard)) => parts::write(folder, shard, &part),
+        (Scored::Part(_), ..) => Err(Usage("--shard needs --output".to_owned()).into()),
+        (Scored::All(evaluation), output, _) => {
+            if let Some(path) = output {
+                write(path, &evaluation)?;
+            }
+            Ok(Output::of(&Report(*evaluation)))
+        }
     }
-    Ok(Output::of(&Report(evaluation)))
 }
 
 /// Writes the evaluation, and its tables where `path` is a folder.

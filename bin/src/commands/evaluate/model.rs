@@ -5,11 +5,11 @@ use std::path::Path;
 use anyhow::bail;
 use sconce::data::{Dataset, Layout as _};
 use sconce::engine::calibrate::Calibration;
-use sconce::engine::evaluate::{EvaluateConfig, Evaluation, Scalings, on_dataset};
-use sconce::engine::{PredictConfig, Predictor, RunConfig, RunFolder};
+use sconce::engine::evaluate::{EvaluateConfig, Evaluation, Scalings, on_dataset, part_of_dataset};
+use sconce::engine::{Observer, PredictConfig, Predictor, RunConfig, RunFolder};
 use sconce::zoo;
 
-use super::Args;
+use super::{Args, Scored};
 use crate::command_line::command_line;
 use crate::commands::train::title;
 use crate::progress::{Progress, note};
@@ -20,7 +20,7 @@ pub(super) fn evaluate(
     model: &str,
     data: &Path,
     settings: &EvaluateConfig,
-) -> anyhow::Result<Evaluation> {
+) -> anyhow::Result<Scored> {
     let folder = resolve(model)?;
     let trained = zoo::load(&folder)?;
     let file = args.run.clone().unwrap_or_else(|| RunFolder::at(&folder).settings());
@@ -44,17 +44,28 @@ pub(super) fn evaluate(
     let raw = PredictConfig { calibration: Calibration::None, ..own.clone() };
     let predictor = Predictor::new(&trained, raw, &device)?;
     let mut progress = Progress::new("evaluate");
-    let evaluation = on_dataset(
-        &predictor,
-        dataset.as_ref(),
-        &ids,
-        &scalings,
-        (&title(&folder), settings),
-        &mut [&mut progress],
-    )?;
+    let dataset = dataset.as_ref();
+    let title = title(&folder);
+    let named = (title.as_str(), settings);
+    let observers: &mut [&mut dyn Observer] = &mut [&mut progress];
+    let scored = match args.shard {
+        None => {
+            let all = on_dataset(&predictor, dataset, &ids, &scalings, named, observers)?;
+            Scored::All(Box::new(all))
+        }
+        Some(shard) => {
+            let places: Vec<usize> = shard.places(ids.len()).collect();
+            let cases = (ids.as_slice(), places.as_slice());
+            let part = part_of_dataset(&predictor, dataset, cases, &scalings, named, observers)?;
+            Scored::Part(Box::new(part))
+        }
+    };
     progress.finish();
-    let evaluation = Evaluation { weights, ..evaluation };
-    Ok(evaluation.made_by(&command_line(), run.read_provenance()?.as_ref()))
+    let provenance = run.read_provenance()?;
+    Ok(scored.with(|evaluation| {
+        let evaluation = Evaluation { weights, ..evaluation };
+        evaluation.made_by(&command_line(), provenance.as_ref())
+    }))
 }
 
 /// The held-out cases of a run or model, or all.

@@ -3,6 +3,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use ndarray::Axis;
 use rayon::prelude::*;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use volume::{Grid, Image, Label, LabelMap, SoftLabelMap};
 
 use crate::{Case, Dataset, Description, Error};
@@ -11,7 +12,8 @@ use crate::{Case, Dataset, Description, Error};
 pub(super) type Look<'a> = dyn Fn(&Case, Option<&[f64]>) + Sync + 'a;
 
 /// What a single look at a case shows.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub(super) struct Facts {
     pub(super) grid: Grid,
     /// Of the intensities; cases that agree in it have the same image.
@@ -26,9 +28,12 @@ pub(super) struct Facts {
 }
 
 /// The intensities of one channel.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub(super) struct Intensity {
+    #[serde(serialize_with = "to_bits", deserialize_with = "of_bits")]
     pub(super) minimum: f32,
+    #[serde(serialize_with = "to_bits", deserialize_with = "of_bits")]
     pub(super) maximum: f32,
     pub(super) sum: f64,
     pub(super) sum_of_squares: f64,
@@ -38,6 +43,16 @@ pub(super) struct Intensity {
     pub(super) non_finite: Option<([usize; 3], usize)>,
 }
 
+/// As it is, to the last bit: JSON knows no infinity, which is the least of no values.
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde gives a reference")]
+fn to_bits<S: Serializer>(value: &f32, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_u32(value.to_bits())
+}
+
+fn of_bits<'de, D: Deserializer<'de>>(deserializer: D) -> Result<f32, D::Error> {
+    u32::deserialize(deserializer).map(f32::from_bits)
+}
+
 /// Looks at every case, and shows those that can be read to `look`, on as many threads as there are; `progress` hears how many of how many are
 /// done, from any thread.
 pub(super) fn gather(
@@ -45,12 +60,21 @@ pub(super) fn gather(
     look: &Look<'_>,
     progress: &(dyn Fn(usize, usize) + Sync),
 ) -> Vec<Result<Facts, Error>> {
-    let ids = dataset.ids();
+    gather_of(dataset, dataset.ids(), look, progress)
+}
+
+/// The same of some cases.
+pub(super) fn gather_of(
+    dataset: &dyn Dataset,
+    ids: &[impl AsRef<str> + Sync],
+    look: &Look<'_>,
+    progress: &(dyn Fn(usize, usize) + Sync),
+) -> Vec<Result<Facts, Error>> {
     let done = AtomicUsize::new(0);
     progress(0, ids.len());
     ids.par_iter()
         .map(|id| {
-            let facts = Facts::of(dataset, id, look);
+            let facts = Facts::of(dataset, id.as_ref(), look);
             progress(done.fetch_add(1, Ordering::Relaxed) + 1, ids.len());
             facts
         })

@@ -1,6 +1,7 @@
 //! Looking at all cases of a data set: what is wrong with them, and what they are like.
 
 mod facts;
+mod looked;
 mod splits;
 mod summary;
 
@@ -9,6 +10,7 @@ use std::fmt;
 
 use serde::Serialize;
 
+pub use self::looked::{Looked, check_looked, look};
 pub use self::summary::{
     ChannelSummary, ClassSummary, RaterCount, Spread, Summary, summary, summary_with,
 };
@@ -78,20 +80,27 @@ pub fn check_with_folds(
     progress: &(dyn Fn(usize, usize) + Sync),
 ) -> Report {
     let facts = gather(dataset, &|_, _| (), progress);
+    let facts = dataset.ids().iter().zip(facts);
+    let facts = facts.map(|(id, facts)| facts.map_err(|error| Problem::from_error(id, &error)));
+    report(dataset, folds, &facts.collect::<Vec<_>>())
+}
+
+/// What is wrong, of what was seen of each case.
+fn report(dataset: &dyn Dataset, folds: &[Fold], facts: &[Result<Facts, Problem>]) -> Report {
     let readable: Vec<(&String, &Facts)> = dataset
         .ids()
         .iter()
-        .zip(&facts)
+        .zip(facts)
         .filter_map(|(id, facts)| facts.as_ref().ok().map(|facts| (id, facts)))
         .collect();
     let labelled = readable.iter().filter(|(_, facts)| facts.voxels.is_some()).count();
 
     let mut problems: Vec<Problem> = dataset.problems().to_vec();
     explain_strays(&mut problems, &readable);
-    for (id, facts) in dataset.ids().iter().zip(&facts) {
+    for (id, facts) in dataset.ids().iter().zip(facts) {
         match facts {
             Ok(facts) => case(dataset, id, facts, labelled, &mut problems),
-            Err(error) => problems.push(Problem::from_error(id, error)),
+            Err(problem) => problems.push(problem.clone()),
         }
     }
     raters(dataset, &mut problems);

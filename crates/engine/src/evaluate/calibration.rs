@@ -7,6 +7,7 @@ use metrics::{
     Voxels,
 };
 use ndarray::{Array3, s};
+use serde::{Deserialize, Serialize};
 use volume::{Label, SoftLabelMap};
 
 use super::{Calibration, Definition, ReliabilityBin};
@@ -23,14 +24,14 @@ const FINE: NonZeroUsize = NonZeroUsize::MIN.saturating_add(239);
 pub(super) const POOLED_ECE: &str = "pooled_ece";
 
 /// Sums over cases.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub(super) struct Accumulator {
     near: Sums,
     whole: Sums,
 }
 
 /// Sums over some voxels of all cases.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 struct Sums {
     tables: Tables,
     brier: f64,
@@ -39,7 +40,7 @@ struct Sums {
 }
 
 /// Of the predicted class, and of each class by itself.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 struct Tables {
     top: Reliability,
     classes: Vec<Reliability>,
@@ -63,6 +64,12 @@ impl Accumulator {
         Ok(classes)
     }
 
+    /// Adds what another has added up.
+    pub(super) fn merge(&mut self, other: &Self) -> Result<()> {
+        self.near.merge(&other.near)?;
+        self.whole.merge(&other.whole)
+    }
+
     /// Near the foreground, and everywhere.
     pub(super) fn finish(self, regions: bool) -> [Option<Calibration>; 2] {
         let around = format!("within {MARGIN} of the reference foreground's bounding box");
@@ -84,6 +91,14 @@ impl Sums {
         self.nll += count as f64 * mean(&Nll::default(), pair);
         self.voxels += count;
         Ok(found.classes)
+    }
+
+    fn merge(&mut self, other: &Self) -> Result<()> {
+        self.tables.merge(&other.tables)?;
+        self.brier += other.brier;
+        self.nll += other.nll;
+        self.voxels += other.voxels;
+        Ok(())
     }
 
     fn finish(self, voxels: String) -> Option<Calibration> {

@@ -2,22 +2,63 @@
 
 use std::collections::BTreeMap;
 
-use metrics::{ChallengeConfig, ChallengeScore, MaskPair, PartScores, Region, Summary};
+use metrics::{ChallengeConfig, ChallengeScore, Counts, MaskPair, PartScores, Region, Summary};
+use serde::{Deserialize, Serialize};
 use volume::LabelMap;
 
 use super::{ChallengeSummary, Definition, Reference, definition};
 use crate::Result;
 
 /// What a challenge has said of the cases so far.
-#[derive(Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(try_from = "Written", into = "Written")]
 pub(super) struct Scored {
     rules: ChallengeConfig,
     cases: Vec<Vec<PartScores>>,
 }
 
+/// The same in a file, where a region is known by its name.
+#[derive(Serialize, Deserialize)]
+struct Written {
+    rules: ChallengeConfig,
+    cases: Vec<Vec<(String, Counts, Vec<ChallengeScore>)>>,
+}
+
+impl From<Scored> for Written {
+    fn from(scored: Scored) -> Self {
+        let part = |it: PartScores| (it.part.name.to_owned(), it.counts, it.scores);
+        let case = |parts: Vec<PartScores>| parts.into_iter().map(part).collect();
+        Self { rules: scored.rules, cases: scored.cases.into_iter().map(case).collect() }
+    }
+}
+
+impl TryFrom<Written> for Scored {
+    type Error = String;
+
+    fn try_from(Written { rules, cases }: Written) -> Result<Self, String> {
+        let part = |(name, counts, scores): (String, Counts, Vec<ChallengeScore>)| {
+            PartScores::known(rules.as_dyn(), &name, counts, scores)
+                .ok_or_else(|| format!("{} has no region {name}", rules.as_dyn().name()))
+        };
+        let case = |parts: Vec<_>| parts.into_iter().map(part).collect::<Result<Vec<_>, _>>();
+        let cases = cases.into_iter().map(case).collect::<Result<_, _>>()?;
+        Ok(Self { rules, cases })
+    }
+}
+
 impl Scored {
     pub(super) fn new(rules: ChallengeConfig) -> Self {
         Self { rules, cases: Vec::new() }
+    }
+
+    /// The same rules, of no case.
+    pub(super) fn fresh(&self) -> Self {
+        Self::new(self.rules.clone())
+    }
+
+    /// Adds other cases, after its own.
+    pub(super) fn merge(&mut self, other: Self) {
+        self.cases.extend(other.cases);
     }
 
     /// Scores a case: region → score → value.

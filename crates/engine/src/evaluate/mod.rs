@@ -14,6 +14,7 @@ mod merging;
 mod nnunet;
 #[cfg(feature = "parquet")]
 mod parquet;
+mod part;
 mod ranking;
 mod raters;
 mod reference;
@@ -30,11 +31,12 @@ mod totals;
 pub use self::channels::Predicted;
 pub use self::compare::{ComparedScore, Comparison, ModelScore, Pair, compare};
 pub use self::config::{Definitions, EvaluateConfig};
-pub use self::dataset::on_dataset;
+pub use self::dataset::{on_dataset, part_of_dataset};
 pub use self::find::evaluation_file;
 pub use self::nnunet::{Foreground, NnUNetCase};
 #[cfg(feature = "parquet")]
 pub use self::parquet::parquet;
+pub use self::part::{Part, merge};
 pub use self::ranking::{ChallengePlace, ChallengeRanking};
 pub use self::reference::{Reference, class_indices, most_probable};
 pub use self::scalings::{Scaling, Scalings};

@@ -6,6 +6,7 @@ use metrics::{
     Reliability, Summary,
 };
 use ndarray::{Array3, ArrayView3, ArrayView4, Axis};
+use serde::{Deserialize, Serialize};
 use volume::{Label, LabelMap, SoftLabelMap};
 
 use super::calibration::Accumulator;
@@ -23,7 +24,8 @@ use crate::{Prediction, Result, content};
 pub(super) const MEAN: &str = "mean";
 
 /// Scores cases one by one, and sums up.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Evaluator {
     pub(super) name: String,
     pub(super) dataset: String,
@@ -95,11 +97,7 @@ impl Evaluator {
             cases: Vec::new(),
             calibration: Accumulator::new(),
             challenge: config.challenge.clone().map(challenge::Scored::new),
-            fine: if classes.len() == 1 {
-                FineGrained::binary()
-            } else {
-                FineGrained::new(classes.len() + 1)
-            },
+            fine: fine_grained(classes.len()),
             classes,
             config: config.clone().with_those_of_its_challenge(),
             files: BTreeMap::new(),
@@ -142,6 +140,19 @@ impl Evaluator {
     ///
     /// Where prediction and reference do not lie on one grid, or probabilities have other classes.
     pub fn add(
+        &mut self,
+        id: &str,
+        labels: &LabelMap,
+        predicted: Predicted<'_>,
+        reference: &Reference,
+    ) -> Result<()> {
+        // Each case is summed up by itself first: then it is all the same who adds it to others.
+        let mut one = self.fresh();
+        one.add_alone(id, labels, predicted, reference)?;
+        self.absorb(one)
+    }
+
+    fn add_alone(
         &mut self,
         id: &str,
         labels: &LabelMap,
@@ -313,6 +324,11 @@ impl Evaluator {
         self.fine.add(&image);
         Ok(())
     }
+}
+
+/// For as many classes, the background not counted.
+pub(super) fn fine_grained(classes: usize) -> FineGrained {
+    if classes == 1 { FineGrained::binary() } else { FineGrained::new(classes + 1) }
 }
 
 /// The mean of each score over the classes where it is defined.

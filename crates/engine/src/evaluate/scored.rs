@@ -4,13 +4,14 @@ use std::collections::BTreeSet;
 
 use data::Class;
 use metrics::{Froc, Reliability};
+use serde::{Deserialize, Serialize};
 
 use super::score::MEAN;
 use crate::Result;
 use crate::label_space::foreground_labels;
 
 /// A class that is scored, and what is pooled of it.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub(super) struct Scored {
     pub(super) name: String,
     /// The label values that it consists of.
@@ -23,6 +24,21 @@ pub(super) struct Scored {
 }
 
 impl Scored {
+    /// The same class, of no case.
+    pub(super) fn fresh(&self) -> Self {
+        let (name, values) = (self.name.clone(), self.values.clone());
+        Self { name, values, channel: self.channel, table: None, froc: Froc::default() }
+    }
+
+    /// Adds what was pooled of other cases.
+    pub(super) fn merge(&mut self, other: Self) -> Result<()> {
+        if let Some(table) = &other.table {
+            self.add_table(table)?;
+        }
+        self.froc.merge(other.froc);
+        Ok(())
+    }
+
     /// Adds the probabilities of a case.
     pub(super) fn add_table(&mut self, table: &Reliability) -> Result<()> {
         match &mut self.table {

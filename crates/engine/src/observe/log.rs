@@ -45,9 +45,9 @@ impl Observer for Log {
     fn on(&mut self, event: &Event<'_>) -> Result<ControlFlow<()>> {
         self.pace.on(event);
         match *event {
-            Event::Started { epoch, epochs, iterations, batch_size, parameters, .. } => {
+            Event::Started { epoch, step, epochs, iterations, batch_size, parameters, .. } => {
                 self.write(&json!({
-                    "event": "started", "epoch": epoch, "epochs": epochs,
+                    "event": "started", "epoch": epoch, "step": step, "epochs": epochs,
                     "iterations": iterations, "batch_size": batch_size, "parameters": parameters,
                 }))?;
             }
@@ -74,6 +74,12 @@ impl Observer for Log {
                 let mut line = json!(held);
                 line["event"] = "held".into();
                 self.write(&line)?;
+            }
+            Event::Memory(estimate) => {
+                self.write(&json!({
+                    "event": "memory", "needed_bytes": estimate.needed,
+                    "available_bytes": estimate.available,
+                }))?;
             }
             Event::Prepared { .. }
             | Event::Transferred(_)

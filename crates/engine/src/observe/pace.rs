@@ -22,7 +22,7 @@ impl Pace {
                 self.last = Some(Instant::now());
                 self.steps += 1;
             }
-            Event::Between { .. } => {
+            Event::Between { snapshot, .. } if snapshot.steps_done() == 0 => {
                 (self.since, self.last, self.steps) = (Some(Instant::now()), None, 0);
             }
             _ => {}

@@ -1,6 +1,7 @@
 use std::ops::ControlFlow;
 use std::path::PathBuf;
 
+use super::curves::curves;
 use super::event_file::EventFile;
 use super::pace::Pace;
 use crate::{EpochSummary, Event, Observer, Result};
@@ -41,18 +42,7 @@ impl TensorBoard {
     }
 
     fn values(&self, summary: &EpochSummary) -> Vec<(String, f64)> {
-        let mut values = vec![
-            ("loss/train".to_owned(), summary.train_loss),
-            ("learning_rate".to_owned(), summary.learning_rate),
-            ("seconds_per_epoch".to_owned(), summary.seconds),
-        ];
-        if summary.validation_loss.is_finite() {
-            values.push(("loss/validation".to_owned(), summary.validation_loss));
-        }
-        for (class, dice) in self.classes.iter().zip(&summary.validation_dice) {
-            values.extend(dice.map(|dice| (format!("dice/{class}"), dice)));
-        }
-        values.extend(summary.mean_dice().map(|dice| ("dice/mean".to_owned(), dice)));
+        let mut values = curves(summary, &self.classes);
         if self.steps > 0 {
             let mean = self.gradient_norms / self.steps as f64;
             values.push(("gradient_norm".to_owned(), mean));
@@ -117,6 +107,7 @@ mod tests {
         let (epochs, iterations, batch_size, parameters) = (3, 2, 2, 1);
         _ = board.on(&Event::Started {
             epoch,
+            step: 0,
             epochs,
             iterations,
             batch_size,

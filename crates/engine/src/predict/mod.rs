@@ -205,7 +205,8 @@ impl Predictor {
         let space = [d, h, w];
         let shape = [&[1, c], &space[3 - rank..]].concat();
         let values: Vec<f32> = tile.iter().copied().collect();
-        let input = Tensor::from_vec(values, shape, &self.device)?;
+        let dtype = self.settings.precision.dtype();
+        let input = Tensor::from_vec(values, shape, &self.device)?.to_dtype(dtype)?;
         let mirrored: Vec<usize> = (0..rank)
             .filter(|axis| self.settings.mirror && self.config.mirror_axes[axis + 3 - rank])
             .collect();

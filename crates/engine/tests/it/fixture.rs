@@ -1,10 +1,13 @@
 //! A data set in memory: bright balls in noise, two classes; or balls with a brighter core, two
 //! regions of which one contains the other.
 
+use std::sync::Arc;
+
 use candle::Device;
 use data::{Case, Class, Dataset, Description};
 use engine::{Event, Observer, Origins, Outcome, Run, RunConfig, RunFolder, Storage, Validation};
 use ndarray::{Array3, Array4};
+use ranks::Alone;
 use volume::{Grid, Image, Label, LabelMap};
 
 #[derive(Debug)]
@@ -154,7 +157,18 @@ pub(crate) fn run_from<'a>(
     origins: Origins<'a>,
 ) -> Run<'a> {
     let storage = Storage::default();
-    Run { config, dataset, folder, device, resume: false, origins, storage, command: "" }
+    Run {
+        config,
+        dataset,
+        folder,
+        device,
+        resume: false,
+        origins,
+        storage,
+        group: Arc::new(Alone),
+        meter: None,
+        command: "",
+    }
 }
 
 /// Scores what came of training into `folder`.
@@ -232,6 +246,8 @@ pub(crate) fn train_stored(
         resume: false,
         origins,
         storage,
+        group: Arc::new(Alone),
+        meter: None,
         command: "",
     };
     engine::train(&run, observers)

@@ -9,11 +9,15 @@ mod distillation;
 mod door;
 mod fixture;
 mod golden;
+#[cfg(feature = "mlflow")]
+mod mlflow;
 mod opinions;
+mod parts;
 mod plans;
 mod prediction;
 mod pretrained;
 mod preview;
+mod ranks;
 mod refusals;
 mod regions;
 mod robustness;

@@ -1,11 +1,15 @@
 //! Whatever goes wrong on the way, a run ends with one error, and keeps what it had.
 
+use std::fs;
 use std::ops::ControlFlow;
 
-use engine::{Error, Event, Observer};
-use tempfile::tempdir;
+use candle::Device;
+use engine::checkpoint::CheckpointState;
+use engine::config::{EarlyStopping, Keep};
+use engine::{Error, Event, Observer, weights};
+use tempfile::{TempDir, tempdir};
 
-use crate::fixture::{Balls, config, train_watched};
+use crate::fixture::{Balls, config, train_on, train_watched};
 
 /// Does something at one step.
 struct At<F> {
@@ -36,16 +40,93 @@ fn an_observer_that_fails_ends_the_run() -> anyhow::Result<()> {
 }
 
 #[test]
-fn an_observer_that_breaks_at_a_step_ends_the_run_after_its_epoch() -> anyhow::Result<()> {
+fn an_observer_that_breaks_ends_the_run_after_its_step_and_nothing_is_lost() -> anyhow::Result<()> {
+    let (mut config, balls) = (config(3, 3), Balls::new(6, [8, 18, 20]));
+    // All that a run remembers between steps.
+    config.train.accumulate_grad_batches = 2;
+    config.train.average = Some(nn::AverageConfig::default());
+    config.train.keep = Keep::Best;
+    config.optimizer = toml::from_str("[n_adam]")?;
+    config.train.learning_rate = 0.01;
+    config.schedule = toml::from_str("[plateau]\npatience = 1\nmin_delta = 0.2")?;
+    config.warmup = Some(toml::from_str("share = 0.1")?);
+    config.parameters = toml::from_str(
+        "decay_vectors = false\n[[groups]]\nparameters = \"encoder\"\nlearning_rate = 0.5",
+    )?;
+    let whole = tempdir()?;
+    train_on(&Device::Cpu, whole.path(), &config, &balls, false, None)?;
+    // Within an epoch, at its first and at its last step.
+    for step in [3, 8, 15] {
+        let folder = tempdir()?;
+        let mut breaking = At { step, act: || Ok(ControlFlow::Break(())) };
+
+        let outcome = train_watched(folder.path(), &config, &balls, &mut breaking)?;
+
+        assert!(outcome.stopped);
+        assert_eq!(outcome.history.len(), step / 8);
+        assert!(!folder.path().join("model.safetensors").exists());
+        let path = folder.path().join("checkpoint.safetensors");
+        let (_, state): (_, CheckpointState) = weights::load_versioned(&path)?;
+        assert_eq!((state.epochs_done, state.steps_done), (step / 8, step % 8 + 1));
+        train_on(&Device::Cpu, folder.path(), &config, &balls, true, None)?;
+        for file in ["model.safetensors", "checkpoint.safetensors"] {
+            let read = |folder: &TempDir| fs::read(folder.path().join(file));
+            assert!(read(&whole)? == read(&folder)?, "{file} differs after step {step}");
+        }
+    }
+    Ok(())
+}
+
+#[test]
+fn a_run_ends_where_its_loss_no_longer_falls_and_with_its_best_weights() -> anyhow::Result<()> {
     let folder = tempdir()?;
-    let mut breaking = At { step: 3, act: || Ok(ControlFlow::Break(())) };
+    let (mut config, balls) = (config(3, 9), Balls::new(6, [8, 18, 20]));
+    config.train.keep = Keep::Best;
+    // Too much for this network after a while: the loss rises again.
+    config.train.early_stopping = Some(EarlyStopping { patience: 2, min_delta: 0.5 });
 
-    let balls = Balls::new(6, [8, 18, 20]);
-    let outcome = train_watched(folder.path(), &config(3, 5), &balls, &mut breaking)?;
+    let outcome = train_on(&Device::Cpu, folder.path(), &config, &balls, false, None)?;
 
-    assert!(outcome.stopped);
-    assert_eq!(outcome.history.len(), 1);
-    assert!(folder.path().join("checkpoint.safetensors").exists());
+    let losses: Vec<f64> = outcome.history.iter().map(|epoch| epoch.validation_loss).collect();
+    assert!(!outcome.stopped && losses.len() < 9, "{losses:?}");
+    let least = losses.iter().copied().fold(f64::INFINITY, f64::min);
+    let (best, of): (_, serde_json::Value) =
+        weights::load(&folder.path().join("best.safetensors"))?;
+    let kept = losses[usize::try_from(of["epoch"].as_u64().unwrap_or(99))?];
+    assert_eq!(kept.to_bits(), least.to_bits());
+    for (name, tensor) in &outcome.trained.parameters {
+        let both = [tensor, &best[name]].map(|it| it.flatten_all()?.to_vec1::<f32>());
+        let [a, b] = both;
+        assert_eq!(a?, b?, "{name}");
+    }
+    // A run that is over is over.
+    let again = train_on(&Device::Cpu, folder.path(), &config, &balls, true, None)?;
+    assert_eq!(again.history.len(), losses.len());
+    fs::remove_file(folder.path().join("best.safetensors"))?;
+    let error = train_on(&Device::Cpu, folder.path(), &config, &balls, true, None).unwrap_err();
+    assert!(error.to_string().contains("best.safetensors"), "{error}");
+    Ok(())
+}
+
+#[test]
+fn a_checkpoint_with_any_byte_changed_is_refused() -> anyhow::Result<()> {
+    let folder = tempdir()?;
+    let (config, balls) = (config(3, 1), Balls::new(6, [8, 18, 20]));
+    train_on(&Device::Cpu, folder.path(), &config, &balls, false, None)?;
+    let path = folder.path().join("checkpoint.safetensors");
+    let whole = fs::read(&path)?;
+    for at in (0..whole.len()).step_by(whole.len() / 40) {
+        let mut damaged = whole.clone();
+        damaged[at] ^= 1;
+        fs::write(&path, &damaged)?;
+
+        let error = train_on(&Device::Cpu, folder.path(), &config, &balls, true, None).unwrap_err();
+
+        assert!(
+            error.to_string().contains("checkpoint.safetensors is not usable"),
+            "{at}: {error}"
+        );
+    }
     Ok(())
 }
 

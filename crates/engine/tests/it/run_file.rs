@@ -3,7 +3,8 @@
 use std::fs;
 use std::path::PathBuf;
 
-use engine::RunConfig;
+use engine::config::Source;
+use engine::{PRESETS, RunConfig};
 use tempfile::TempDir;
 
 /// A run file with these lines at its end.
@@ -85,5 +86,46 @@ fn an_assignment_mends_a_wrong_file() -> anyhow::Result<()> {
         error,
         format!("{} is not usable: train.epochs is 0; at least 1 is needed", path.display())
     );
+    Ok(())
+}
+
+#[test]
+fn each_preset_is_a_run_file_and_what_a_file_says_comes_first() -> anyhow::Result<()> {
+    let folder = tempfile::tempdir()?;
+    let path = folder.path().join("run.toml");
+    for preset in PRESETS {
+        fs::write(&path, format!("schema = 1\npreset = {:?}\n[data.nnunet_raw]\n", preset.name))?;
+
+        let (config, sources) = RunConfig::read_traced(&path, &["train.epochs=3".to_owned()])?;
+
+        assert_eq!(config.train.epochs, 3, "{}", preset.name);
+        assert_eq!(sources.of("train.epochs"), Source::Assignment);
+        assert_eq!(sources.of("train.learning_rate"), Source::Preset(preset.name));
+        assert_eq!(sources.of("data.nnunet_raw"), Source::File);
+        assert_eq!(sources.of("data.nnunet_raw.unlabelled"), Source::Default);
+        assert_eq!(sources.of("predict.step_size"), Source::Default);
+        // Written out, it is the same run.
+        fs::write(&path, config.to_toml()?)?;
+        assert_eq!(RunConfig::read(&path)?, config, "{}", preset.name);
+        fs::write(&path, config.explained(&sources)?)?;
+        assert_eq!(RunConfig::read(&path)?, config, "{}", preset.name);
+    }
+    Ok(())
+}
+
+#[test]
+fn a_file_changes_a_preset() -> anyhow::Result<()> {
+    let text = "schema = 1\npreset = \"nnunet\"\n[data.nnunet_raw]\n[optimizer.adam_w]\n\
+                [train]\nbatch_size = 5\nclip_gradient_norm = inf\n";
+
+    let config = RunConfig::from_text(text)?;
+
+    assert!(matches!(config.optimizer, nn::OptimizerConfig::AdamW(_)));
+    assert_eq!((config.train.epochs, config.train.batch_size), (1000, 5));
+    assert_eq!(config.train.clip_gradient_norm, None);
+    assert_eq!(RunConfig::from_text(&config.to_toml()?)?, config);
+    let error = RunConfig::from_text("schema = 1\npreset = \"nnnet\"\n[data.nnunet_raw]");
+    let error = error.unwrap_err().to_string();
+    assert!(error.contains("there is no preset \"nnnet\"; there are nnunet, "), "{error}");
     Ok(())
 }

@@ -1,7 +1,8 @@
 //! Supervision of one's own.
 
+use engine::checkpoint::CheckpointState;
 use engine::{
-    Batch, Observer, Origins, Progress, RunFolder, Supervision, Term, checkpoint, train_with,
+    Batch, Observer, Origins, Progress, RunFolder, Supervision, Term, train_with, weights,
 };
 use losses::CrossEntropy;
 use models::{HeadId, Logits};
@@ -63,13 +64,7 @@ fn heads_that_a_network_has_in_training_alone_have_no_part_in_its_validation() -
             assert_eq!(epoch.validation_loss.is_finite(), main, "{epoch:?}");
         }
         // What is undefined comes back as that.
-        let parameters = nn::Parameters::new(0, &device);
-        let network = &outcome.trained.config;
-        let architecture: &dyn models::Architecture = network.architecture.as_dyn();
-        architecture.build(network.interface, parameters.builder())?;
-        let mut optimizer = config.optimizer.build();
-        let path = folder.checkpoint();
-        let state = checkpoint::load(&path, &parameters, optimizer.as_mut(), config)?;
+        let (_, state): (_, CheckpointState) = weights::load_versioned(&folder.checkpoint())?;
         assert_eq!(state.history[1].validation_loss.is_nan(), !main);
     }
     Ok(())

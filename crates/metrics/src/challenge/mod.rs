@@ -102,6 +102,17 @@ impl PartScores {
         Self { part, counts: pair.counts(), scores: challenge.measure(&part, pair) }
     }
 
+    /// The same of a region whose scores are known already; `None` where the challenge has none of that name.
+    pub fn known(
+        challenge: &dyn Challenge,
+        name: &str,
+        counts: Counts,
+        scores: Vec<ChallengeScore>,
+    ) -> Option<Self> {
+        let part = challenge.parts().into_iter().find(|part| part.name == name)?;
+        Some(Self { part, counts, scores })
+    }
+
     fn score(&self, name: &str) -> Option<f64> {
         self.scores.iter().find(|score| score.name == name)?.value
     }

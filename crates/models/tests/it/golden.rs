@@ -85,7 +85,7 @@ fn run(case: &Case) -> Result<()> {
         let norm = clip_grad_norm(&mut gradients, case.param("clip_grad_norm")?)?;
         let expected = number(&case.expected["grad_norms_before_clip"][step])?;
         agree(case, "loss", &[norm], &[expected]).context("gradient norm")?;
-        optimizer.step(&parameters, &gradients, option(case, "lr")?)?;
+        optimizer.step(&parameters, &gradients, &option(case, "lr")?.into())?;
         parameters_after(case, step + 1, &parameters)?;
     }
     if case.outputs.contains_key("output0_after_training") {

@@ -176,3 +176,42 @@ fn a_network_in_bf16_gives_logits_in_f32() -> anyhow::Result<()> {
     }
     Ok(())
 }
+
+#[test]
+fn gradients_through_bf16_point_where_exact_ones_do() -> anyhow::Result<()> {
+    // Those of networks on encoders go through batches of few voxels, whose norms turn any difference into a large one:
+    // they are finite.
+    const ROUGH: usize = 7;
+    for (place, config) in small::networks()?.into_iter().enumerate() {
+        let interface = Interface { channels: 2, classes: 3, rank: 2 };
+        let parameters = Parameters::new(1, &device());
+        let model = config.as_dyn().build(interface, parameters.builder())?;
+        let images = (Tensor::arange(0f32, 4.0 * 64.0 * 64.0, &device())?.sqr()? * 0.37)?.sin()?;
+        let images = images.reshape((2, 2, 64, 64))?;
+        let gradients = |dtype: DType| -> anyhow::Result<nn::Gradients> {
+            let input = Input::images(images.to_dtype(dtype)?);
+            let logits = model.forward_t(&input, true)?;
+            Ok(parameters.gradients(&logits.main().sqr()?.mean_all()?)?)
+        };
+
+        let (exact, narrow) = (gradients(DType::F32)?, gradients(DType::BF16)?);
+
+        let name = config.name();
+        let (mut shared, mut norms) = (0.0, [0.0; 2]);
+        for (parameter, gradient) in exact.iter() {
+            let Some(gradient) = gradient else { continue };
+            let other = narrow.get(parameter);
+            let other = other.ok_or_else(|| anyhow::anyhow!("{name}: none of {parameter}"))?;
+            anyhow::ensure!(other.dtype() == DType::F32, "{name}: {parameter}");
+            let product = |a: &Tensor, b: &Tensor| -> anyhow::Result<f64> {
+                Ok(f64::from((a * b)?.sum_all()?.to_scalar::<f32>()?))
+            };
+            shared += product(gradient, other)?;
+            norms[0] += product(gradient, gradient)?;
+            norms[1] += product(other, other)?;
+        }
+        let alike = shared / (norms[0] * norms[1]).sqrt();
+        anyhow::ensure!(alike > 0.95 || place >= ROUGH && alike.is_finite(), "{name}: {alike}");
+    }
+    Ok(())
+}

@@ -16,6 +16,7 @@ const PLAN: &[(&str, &[&str])] = &[
     ("sconce-metrics", &["sconce-registry", "sconce-volume"]),
     ("sconce-losses", &["sconce-nn", "sconce-registry"]),
     ("sconce-models", &["sconce-nn", "sconce-registry"]),
+    ("sconce-ranks", &["sconce-nn"]),
     (
         "sconce-engine",
         &[
@@ -26,6 +27,7 @@ const PLAN: &[(&str, &[&str])] = &[
             "sconce-models",
             "sconce-nn",
             "sconce-preprocess",
+            "sconce-ranks",
             "sconce-registry",
             "sconce-volume",
         ],
@@ -42,6 +44,7 @@ const PLAN: &[(&str, &[&str])] = &[
             "sconce-models",
             "sconce-nn",
             "sconce-preprocess",
+            "sconce-ranks",
             "sconce-volume",
             "sconce-zoo",
         ],

@@ -72,7 +72,13 @@ const PRIVILEGES: &[Privilege] = &[
         owner: "crates/data/",
         exceptions: &[("crates/engine/src/report/picture.rs", "draws pictures into a page")],
     },
+    Privilege { words: &["mpi::"], owner: "crates/ranks/", exceptions: &[] },
     Privilege { words: &["hf_hub::"], owner: "zoo/", exceptions: &[] },
+    Privilege {
+        words: &["ureq::", "rustls::", "std::net::"],
+        owner: "crates/engine/src/observe/mlflow/",
+        exceptions: &[],
+    },
 ];
 
 #[test]

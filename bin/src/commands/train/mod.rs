@@ -1,7 +1,12 @@
 //! `sconce train`: from a run file and a data folder to a trained, scored network.
 
+mod explain;
+mod folds;
+mod job;
+
 use std::fmt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use anyhow::{Context as _, bail};
 use sconce::data::Layout as _;
@@ -9,15 +14,20 @@ use sconce::engine::evaluate::{Calibration, Evaluation, decimals};
 use sconce::engine::observe::{Log, TensorBoard};
 use sconce::engine::{
     self, DeviceChoice, Observer, Opinions, Origins, PretrainedConfig, PretrainedEncoder, Run,
-    RunConfig, RunFolder, Storage, Trained, device, train, validate,
+    RunConfig, RunFolder, Sources, Storage, Trained, device, train, validate,
 };
 use sconce::nn;
 use serde::Serialize;
 
+use self::folds::{FoldChoice, Folds};
+use self::job::Job;
+use crate::allocator::Meter;
 use crate::command_line::command_line;
+use crate::interrupt::Interrupt;
 use crate::output::{Output, Usage, one_line};
 use crate::progress::{Progress, inform, note};
 use crate::resolve::{resolve, resolve_weights};
+use crate::tracking::{Tracking, TrackingArgs};
 
 /// Train a network as a run file says, and score it on the cases that it never saw
 #[derive(Debug, clap::Args)]
@@ -25,23 +35,30 @@ pub(crate) struct Args {
     /// The run file (see zoo/recipes)
     run: PathBuf,
     /// The data folder, laid out as the run file's [data] says
-    #[arg(long, value_name = "DIR")]
-    data: PathBuf,
+    #[arg(long, value_name = "DIR", required_unless_present = "explain")]
+    data: Option<PathBuf>,
     /// Where to put the run
-    #[arg(long, short, value_name = "DIR")]
-    output: PathBuf,
-    /// Go on from the last checkpoint in the output folder
+    #[arg(long, short, value_name = "DIR", required_unless_present = "explain")]
+    output: Option<PathBuf>,
+    /// Train nothing; print every setting and where it is from, and with --data what is planned
+    #[arg(long)]
+    explain: bool,
+    /// Go on from the last checkpoint in the output folder; where there is none yet, begin
     #[arg(long)]
     resume: bool,
     /// Start from the weights of this model (a folder, or hub:owner/name), where they fit
-    #[arg(long, value_name = "MODEL", conflicts_with = "resume")]
+    #[arg(long, value_name = "MODEL")]
     init: Option<String>,
     /// Another value for a setting of the run file, such as train.epochs=10
     #[arg(long = "set", value_name = "KEY=VALUE", value_parser = assignment)]
     settings: Vec<String>,
-    /// auto, cpu, cuda, cuda:N or metal
-    #[arg(long, default_value_t, value_name = "DEVICE")]
-    device: DeviceChoice,
+    /// The fold that is held out, from 0, instead of split.fold; or all: each as a run of its own in a folder of the
+    /// output folder, those that are done left out
+    #[arg(long, value_name = "FOLD", conflicts_with = "explain")]
+    fold: Option<FoldChoice>,
+    /// auto, cpu, cuda, cuda:N or metal; with --fold all several, such as cuda:0,cuda:1, for a fold each
+    #[arg(long, default_value = "auto", value_name = "DEVICE", value_delimiter = ',')]
+    device: Vec<DeviceChoice>,
     /// Keep prepared cases in this folder, for later runs too
     #[arg(long, value_name = "DIR")]
     cache: Option<PathBuf>,
@@ -49,6 +66,8 @@ pub(crate) struct Args {
     /// free]
     #[arg(long, value_name = "GB", value_parser = bytes)]
     memory: Option<u64>,
+    #[command(flatten)]
+    tracking: TrackingArgs,
 }
 
 #[derive(Debug, Serialize)]
@@ -61,13 +80,30 @@ struct Report {
 }
 
 pub(crate) fn run(args: &Args) -> anyhow::Result<Output> {
-    let config = read_run_file(&args.run, &args.settings)?;
-    let dataset = config.data.open(&args.data)?;
-    let name = title(&args.output);
+    let (data, output) = match (&args.data, &args.output) {
+        (Some(data), Some(output)) if !args.explain => (data, output),
+        (data, _) => return explain::run(&args.run, &args.settings, data.as_deref()),
+    };
+    let settings = &mut args.settings.clone();
+    if let Some(FoldChoice::One(fold)) = args.fold {
+        settings.push(format!("split.fold={fold}"));
+    }
+    let config = read_run_file(&args.run, settings)?;
+    if args.fold == Some(FoldChoice::All) {
+        return every_fold(args, &config, (data, output));
+    }
+    let [device] = args.device[..] else {
+        bail!(Usage("one run computes on one device; several are for --fold all".to_owned()));
+    };
+    let dataset = config.data.open(data)?;
+    let name = title(output);
+    // Whoever is to start it again after a power cut cannot know whether there was time for a checkpoint.
+    let resume = args.resume && RunFolder::at(output).has_checkpoint();
     let trained = |name: &String| -> anyhow::Result<Trained> {
         Trained::load(&resolve(name)?).with_context(|| name.clone())
     };
-    let init = args.init.as_ref().map(trained).transpose()?;
+    // Of a run that goes on, the checkpoint has what became of them.
+    let init = args.init.as_ref().filter(|_| !resume).map(trained).transpose()?;
     let supervision = config.supervision.as_ref();
     let cache = supervision.and_then(|supervision| supervision.cache.as_deref());
     let opinions = cache.map(Opinions::open).transpose()?;
@@ -78,21 +114,22 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<Output> {
     if let Some(opinions) = &opinions {
         same_teachers(opinions, supervision.map_or(&[], |it| it.teachers.as_slice()))?;
     }
-    // Of a run that goes on, the checkpoint has what became of them.
-    let pretrained = config.pretrained.as_ref().filter(|_| !args.resume);
+    let pretrained = config.pretrained.as_ref().filter(|_| !resume);
     let encoder = |pretrained: &PretrainedConfig| -> anyhow::Result<PretrainedEncoder> {
         Ok(PretrainedEncoder::load(&resolve_weights(&pretrained.encoder)?)?)
     };
     let encoder = pretrained.map(encoder).transpose()?;
-    let folder = RunFolder::create(&args.output, args.resume)?;
-    let device = open(args.device)?;
+    // Before others could have put anything into it.
+    let folder = RunFolder::create(output, resume)?;
+    let job = Job::join(device)?;
+    let (device, is_first) = (&job.device, job.is_first());
     let command = command_line();
     let run = Run {
         config: &config,
         dataset: dataset.as_ref(),
         folder: &folder,
-        device: &device,
-        resume: args.resume,
+        device,
+        resume,
         origins: Origins {
             init: init.as_ref(),
             encoder: encoder.as_ref(),
@@ -100,36 +137,94 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<Output> {
             opinions: opinions.as_ref(),
         },
         storage: Storage { cache: args.cache.clone(), memory: args.memory },
+        group: Arc::clone(&job.group),
+        meter: Some(&Meter),
         command: &command,
     };
 
-    inform(&format!(
-        "{name}: {} on {} cases of {}, loss {}, {}, {} threads",
-        config.model.name(),
-        dataset.ids().len(),
-        dataset.description().name,
-        config.loss.name(),
-        device::name(&device),
-        rayon::current_num_threads(),
-    ));
-    let mut progress = Progress::new(&name).on_device(&device);
-    let mut log = Log::open(&folder.log())?;
-    let mut board = TensorBoard::new(folder.tensorboard());
-    let mut observers: [&mut dyn Observer; 3] = [&mut progress, &mut log, &mut board];
-    let outcome = train(&run, &mut observers).map_err(|error| blamed(error, args))?;
+    announce(&run, &name, args.resume);
+    let mut interrupt = Interrupt::listen().context("cannot listen for signals")?;
+    let mut progress = Progress::new(&name).on_device(device);
+    // One of several processes writes for all.
+    let mut log = is_first.then(|| Log::open(&folder.log())).transpose()?;
+    let mut board = is_first.then(|| TensorBoard::new(folder.tensorboard()));
+    let mut tracking = is_first.then(|| Tracking::begin(&args.tracking, &run)).transpose()?;
+    let mut observers: Vec<&mut dyn Observer> = vec![&mut interrupt, &mut progress];
+    observers.extend(log.as_mut().map(|log| log as &mut dyn Observer));
+    observers.extend(board.as_mut().map(|board| board as &mut dyn Observer));
+    observers.extend(tracking.as_mut().map(|tracking| tracking as &mut dyn Observer));
+    let outcome = train(&run, &mut observers);
+    let outcome = outcome.map_err(|error| job.failed(blamed(error, args)))?;
+    // What follows is the first one's alone: the others need not wait for it.
+    job.group.finish()?;
+    if !is_first {
+        return Ok(Output::nothing().failing_if(outcome.stopped));
+    }
     let evaluation = if outcome.stopped {
         None
     } else {
         Some(validate(&run, &outcome, &mut observers)?.calibrated)
     };
     progress.finish();
-    Ok(Output::of(&Report {
-        output: args.output.clone(),
+    if let Some(mut tracking) = tracking {
+        tracking.end(outcome.stopped, evaluation.as_ref());
+    }
+    let report = Output::of(&Report {
+        output: output.clone(),
         epochs: outcome.history.len(),
         stopped: outcome.stopped,
         held_out: outcome.held_out.len(),
         evaluation,
-    }))
+    });
+    // What is to come after a whole run must not come after half of one.
+    Ok(report.failing_if(outcome.stopped))
+}
+
+/// Says what is about to be trained.
+fn announce(run: &Run<'_>, name: &str, wants_to_resume: bool) {
+    inform(&format!(
+        "{name}: {} on {} cases of {}, loss {}, {}, {} threads",
+        run.config.model.name(),
+        run.dataset.ids().len(),
+        run.dataset.description().name,
+        run.config.loss.name(),
+        device::name(run.device),
+        rayon::current_num_threads(),
+    ));
+    if wants_to_resume && !run.resume {
+        inform(&format!("{name}: no checkpoint yet; the run begins"));
+    }
+}
+
+/// Trains each fold in a process of its own.
+fn every_fold(
+    args: &Args,
+    config: &RunConfig,
+    (data, output): (&Path, &Path),
+) -> anyhow::Result<Output> {
+    let path = |path: &Path| path.display().to_string();
+    let mut arguments = vec![path(&args.run), "--data".to_owned(), path(data)];
+    if let Some(init) = &args.init {
+        arguments.extend(["--init".to_owned(), init.clone()]);
+    }
+    for setting in &args.settings {
+        arguments.extend(["--set".to_owned(), setting.clone()]);
+    }
+    if let Some(cache) = &args.cache {
+        arguments.extend(["--cache".to_owned(), path(cache)]);
+    }
+    if let Some(memory) = args.memory {
+        arguments.extend(["--memory".to_owned(), format!("{}", memory as f64 / 1e9)]);
+    }
+    let devices = args.device.clone();
+    let count = config.split.folds;
+    if !args.resume && output.join("fold_0").exists() {
+        bail!(
+            "{} holds folds already; continue them with --resume, or choose another folder",
+            output.display()
+        );
+    }
+    Folds { count, output, arguments, devices }.run()
 }
 
 /// That teachers which are at hand are still those who gave the opinions.
@@ -182,7 +277,12 @@ fn bytes(text: &str) -> Result<u64, &'static str> {
 /// Reads the run file with the settings of the command line; where the file is right by itself,
 /// the command line is what is wrong.
 pub(super) fn read_run_file(path: &Path, settings: &[String]) -> anyhow::Result<RunConfig> {
-    RunConfig::read_with(path, settings).map_err(|error| {
+    Ok(read_traced(path, settings)?.0)
+}
+
+/// The same, with where each setting is from.
+fn read_traced(path: &Path, settings: &[String]) -> anyhow::Result<(RunConfig, Sources)> {
+    RunConfig::read_traced(path, settings).map_err(|error| {
         let error = error.into();
         if RunConfig::read(path).is_ok() { Usage(one_line(&error)).into() } else { error }
     })
