@@ -3,6 +3,7 @@
 mod clusters;
 mod damage;
 mod distilling;
+mod folds;
 mod hub;
 mod labels;
 mod lost;

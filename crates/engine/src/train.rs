@@ -150,7 +150,7 @@ pub fn train_with(
     if let Some(estimate) = memory::estimate(run, &learner, supervision, &training)? {
         tell(observers, &Event::Memory(estimate))?;
     }
-    let stop = tell_of_start(run, &learner, &course, observers)?;
+    let stop = run.group.any(tell_of_start(run, &learner, &course, observers)?)?;
 
     let space = &space;
     let mut session = Session { run, supervision, space, training, validation, learner, course };
