@@ -57,6 +57,8 @@ fn waits(child: &mut Child, path: &Path, before: Option<SystemTime>) -> anyhow::
 fn a_run_that_is_killed_twenty_times_comes_to_the_same_network() -> anyhow::Result<()> {
     let workplace = workplace()?;
     let folder = workplace.path();
+    // Several times as long as so many kills take, on a fast machine too.
+    let line = |output: &str| format!("{} --set train.epochs=24", line(output));
     good(folder, &line("whole"))?;
     // A checkpoint every 20 milliseconds or so.
     let line = format!("{} --set train.checkpoint_minutes=0.0003 --resume", line("killed"));
