@@ -10,8 +10,7 @@ use crate::program::{good, workplace};
 fn a_run_takes_as_much_memory_as_it_said() -> anyhow::Result<()> {
     let workplace = workplace()?;
     let folder = workplace.path();
-    let large =
-        "--set preprocess.patch_size=[1,256,256] --set train.batch_size=6 --set train.epochs=1";
+    let large = "--set preprocess.patch_size=[1,256,256] --set train.batch_size=6 --set train.epochs=1 --threads 2";
     let deep = "--set model.unet.features_per_stage=[16,32,64] --set train.iterations_per_epoch=3";
     for (name, more) in [
         ("plain", ""),
