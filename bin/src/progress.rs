@@ -161,6 +161,11 @@ pub(crate) fn be_quiet() {
     QUIET.store(true, Ordering::Relaxed);
 }
 
+/// Whether it may.
+pub(crate) fn is_quiet() -> bool {
+    QUIET.load(Ordering::Relaxed)
+}
+
 /// Whether the terminal can do nothing but add to what it shows.
 fn is_dumb() -> bool {
     match std::env::var_os("TERM") {

@@ -32,6 +32,22 @@ pub(crate) struct TrackingArgs {
     mlflow_experiment: Option<String>,
 }
 
+impl TrackingArgs {
+    /// The same, as another process of this program is given it.
+    #[cfg_attr(not(feature = "mlflow"), expect(clippy::unused_self, reason = "for others"))]
+    pub(crate) fn arguments(&self) -> Vec<String> {
+        #[cfg(feature = "mlflow")]
+        {
+            let address = self.mlflow.iter().map(|server| format!("--mlflow={}", server.address()));
+            let experiment = self.mlflow_experiment.iter();
+            let experiment = experiment.map(|name| format!("--mlflow-experiment={name}"));
+            address.chain(experiment).collect()
+        }
+        #[cfg(not(feature = "mlflow"))]
+        Vec::new()
+    }
+}
+
 /// Sends a run where it is wanted; nowhere, unless that was asked for.
 #[derive(Default)]
 pub(crate) struct Tracking {

@@ -60,6 +60,8 @@ pub(crate) fn estimate(
     let whole_count = loader.own_part().len();
     let whole = (whole_count, plan.patch_size);
     let [small, large] = probes(whole, stride);
+    // A norm remembers something of each batch that it sees in training, and is not to remember these.
+    let values = learner.parameters.tensors()?;
     let before = meter.held();
     let mut found = [0; 2];
     for ((count, size), found) in [small, large].into_iter().zip(&mut found) {
@@ -70,6 +72,8 @@ pub(crate) fn estimate(
         // With the batch itself, which grows as layers do.
         *found = meter.most().saturating_sub(before);
     }
+    learner.parameters.load(&values)?;
+    drop(values);
     meter.set_back();
     let held = meter.held();
     let batch = loader.training(0, 0, &Device::Cpu)?;

@@ -46,7 +46,9 @@ impl Session<'_> {
             self.keep_best(summary.epoch)?;
             let stop = self.run.group.any(tell(observers, &Event::Epoch(&summary))?)?;
             let over = self.course.is_over(&self.run.config.train);
-            if self.between(stop, over, observers)?.is_break() && !over {
+            let snapshot =
+                &Snapshot { config: self.run.config, learner: &self.learner, course: &self.course };
+            if between(self.run, snapshot, stop || over, observers)? && !over {
                 return Ok(ControlFlow::Break(()));
             }
         }
@@ -81,10 +83,9 @@ impl Session<'_> {
                 learning_rate,
                 gradient_norm: outcome.gradient_norm,
             };
-            let mut stop = group.any(tell(observers, &event)?)?;
+            let stop = group.any(tell(observers, &event)?)?;
             let snapshot = &Snapshot { config, learner, course };
-            stop |= group.any(tell(observers, &Event::Between { snapshot, ends: stop })?)?;
-            if stop {
+            if between(run, snapshot, stop, observers)? {
                 flow = ControlFlow::Break(());
             }
             Ok(flow)
@@ -99,20 +100,6 @@ impl Session<'_> {
         let score =
             || held_out::score(run, model, self.supervision, &self.validation, self.space, epoch);
         self.learner.judged(|| nn::step_scope(run.device, score))
-    }
-
-    /// Tells that an epoch is over, and perhaps the run.
-    fn between(
-        &self,
-        mut stop: bool,
-        over: bool,
-        observers: &mut [&mut dyn Observer],
-    ) -> Result<ControlFlow<()>> {
-        let Self { run, learner, course, .. } = self;
-        let snapshot = &Snapshot { config: run.config, learner, course };
-        stop |=
-            run.group.any(tell(observers, &Event::Between { snapshot, ends: stop || over })?)?;
-        Ok(if stop { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
     }
 
     /// Keeps the weights of an epoch that is the best so far, where the best are wanted.
@@ -140,4 +127,19 @@ impl Session<'_> {
         }
         Ok(tensors)
     }
+}
+
+/// Tells that the run is between two steps; whether it is to end, which `ends` says already or an observer asks for now.
+fn between(
+    run: &Run<'_>,
+    snapshot: &Snapshot<'_>,
+    ends: bool,
+    observers: &mut [&mut dyn Observer],
+) -> Result<bool> {
+    let asked = run.group.any(tell(observers, &Event::Between { snapshot, ends })?)?;
+    if asked && !ends {
+        // Who saves was told that there would be another moment.
+        tell(observers, &Event::Between { snapshot, ends: true })?;
+    }
+    Ok(ends || asked)
 }

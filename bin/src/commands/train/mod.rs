@@ -25,7 +25,7 @@ use crate::allocator::Meter;
 use crate::command_line::command_line;
 use crate::interrupt::Interrupt;
 use crate::output::{Output, Usage, one_line};
-use crate::progress::{Progress, inform, note};
+use crate::progress::{Progress, inform, is_quiet, note};
 use crate::resolve::{resolve, resolve_weights};
 use crate::tracking::{Tracking, TrackingArgs};
 
@@ -143,18 +143,23 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<Output> {
     };
 
     announce(&run, &name, args.resume);
-    let mut interrupt = Interrupt::listen().context("cannot listen for signals")?;
+    // An error of one process must be said before it ends all.
+    let failed = |error: anyhow::Error| job.failed(error);
+    let interrupt = Interrupt::listen().context("cannot listen for signals");
+    let mut interrupt = interrupt.map_err(failed)?;
     let mut progress = Progress::new(&name).on_device(device);
     // One of several processes writes for all.
-    let mut log = is_first.then(|| Log::open(&folder.log())).transpose()?;
+    let log = is_first.then(|| Log::open(&folder.log())).transpose();
+    let mut log = log.map_err(|error| failed(error.into()))?;
     let mut board = is_first.then(|| TensorBoard::new(folder.tensorboard()));
-    let mut tracking = is_first.then(|| Tracking::begin(&args.tracking, &run)).transpose()?;
+    let tracking = is_first.then(|| Tracking::begin(&args.tracking, &run)).transpose();
+    let mut tracking = tracking.map_err(failed)?;
     let mut observers: Vec<&mut dyn Observer> = vec![&mut interrupt, &mut progress];
     observers.extend(log.as_mut().map(|log| log as &mut dyn Observer));
     observers.extend(board.as_mut().map(|board| board as &mut dyn Observer));
     observers.extend(tracking.as_mut().map(|tracking| tracking as &mut dyn Observer));
     let outcome = train(&run, &mut observers);
-    let outcome = outcome.map_err(|error| job.failed(blamed(error, args)))?;
+    let outcome = outcome.map_err(|error| failed(blamed(error, args)))?;
     // What follows is the first one's alone: the others need not wait for it.
     job.group.finish()?;
     if !is_first {
@@ -215,6 +220,10 @@ fn every_fold(
     }
     if let Some(memory) = args.memory {
         arguments.extend(["--memory".to_owned(), format!("{}", memory as f64 / 1e9)]);
+    }
+    arguments.extend(args.tracking.arguments());
+    if is_quiet() {
+        arguments.push("--quiet".to_owned());
     }
     let devices = args.device.clone();
     let count = config.split.folds;

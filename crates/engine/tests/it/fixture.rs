@@ -236,20 +236,8 @@ pub(crate) fn train_stored(
     observers: &mut [&mut dyn Observer],
 ) -> engine::Result<Outcome> {
     let folder = RunFolder::create(folder, false)?;
-    let origins = Origins::default();
-    let device = &Device::Cpu;
-    let run = Run {
-        config,
-        dataset,
-        folder: &folder,
-        device,
-        resume: false,
-        origins,
-        storage,
-        group: Arc::new(Alone),
-        meter: None,
-        command: "",
-    };
+    let run = run_from(config, dataset, &folder, &Device::Cpu, Origins::default());
+    let run = Run { storage, ..run };
     engine::train(&run, observers)
 }
 

@@ -6,10 +6,10 @@ use std::ops::ControlFlow;
 use candle::Device;
 use engine::checkpoint::CheckpointState;
 use engine::config::{EarlyStopping, Keep};
-use engine::{Error, Event, Observer, weights};
+use engine::{Error, Event, MemoryMeter, Observer, Origins, Run, RunFolder, weights};
 use tempfile::{TempDir, tempdir};
 
-use crate::fixture::{Balls, config, train_on, train_watched};
+use crate::fixture::{Balls, config, run_from, train_on, train_watched};
 
 /// Does something at one step.
 struct At<F> {
@@ -74,6 +74,71 @@ fn an_observer_that_breaks_ends_the_run_after_its_step_and_nothing_is_lost() -> 
             assert!(read(&whole)? == read(&folder)?, "{file} differs after step {step}");
         }
     }
+    Ok(())
+}
+
+/// Asks for the end of a run between two steps, the first time alone.
+struct Between(bool);
+
+impl Observer for Between {
+    fn on(&mut self, event: &Event<'_>) -> engine::Result<ControlFlow<()>> {
+        match event {
+            Event::Between { snapshot, .. } if snapshot.steps_done() == 3 && !self.0 => {
+                self.0 = true;
+                Ok(ControlFlow::Break(()))
+            }
+            _ => Ok(ControlFlow::Continue(())),
+        }
+    }
+}
+
+#[test]
+fn a_run_that_is_ended_between_two_steps_is_saved_there() -> anyhow::Result<()> {
+    let folder = tempdir()?;
+    let balls = Balls::new(6, [8, 18, 20]);
+
+    let outcome = train_watched(folder.path(), &config(3, 2), &balls, &mut Between(false))?;
+
+    assert!(outcome.stopped);
+    let path = folder.path().join("checkpoint.safetensors");
+    let (_, state): (_, CheckpointState) = weights::load_versioned(&path)?;
+    assert_eq!((state.epochs_done, state.steps_done), (0, 3));
+    Ok(())
+}
+
+/// Counts nothing: that a run looks at how much memory it will take is what matters.
+#[derive(Debug)]
+struct Nothing;
+
+impl MemoryMeter for Nothing {
+    fn held(&self) -> u64 {
+        0
+    }
+
+    fn most(&self) -> u64 {
+        0
+    }
+
+    fn set_back(&self) {}
+}
+
+#[test]
+fn to_look_at_memory_changes_no_network() -> anyhow::Result<()> {
+    let balls = Balls::new(6, [8, 18, 20]);
+    let mut config = config(3, 1);
+    // Whose statistics every batch changes.
+    config.model = toml::from_str("[unet]\nfeatures_per_stage = [4, 8]\nnorm = \"batch\"")?;
+    let mut networks = Vec::new();
+    for meter in [None, Some(&Nothing as &dyn MemoryMeter)] {
+        let folder = tempdir()?;
+        let place = RunFolder::create(folder.path(), false)?;
+        let origins = Origins::default();
+        let run = Run { meter, ..run_from(&config, &balls, &place, &Device::Cpu, origins) };
+        let none: &mut [&mut dyn Observer] = &mut [];
+        engine::train(&run, none)?;
+        networks.push(fs::read(folder.path().join("model.safetensors"))?);
+    }
+    assert!(networks[0] == networks[1], "a look at memory has changed the network");
     Ok(())
 }
 
