@@ -17,6 +17,7 @@ import statistics
 from pathlib import Path
 
 import asking
+import unet_step
 
 CASES = {
     "step3d": dict(features=[32, 64, 128, 256], patch=[64, 64, 64], batch=2),
@@ -25,32 +26,14 @@ CASES = {
 CLASSES = 3
 WORK = ["convolution", "norm and activation", "loss", "optimizer", "data", "other"]
 
-PEER = r"""
-import json, resource, sys, time
-import torch
-from torch import nn
-from torch.nn import functional as F
-torch.set_num_threads(2)
-
-def stage(cin, cout, stride, rank):
-    conv = nn.Conv3d if rank == 3 else nn.Conv2d
-    norm = nn.InstanceNorm3d if rank == 3 else nn.InstanceNorm2d
-    layers = []
-    for c, s in ((cin, stride), (cout, 1)):
-        layers += [conv(c, cout, 3, stride=s, padding=1), norm(cout, affine=True, eps=1e-5), nn.LeakyReLU(0.01, inplace=True)]
-    return nn.Sequential(*layers)
-
-class UNet(nn.Module):
+PEER = unet_step.NETWORK + r"""
+class DeepUNet(UNet):
+    # A head on each resolution but the coarsest.
     def __init__(self, cin, classes, features, rank):
-        super().__init__()
-        up = nn.ConvTranspose3d if rank == 3 else nn.ConvTranspose2d
+        super().__init__(cin, classes, features, rank)
         head = nn.Conv3d if rank == 3 else nn.Conv2d
-        widths = [cin] + features
-        self.encoder = nn.ModuleList(stage(widths[i], f, 1 if i == 0 else 2, rank) for i, f in enumerate(features))
-        pairs = list(zip(features[1:], features[:-1]))[::-1]
-        self.up = nn.ModuleList(up(a, b, 2, stride=2) for a, b in pairs)
-        self.decoder = nn.ModuleList(stage(2 * b, b, 1, rank) for _, b in pairs)
-        self.heads = nn.ModuleList(head(b, classes, 1) for _, b in pairs)
+        self.head = None
+        self.heads = nn.ModuleList(head(f, classes, 1) for f in features[-2::-1])
 
     def forward(self, x):
         skips, outs = [], []
@@ -79,7 +62,7 @@ for line in sys.stdin:
         torch.manual_seed(0)
         rank = 2 if case["patch"][0] == 1 else 3
         size = case["patch"][3 - rank:]
-        net = UNet(1, case["classes"], case["features"], rank)
+        net = DeepUNet(1, case["classes"], case["features"], rank)
         x = torch.randn([case["batch"], 1] + size)
         if case.get("channels_last"):
             form = torch.channels_last_3d if rank == 3 else torch.channels_last

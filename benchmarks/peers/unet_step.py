@@ -23,7 +23,7 @@ CASES = {
 }
 CASES.update({name.replace("f32", "bf16"): dict(case, dtype="bf16") for name, case in CASES.items()})
 
-PEER = r"""
+NETWORK = r"""
 import json, resource, sys, time
 import torch
 from torch import nn
@@ -59,7 +59,9 @@ class UNet(nn.Module):
         for up, decode in zip(self.up, self.decoder):
             x = decode(torch.cat([up(x), skips.pop()], 1))
         return self.head(x)
+"""
 
+PEER = NETWORK + r"""
 held = {}
 for line in sys.stdin:
     case = json.loads(line)
