@@ -8,6 +8,7 @@ mod dashboard;
 mod defect;
 mod interrupt;
 mod invocation;
+mod job;
 mod output;
 mod progress;
 mod resolve;

@@ -15,6 +15,11 @@ use serde::Serialize;
 pub(crate) struct Shard(ranks::Shard);
 
 impl Shard {
+    /// The part of one of several processes.
+    pub(crate) fn of(group: &dyn ranks::Group) -> Self {
+        Self(ranks::Shard::of(group))
+    }
+
     /// The places of its cases among so many, from 0.
     pub(crate) fn places(self, total: usize) -> impl Iterator<Item = usize> {
         (0..total).filter(move |&place| self.0.has(place))

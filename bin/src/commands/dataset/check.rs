@@ -8,6 +8,7 @@ use sconce::data::{self, Dataset, Fold, Looked, Report};
 use sconce::engine::file;
 
 use super::{Source, shared};
+use crate::job::Job;
 use crate::output::Output;
 use crate::progress::{Progress, note};
 use crate::shard::Shard;
@@ -28,13 +29,29 @@ pub(crate) struct Part {
 }
 
 pub(super) fn run(source: &Source, splits: Option<&Path>, part: &Part) -> anyhow::Result<Output> {
+    let job = Job::sharing(part.shard)?;
+    let output = job.run(|| of_process(source, splits, part, &job))?;
+    job.finish()?;
+    Ok(output)
+}
+
+fn of_process(
+    source: &Source,
+    splits: Option<&Path>,
+    part: &Part,
+    job: &Job,
+) -> anyhow::Result<Output> {
     let (dataset, remark) = source.open()?;
     let dataset = dataset.as_ref();
     let folds = splits.map(data::read_splits).transpose()?.unwrap_or_default();
-    let mut report = match (part.shard, &part.facts) {
-        (Some(shard), facts) => return of_shard(dataset, shard, facts.as_deref()),
-        (None, Some(facts)) => of_facts(dataset, &folds, facts)?,
-        (None, None) => {
+    let mut report = match (part.shard, &part.facts, job.shard()) {
+        (Some(shard), facts, _) => return of_shard(dataset, shard, facts.as_deref()),
+        (None, Some(facts), _) => of_facts(dataset, &folds, facts)?,
+        (None, None, Some(shard)) => match of_job(dataset, &folds, shard, job)? {
+            Some(report) => report,
+            None => return Ok(Job::silent(false)),
+        },
+        (None, None, None) => {
             let progress = Mutex::new(Progress::new("check"));
             let report = data::check_with_folds(dataset, &folds, &|done, total| {
                 shared(&progress).count("cases", done, total);
@@ -43,6 +60,9 @@ pub(super) fn run(source: &Source, splits: Option<&Path>, part: &Part) -> anyhow
             report
         }
     };
+    if !job.is_first() {
+        return Ok(Job::silent(false));
+    }
     report.problems.extend(remark);
     let failed = report.errors() > 0;
     Ok(Output::of(&report).failing_if(failed))
@@ -50,13 +70,7 @@ pub(super) fn run(source: &Source, splits: Option<&Path>, part: &Part) -> anyhow
 
 /// What is wrong with the cases of a shard by themselves.
 fn of_shard(dataset: &dyn Dataset, shard: Shard, facts: Option<&Path>) -> anyhow::Result<Output> {
-    let ids: Vec<&str> =
-        shard.places(dataset.ids().len()).map(|at| dataset.ids()[at].as_str()).collect();
-    let progress = Mutex::new(Progress::new("check"));
-    let looked = data::look(dataset, &ids, &|done, total| {
-        shared(&progress).count("cases", done, total);
-    });
-    shared(&progress).finish();
+    let looked = look(dataset, shard);
     match facts {
         None => note(
             "what compares cases, such as images that there are twice, is not looked at; keep what all shards see with \
@@ -71,6 +85,29 @@ fn of_shard(dataset: &dyn Dataset, shard: Shard, facts: Option<&Path>) -> anyhow
     let report = looked.report(dataset);
     let failed = report.errors() > 0;
     Ok(Output::of(&report).failing_if(failed))
+}
+
+fn look(dataset: &dyn Dataset, shard: Shard) -> Looked {
+    let ids: Vec<&str> =
+        shard.places(dataset.ids().len()).map(|at| dataset.ids()[at].as_str()).collect();
+    let progress = Mutex::new(Progress::new("check"));
+    let looked = data::look(dataset, &ids, &|done, total| {
+        shared(&progress).count("cases", done, total);
+    });
+    shared(&progress).finish();
+    looked
+}
+
+/// What is wrong with all cases, of which each process looks at some; for the first one.
+fn of_job(
+    dataset: &dyn Dataset,
+    folds: &[Fold],
+    shard: Shard,
+    job: &Job,
+) -> anyhow::Result<Option<Report>> {
+    let looked = job.gather(look(dataset, shard))?;
+    let report = looked.map(|looked| data::check_looked(dataset, folds, looked)).transpose();
+    report.map_err(|reason| anyhow!("the processes do not see the same data set: {reason}"))
 }
 
 /// What is wrong with all cases, of what shards saw.

@@ -17,6 +17,7 @@ use crate::command_line::command_line;
 use crate::commands::train::title;
 use crate::output::Usage;
 use crate::progress::{Progress, note};
+use crate::shard::Shard;
 
 /// What predictions are held against.
 enum References {
@@ -32,7 +33,7 @@ struct Prediction {
 }
 
 pub(super) fn evaluate(
-    args: &Args,
+    (args, shard): (&Args, Option<Shard>),
     folder: &Path,
     settings: &EvaluateConfig,
 ) -> anyhow::Result<Scored> {
@@ -51,9 +52,9 @@ pub(super) fn evaluate(
     let mut evaluator = references.evaluator(args, folder, &matched, settings)?;
     let mut progress = Progress::new("evaluate");
     let total = matched.len();
-    let mut part = args.shard.map(|_| Part::new(&evaluator, total));
+    let mut part = shard.map(|_| Part::new(&evaluator, total));
     let places: Vec<usize> =
-        args.shard.map_or_else(|| (0..total).collect(), |it| it.places(total).collect());
+        shard.map_or_else(|| (0..total).collect(), |it| it.places(total).collect());
     for (done, &place) in places.iter().enumerate() {
         progress.count("cases", done, places.len());
         let (id, files) = matched[place];

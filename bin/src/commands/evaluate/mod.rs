@@ -17,6 +17,7 @@ use serde::Serialize;
 
 use self::wishes::Wishes;
 use super::train::write_scores;
+use crate::job::Job;
 use crate::output::{Output, Usage, one_line};
 use crate::shard::Shard;
 
@@ -113,30 +114,46 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<Output> {
         write(folder, &evaluation)?;
         return Ok(Output::of(&Report(evaluation)));
     }
+    let job = Job::sharing(args.shard)?;
+    let output = job.run(|| of_process(args, &job))?;
+    job.finish()?;
+    Ok(output)
+}
+
+fn of_process(args: &Args, job: &Job) -> anyhow::Result<Output> {
     if let (Some(_), Some(output)) = (args.shard, &args.output) {
         parts::check(output)?;
     }
     let settings = args.wishes.settings().map_err(|error| Usage(one_line(&error)))?;
     let scored = match (&args.model, &args.data, &args.predictions) {
-        (Some(model), Some(data), None) => model::evaluate(args, model, data, &settings)?,
+        (Some(model), Some(data), None) => {
+            model::evaluate((args, job.shard()), model, data, &settings)?
+        }
         (None, data, Some(predictions)) if data.is_some() || !args.references.is_empty() => {
-            files::evaluate(args, predictions, &settings)?
+            files::evaluate((args, job.shard()), predictions, &settings)?
         }
         _ => {
             let usage = "give --model and --data, or --predictions with --references or --data";
             return Err(Usage(usage.to_owned()).into());
         }
     };
-    match (scored, &args.output, args.shard) {
-        (Scored::Part(part), Some(folder), Some(shard)) => parts::write(folder, shard, &part),
-        (Scored::Part(_), ..) => Err(Usage("--shard needs --output".to_owned()).into()),
-        (Scored::All(evaluation), output, _) => {
-            if let Some(path) = output {
-                write(path, &evaluation)?;
-            }
-            Ok(Output::of(&Report(*evaluation)))
+    let evaluation = match (scored, &args.output, args.shard) {
+        (Scored::All(evaluation), ..) => *evaluation,
+        (Scored::Part(part), Some(folder), Some(shard)) => {
+            return parts::write(folder, shard, &part);
         }
+        (Scored::Part(_), None, Some(_)) => {
+            return Err(Usage("--shard needs --output".to_owned()).into());
+        }
+        (Scored::Part(part), _, None) => match job.gather(*part)? {
+            Some(parts) => evaluate::merge(parts)?,
+            None => return Ok(Job::silent(false)),
+        },
+    };
+    if let Some(path) = &args.output {
+        write(path, &evaluation)?;
     }
+    Ok(Output::of(&Report(evaluation)))
 }
 
 /// Writes the evaluation, and its tables where `path` is a folder.

@@ -14,9 +14,10 @@ use crate::command_line::command_line;
 use crate::commands::train::title;
 use crate::progress::{Progress, note};
 use crate::resolve::resolve;
+use crate::shard::Shard;
 
 pub(super) fn evaluate(
-    args: &Args,
+    (args, shard): (&Args, Option<Shard>),
     model: &str,
     data: &Path,
     settings: &EvaluateConfig,
@@ -48,7 +49,7 @@ pub(super) fn evaluate(
     let title = title(&folder);
     let named = (title.as_str(), settings);
     let observers: &mut [&mut dyn Observer] = &mut [&mut progress];
-    let scored = match args.shard {
+    let scored = match shard {
         None => {
             let all = on_dataset(&predictor, dataset, &ids, &scalings, named, observers)?;
             Scored::All(Box::new(all))

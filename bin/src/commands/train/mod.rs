@@ -2,11 +2,9 @@
 
 mod explain;
 mod folds;
-mod job;
 
 use std::fmt;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 use anyhow::{Context as _, bail};
 use sconce::data::Layout as _;
@@ -20,10 +18,10 @@ use sconce::nn;
 use serde::Serialize;
 
 use self::folds::{FoldChoice, Folds};
-use self::job::Job;
 use crate::allocator::Meter;
 use crate::command_line::command_line;
 use crate::interrupt::Interrupt;
+use crate::job::{self, Job};
 use crate::output::{Output, Usage, one_line};
 use crate::progress::{Progress, inform, is_quiet, note};
 use crate::resolve::{resolve, resolve_weights};
@@ -121,8 +119,9 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<Output> {
     let encoder = pretrained.map(encoder).transpose()?;
     // Before others could have put anything into it.
     let folder = RunFolder::create(output, resume)?;
-    let job = Job::join(device)?;
-    let (device, is_first) = (&job.device, job.is_first());
+    let device = open(device)?;
+    let job = Job::join()?;
+    let (device, is_first) = (&device, job.is_first());
     let command = command_line();
     let run = Run {
         config: &config,
@@ -137,7 +136,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<Output> {
             opinions: opinions.as_ref(),
         },
         storage: Storage { cache: args.cache.clone(), memory: args.memory },
-        group: Arc::clone(&job.group),
+        group: job.run(|| job.group_on(device))?,
         meter: Some(&Meter),
         command: &command,
     };
@@ -161,9 +160,9 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<Output> {
     let outcome = train(&run, &mut observers);
     let outcome = outcome.map_err(|error| failed(blamed(error, args)))?;
     // What follows is the first one's alone: the others need not wait for it.
-    job.group.finish()?;
+    job.finish()?;
     if !is_first {
-        return Ok(Output::nothing().failing_if(outcome.stopped));
+        return Ok(Job::silent(outcome.stopped));
     }
     let evaluation = if outcome.stopped {
         None
@@ -299,7 +298,7 @@ fn read_traced(path: &Path, settings: &[String]) -> anyhow::Result<(RunConfig, S
 
 /// Opens a device, and says so where `auto` fell back to the CPU.
 pub(super) fn open(choice: DeviceChoice) -> anyhow::Result<sconce::Device> {
-    let opened = choice.open()?;
+    let opened = job::own(choice)?.open()?;
     if let Some(reason) = &opened.fallback {
         // That a build for the CPU computes there is no warning.
         if cfg!(any(feature = "cuda", feature = "metal")) { note(reason) } else { inform(reason) }
