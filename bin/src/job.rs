@@ -50,6 +50,7 @@ impl Job {
     }
 
     /// The group to sum gradients with, on the device where it can.
+    #[cfg_attr(not(feature = "nccl"), expect(clippy::unnecessary_wraps, reason = "NCCL may fail"))]
     pub(crate) fn group_on(&self, device: &sconce::Device) -> anyhow::Result<Arc<dyn Group>> {
         #[cfg(feature = "nccl")]
         if device.is_cuda() && self.group.size() > 1 {

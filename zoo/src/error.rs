@@ -29,6 +29,25 @@ pub enum Error {
         /// What is wrong, and what to do about it.
         reason: String,
     },
+    /// A network of another program cannot be had here.
+    #[error("cannot import {}: {reason}", path.display())]
+    Import {
+        /// The file or folder.
+        path: PathBuf,
+        /// What it is or lacks, and what to do about it.
+        reason: String,
+    },
+    /// Another program has no place for a network of this kind.
+    #[error("cannot export {}: {reason}", path.display())]
+    Export {
+        /// The model.
+        path: PathBuf,
+        /// What it is.
+        reason: String,
+    },
+    /// A checkpoint of PyTorch could not be read.
+    #[error(transparent)]
+    Checkpoint(#[from] pytorch::Error),
     /// The place for a new model is taken.
     #[error("{} is not empty; remove it, or choose another output folder", path.display())]
     Occupied {

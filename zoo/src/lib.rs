@@ -23,7 +23,9 @@
 //! |---|---|
 //! | make a model folder of a finished run | [`pack`], [`PackOptions`], [`Packed`] |
 //! | check a model folder | [`verify`], [`Verification`], [`FileCheck`], [`FileState`], [`GoldenCheck`] |
-//! | read the network | [`load`] |
+//! | read the network, or several that are averaged | [`load`], [`load_all`] |
+//! | take over what nnU-Net has trained | [`import_nnunet`], [`read_nnunet`], [`NnunetOptions`], giving [`Imported`], [`NnunetModel`] |
+//! | have nnU-Net predict with a model | [`export_nnunet`], giving [`Exported`] |
 //! | say what a model is | [`show`], [`list`], [`Summary`], [`Content`], [`Details`], [`Headline`] |
 //! | find a model by name | [`resolve`], [`Reference`], [`HubReference`] |
 //! | get a model from the hub | `hub::fetch`, with the feature `hub` |
@@ -33,11 +35,13 @@
 
 mod card;
 mod error;
+mod export;
 mod findings;
 mod golden;
 mod header;
 #[cfg(feature = "hub")]
 pub mod hub;
+mod import;
 mod license;
 mod list;
 mod load;
@@ -49,9 +53,11 @@ mod show;
 mod verify;
 
 pub use crate::error::{Error, Result};
+pub use crate::export::{Exported, export_nnunet};
 pub use crate::golden::GoldenCheck;
+pub use crate::import::{Imported, NnunetModel, NnunetOptions, import_nnunet, read_nnunet};
 pub use crate::list::list;
-pub use crate::load::load;
+pub use crate::load::{load, load_all};
 pub use crate::pack::{PackOptions, Packed, pack};
 pub use crate::recipes::{RECIPES, Recipe, recipe};
 pub use crate::reference::{HubReference, Reference, resolve};

@@ -1,4 +1,5 @@
-use std::path::Path;
+use std::fs;
+use std::path::{Path, PathBuf};
 
 use candle::Device;
 use engine::Trained;
@@ -44,4 +45,41 @@ pub fn load(folder: &Path) -> Result<Trained> {
     let trained = Trained::load(folder)?;
     trained.build(&Device::Cpu)?;
     Ok(trained)
+}
+
+/// Reads the network of a model folder, or those of a folder that has one for each fold: sub-folders `fold-0`, `fold-1` and so
+/// on, as a cross-validation and the import of an ensemble leave them.
+///
+/// # Errors
+///
+/// As [`load`], which also says so where there is neither; [`Error::NotAModel`], where a fold is not trained yet.
+pub fn load_all(folder: &Path) -> Result<Vec<Trained>> {
+    let folds = folds(folder)?;
+    if folds.is_empty() {
+        return Ok(vec![load(folder)?]);
+    }
+    folds.iter().map(|fold| load(fold)).collect()
+}
+
+/// The folders of the folds, in their order; none where the folder is itself one of a network.
+fn folds(folder: &Path) -> Result<Vec<PathBuf>> {
+    let is_network = |folder: &Path| folder.join("model.safetensors").exists();
+    if is_network(folder) || !folder.is_dir() {
+        return Ok(Vec::new());
+    }
+    let mut found = Vec::new();
+    for entry in fs::read_dir(folder).map_err(Error::io(folder))? {
+        let path = entry.map_err(Error::io(folder))?.path();
+        let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+        if let Some(fold) = name.strip_prefix("fold-").filter(|_| path.is_dir()) {
+            found.push((fold.parse().unwrap_or(u32::MAX), path));
+        }
+    }
+    found.sort();
+    if let Some((_, path)) = found.iter().find(|(_, path)| !is_network(path)) {
+        let reason = "it is one of several folds, and has no model.safetensors yet; finish its training, or name the \
+                      folders of those that are done";
+        return Err(Error::NotAModel { path: path.clone(), reason: reason.to_owned() });
+    }
+    Ok(found.into_iter().map(|(_, path)| path).collect())
 }

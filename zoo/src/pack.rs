@@ -166,7 +166,7 @@ fn check_name(name: &str) -> Result<()> {
 }
 
 /// Refuses to write over anything.
-fn check_vacant(output: &Path) -> Result<()> {
+pub(crate) fn check_vacant(output: &Path) -> Result<()> {
     let taken = match fs::read_dir(output) {
         Ok(mut entries) => entries.next().is_some(),
         Err(_) => output.exists(),
@@ -176,10 +176,10 @@ fn check_vacant(output: &Path) -> Result<()> {
 
 /// A folder beside the one that is to be made, gone unless it was renamed.
 #[derive(Debug)]
-struct Workshop(PathBuf);
+pub(crate) struct Workshop(pub(crate) PathBuf);
 
 impl Workshop {
-    fn beside(output: &Path) -> Result<Self> {
+    pub(crate) fn beside(output: &Path) -> Result<Self> {
         let wrong = || Error::Option {
             what: "the output folder",
             value: output.display().to_string(),
@@ -196,7 +196,7 @@ impl Workshop {
     }
 
     /// Makes it the model folder, durably.
-    fn rename(&self, output: &Path) -> Result<()> {
+    pub(crate) fn rename(&self, output: &Path) -> Result<()> {
         // Not every system renames a folder onto an empty one.
         if output.exists() {
             fs::remove_dir(output).map_err(Error::io(output))?;

@@ -6,11 +6,14 @@ use std::{fmt, iter};
 use anyhow::Context as _;
 use sconce::data::{self, FoundImages, ImageFiles, Layout};
 use sconce::engine::calibrate::Calibration;
-use sconce::engine::{DeviceChoice, Precision, PredictConfig, Predictor, RunConfig, RunFolder};
+use sconce::engine::{
+    DeviceChoice, Ensemble, Precision, PredictConfig, RunConfig, RunFolder, Trained,
+};
 use sconce::losses::Activation;
 use sconce::zoo;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
+use crate::job::Job;
 use crate::output::{Output, Usage};
 use crate::progress::{Progress, note};
 use crate::resolve::resolve;
@@ -20,9 +23,9 @@ use crate::shard::Shard;
 #[expect(clippy::struct_excessive_bools, reason = "each is a flag of its own")]
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// A run folder, a model folder, or hub:owner/name[@revision]
-    #[arg(long, short, value_name = "MODEL")]
-    model: String,
+    /// A run folder, a model folder, one with a folder for each fold, or hub:owner/name[@revision]; several are averaged
+    #[arg(long, short, required = true, num_args = 1.., value_name = "MODEL")]
+    model: Vec<String>,
     /// Images, or folders of images; several channels of one image end in _0000, _0001, …
     #[arg(long, short, required = true, num_args = 1.., value_name = "IMAGE")]
     input: Vec<PathBuf>,
@@ -60,7 +63,7 @@ pub(crate) struct Args {
     device: DeviceChoice,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, Deserialize)]
 struct Report {
     output: PathBuf,
     written: Vec<PathBuf>,
@@ -71,7 +74,7 @@ struct Report {
     failed: Vec<Failure>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, Deserialize)]
 struct Failure {
     id: String,
     reason: String,
@@ -81,29 +84,40 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<Output> {
     if let Some(share) = args.step_size.filter(|share| !(*share > 0.0 && *share <= 1.0)) {
         return Err(Usage(format!("--step-size is {share}; a share above 0, at most 1")).into());
     }
-    if args.shard.is_some() && args.input.iter().any(|input| same(input, &args.output)) {
-        let usage = "with --shard, predictions cannot go to the folder of the images, where another shard would take \
+    let job = Job::sharing(args.shard)?;
+    let output = job.run(|| of_process(args, &job))?;
+    job.finish()?;
+    Ok(output)
+}
+
+fn of_process(args: &Args, job: &Job) -> anyhow::Result<Output> {
+    if job.shard().is_some() && args.input.iter().any(|input| same(input, &args.output)) {
+        let usage = "where the work is shared, predictions cannot go to the folder of the images, where another process would take \
                      them for images; name another --output";
         return Err(Usage(usage.to_owned()).into());
     }
-    let folder = resolve(&args.model)?;
-    let trained = zoo::load(&folder)?;
+    let folders = args.model.iter().map(|model| resolve(model));
+    let folders = folders.collect::<anyhow::Result<Vec<_>>>()?;
+    let networks = folders.iter().map(|folder| zoo::load_all(folder));
+    let networks = networks.collect::<zoo::Result<Vec<_>>>()?.concat();
     let device = super::train::open(args.device)?;
-    let own = &trained.config.predict;
-    let settings = PredictConfig {
-        step_size: args.step_size.unwrap_or(own.step_size),
-        precision: args.precision.unwrap_or(own.precision),
-        calibration: args.calibration.unwrap_or(own.calibration),
-        mirror: args.mirror || own.mirror && !args.no_mirror,
-        ..own.clone()
+    let settings = |trained: &Trained| {
+        let own = &trained.config.predict;
+        PredictConfig {
+            step_size: args.step_size.unwrap_or(own.step_size),
+            precision: args.precision.unwrap_or(own.precision),
+            calibration: args.calibration.unwrap_or(own.calibration),
+            mirror: args.mirror || own.mirror && !args.no_mirror,
+            ..own.clone()
+        }
     };
-    let found = find(&args.input, trained.plan.normalize.len(), &folder)?;
-    let cases = match args.shard {
+    let found = find(&args.input, networks[0].plan.normalize.len(), &folders[0])?;
+    let cases = match job.shard() {
         Some(shard) => shard.take(found.images),
         None => found.images,
     };
-    let predictor = Predictor::new(&trained, settings, &device)
-        .with_context(|| format!("cannot use the model {}", args.model))?;
+    let predictor = Ensemble::new(&networks, settings, &device)
+        .with_context(|| format!("cannot use the model {}", args.model.join(", ")))?;
     std::fs::create_dir_all(&args.output)
         .with_context(|| format!("cannot create {}", args.output.display()))?;
 
@@ -137,7 +151,27 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<Output> {
     }
     progress.finish();
     let failed = !report.failed.is_empty();
+    let Some(reports) = job.gather(report)? else { return Ok(Job::silent(failed)) };
+    let report = Report::of_all(reports);
+    let failed = !report.failed.is_empty();
     Ok(Output::of(&report).failing_if(failed))
+}
+
+impl Report {
+    /// What all processes have to say, which found the same images.
+    fn of_all(reports: Vec<Self>) -> Self {
+        let merge = |mut all: Self, one: Self| {
+            all.written.extend(one.written);
+            all.kept.extend(one.kept);
+            all.failed.extend(one.failed);
+            all
+        };
+        let mut all = reports.into_iter().reduce(merge).expect("at least that of this process");
+        all.written.sort();
+        all.kept.sort();
+        all.failed.sort_by(|one, other| one.id.cmp(&other.id));
+        all
+    }
 }
 
 /// Whether two paths are one place.
@@ -183,12 +217,12 @@ impl Files {
 }
 
 fn predict(
-    predictor: &Predictor,
+    predictor: &Ensemble,
     case: &ImageFiles,
     files: &Files,
     wanted: &[PathBuf],
 ) -> anyhow::Result<()> {
-    let prediction = predictor.predict(&case.read(predictor.plan().normalize.len())?)?;
+    let prediction = predictor.predict(&case.read(predictor.channels())?)?;
     if wanted.contains(&files.labels) {
         let labels = predictor.config().to_files(prediction.labels()?);
         data::write_label_map(&files.labels, &labels)?;

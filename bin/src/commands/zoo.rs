@@ -5,13 +5,13 @@ use std::path::PathBuf;
 
 use anyhow::bail;
 use sconce::engine::DeviceChoice;
-use sconce::zoo::{self, PackOptions, Summary, Verification};
+use sconce::zoo::{self, NnunetOptions, PackOptions, Summary, Verification};
 use serde::Serialize;
 
 use crate::output::Output;
 use crate::resolve::resolve;
 
-/// List, pack, verify and show model folders
+/// List, pack, import, export, verify and show model folders
 #[derive(Debug, clap::Subcommand)]
 pub(crate) enum Command {
     /// List the models below a folder
@@ -37,6 +37,12 @@ pub(crate) enum Command {
         #[arg(long, default_value = "")]
         description: String,
     },
+    /// Make a model folder of a network that another program has trained
+    #[command(subcommand)]
+    Import(Import),
+    /// Write a model as another program reads it
+    #[command(subcommand)]
+    Export(Export),
     /// Check a model's files, and that it computes here what it computed where it was made
     Verify {
         /// Model folders, or hub:owner/name[@revision]
@@ -53,12 +59,88 @@ pub(crate) enum Command {
     },
 }
 
+/// Take over what another program has trained; nothing in its files is run
+#[derive(Debug, clap::Subcommand)]
+pub(crate) enum Import {
+    /// A network of nnU-Net v2; several folds are averaged in prediction
+    Nnunet {
+        /// The folder of a trained configuration, one that holds such folders, or a ZIP archive of one
+        #[arg(value_name = "FOLDER|ZIP")]
+        source: PathBuf,
+        /// The model folder to make
+        #[arg(long, short, value_name = "DIR")]
+        output: PathBuf,
+        /// The configuration, where there are several, such as 2d
+        #[arg(long, value_name = "NAME")]
+        configuration: Option<String>,
+        /// Such as 0,1,2 or all; default: every fold that there is
+        #[arg(long, value_name = "LIST", value_delimiter = ',')]
+        folds: Vec<String>,
+        /// The file of each fold
+        #[arg(long, value_name = "FILE", default_value = "checkpoint_final.pth")]
+        checkpoint: String,
+        /// The model's name; default: the folder's
+        #[arg(long)]
+        name: Option<String>,
+        /// The licence of the weights, which follows the data's, such as cc-by-4.0
+        #[arg(long, default_value = "other")]
+        license: String,
+        /// One paragraph on what the model is for
+        #[arg(long, default_value = "")]
+        description: String,
+    },
+}
+
+/// Write a model as another program reads it
+#[derive(Debug, clap::Subcommand)]
+pub(crate) enum Export {
+    /// As the folder of a trained network of nnU-Net v2, for its own predictor
+    Nnunet {
+        /// A run folder, a model folder, one with a folder for each fold, or hub:owner/name[@revision]
+        model: String,
+        /// The folder to make
+        #[arg(long, short, value_name = "DIR")]
+        output: PathBuf,
+    },
+}
+
+impl Import {
+    fn run(&self) -> anyhow::Result<Output> {
+        let Self::Nnunet {
+            source,
+            output,
+            configuration,
+            folds,
+            checkpoint,
+            name,
+            license,
+            description,
+        } = self;
+        let options = NnunetOptions {
+            configuration: configuration.clone(),
+            folds: folds.clone(),
+            checkpoint: checkpoint.clone(),
+        };
+        let card = PackOptions {
+            name: name.clone().unwrap_or_else(|| super::train::title(output)),
+            license: license.clone(),
+            description: description.clone(),
+            ..PackOptions::default()
+        };
+        Ok(Output::of(&zoo::import_nnunet(source, output, &options, &card)?))
+    }
+}
+
 pub(crate) fn run(command: &Command) -> anyhow::Result<Output> {
     match command {
         Command::List { root } if !root.is_dir() => {
             bail!("there is no folder {}; give one with model folders in it", root.display())
         }
         Command::List { root } => Ok(Output::of(&List(zoo::list(root)?))),
+        Command::Import(import) => import.run(),
+        Command::Export(Export::Nnunet { model, output }) => {
+            Ok(Output::of(&zoo::export_nnunet(&resolve(model)?, output)?))
+        }
         Command::Show { model } => Ok(Output::of(&zoo::show(&resolve(model)?)?)),
         Command::Pack { run, output, name, license, description } => {
             let title = || super::train::title(output);

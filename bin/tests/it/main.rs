@@ -5,6 +5,7 @@ mod damage;
 mod distilling;
 mod folds;
 mod hub;
+mod importing;
 mod labels;
 mod lost;
 mod memory;

@@ -48,10 +48,12 @@ pub(crate) fn check(texts: &[String]) -> anyhow::Result<usize> {
 }
 
 #[test]
-fn the_commands_of_the_readme_exist() -> anyhow::Result<()> {
-    let count = check(&[fs::read_to_string(root().join("README.md"))?])?;
+fn the_commands_of_the_readme_and_of_the_guide_to_nnunet_exist() -> anyhow::Result<()> {
+    let guide = root().join("crates/sconce/guide/nnunet.md");
+    let count =
+        check(&[fs::read_to_string(root().join("README.md"))?, fs::read_to_string(guide)?])?;
 
-    assert!(count >= 8, "the search for commands is broken: {count}");
+    assert!(count >= 14, "the search for commands is broken: {count}");
     Ok(())
 }
 

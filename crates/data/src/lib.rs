@@ -21,6 +21,7 @@
 //! | stream equal-sized cases as candle tensors (feature `parquet`) | `batches` |
 //! | say where files are | [`Pattern`], [`Patterns`], [`LabelGeometry`], [`Unlabelled`] |
 //! | read cases | [`Dataset`], [`Case`], [`Description`], [`Class`] |
+//! | read nnU-Net's `dataset.json` by itself | [`NnunetDescription`] |
 //! | mend a copy of a folder | [`mend`], giving [`Mended`] |
 //! | find what is wrong | [`check()`], [`check_with_folds`], on several machines [`look`] and [`check_looked`], giving [`Report`], [`Problem`], [`ProblemKind`], [`Severity`] |
 //! | see what is there | [`summary()`], [`summary_with`], giving [`Summary`], [`Spread`], [`ChannelSummary`], [`ClassSummary`], [`RaterCount`] |
@@ -96,7 +97,7 @@ pub use crate::inputs::{
     FoundImages, ImageFiles, PredictionFiles, find_images, label_files, prediction_files,
 };
 pub use crate::layout::published::isic2018::Part;
-pub use crate::layout::{LabelGeometry, Pattern, Patterns, Source, Unlabelled};
+pub use crate::layout::{LabelGeometry, NnunetDescription, Pattern, Patterns, Source, Unlabelled};
 pub use crate::mend::{Mended, mend};
 pub use crate::phantom::{Phantom, PhantomClasses};
 pub use crate::problem::{Problem, ProblemKind, Severity};

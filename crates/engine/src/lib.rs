@@ -81,7 +81,7 @@ pub use crate::opinions::{OpinionRecord, Opinions, TeacherRecord};
 pub use crate::origins::{Origins, Transfer};
 pub use crate::plans::{plan_data_set, planned_model, planned_run};
 pub use crate::precision::Precision;
-pub use crate::predict::{Prediction, Predictor};
+pub use crate::predict::{Ensemble, EnsemblePrediction, MeanPrediction, Prediction, Predictor};
 pub use crate::pretrained::{PretrainedConfig, PretrainedEncoder};
 pub use crate::preview::{Preview, preview};
 pub use crate::provenance::{Provenance, RunProvenance};

@@ -130,11 +130,8 @@ impl Chosen {
 /// [`Error::Settings`], where the plans have no such configuration, or its network is none of nnU-Net's plain and
 /// residual U-Nets.
 pub fn planned_model(plans: &Plans, configuration: &str) -> Result<ModelConfig> {
-    let Some(Architecture { network_class_name, arch_kwargs: given, .. }) =
-        plans.configuration(configuration)?.architecture
-    else {
-        return Err(Error::Settings(format!("configuration {configuration} has no architecture")));
-    };
+    let Architecture { network_class_name, arch_kwargs: given, .. } =
+        plans.architecture(configuration)?;
     let negative_slope = given.nonlin_kwargs.negative_slope.unwrap_or(1e-2);
     let norm_eps = given.norm_op_kwargs.eps;
     match network_class_name.rsplit('.').next() {

@@ -6,6 +6,7 @@
 //! | [`training`] | settings and presets, memory, interruptions, folds, several processes |
 //! | [`datasets`] | which folders are read, where published sets are to be had, how papers divided them |
 //! | [`metrics`] | every score: formula, unit, what it is of empty masks, whose definition |
+//! | [`nnunet`] | networks of nnU-Net here, and ours there; several networks averaged |
 //! | [`clusters`] | arrays of jobs, jobs that are stopped, and shards, for Slurm and Kubernetes |
 //! | [`threads`] | one number of threads for every pool |
 //! | [`candle`] | what candle gets wrong, and what to use instead |
@@ -21,6 +22,9 @@ pub mod datasets {}
 
 #[doc = include_str!("../guide/metrics.md")]
 pub mod metrics {}
+
+#[doc = include_str!("../guide/nnunet.md")]
+pub mod nnunet {}
 
 #[doc = include_str!("../guide/clusters.md")]
 pub mod clusters {}

@@ -11,6 +11,7 @@
 //! | [`metrics`] | scores in physical units |
 //! | [`engine`] | train, predict, evaluate, report |
 //! | [`ranks`] | the processes of a job |
+//! | [`pytorch`] | files of `torch.save` |
 //! | [`zoo`] | model folders |
 //! | [`volume`] | images and label maps on a grid |
 //! | [`guide`] | how to begin, and what to know of threads and of candle |
@@ -33,6 +34,8 @@ pub use models;
 pub use nn;
 #[doc(inline)]
 pub use preprocess;
+#[doc(inline)]
+pub use pytorch;
 #[doc(inline)]
 pub use ranks;
 #[doc(inline)]

@@ -7,6 +7,8 @@ mod golden;
 /// Fetching from a hub: a server of our own on this machine.
 #[cfg(feature = "hub")]
 mod hub;
+/// Networks of nnU-Net, there and back, and those that cannot be taken over.
+mod importing;
 /// What a model folder looks like, and what cannot become one.
 mod packing;
 /// What lists and summaries say.

@@ -52,6 +52,41 @@ pub(super) enum Paths {
     Several(Vec<String>),
 }
 
+/// What nnU-Net's `dataset.json` says of the images and labels that a network was trained on.
+#[derive(Clone, Debug, PartialEq)]
+pub struct NnunetDescription {
+    /// Its name, channels and classes; `regions_class_order` is there whenever nnU-Net takes the classes for regions, which it
+    /// does as soon as one has several values, whether regions overlap or not.
+    pub description: Description,
+    /// How the names of image files end, such as `.nii.gz`.
+    pub file_ending: Option<String>,
+}
+
+impl NnunetDescription {
+    /// Reads the file.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Description`], where it does not say what channels and labels there are, or not as nnU-Net does.
+    pub fn read(path: &Path) -> Result<Self> {
+        let folder = path.parent().and_then(Path::file_name).unwrap_or_default();
+        let json = DatasetJson::read(path, folder.to_string_lossy().into_owned())?;
+        let DatasetJson { mut description, file_ending, ignore_value, order, .. } = json;
+        let several = description.classes.iter().any(|class| class.values.len() > 1);
+        if several && !description.has_regions() {
+            let regions = description.classes.len() - 1;
+            description.regions_class_order =
+                order.filter(|order| order.len() == regions).ok_or_else(|| Error::Description {
+                    path: path.to_owned(),
+                    cause: format!("its labels are regions, but regions_class_order does not have {regions} values"),
+                    remedy: "write it as nnU-Net's dataset_format.md says".to_owned(),
+                })?;
+            description.ignore = ignore_value;
+        }
+        Ok(Self { description, file_ending })
+    }
+}
+
 /// What a `dataset.json` says.
 #[derive(Debug)]
 pub(super) struct DatasetJson {
@@ -60,6 +95,8 @@ pub(super) struct DatasetJson {
     pub(super) ignore_value: Option<u16>,
     pub(super) num_training: Option<usize>,
     pub(super) file_ending: Option<String>,
+    /// How regions are painted, where it says so.
+    order: Option<Vec<u16>>,
     /// Cases with a name of their own (second generation).
     pub(super) named: Option<Vec<(String, Listed)>>,
     /// Cases named by their files (first generation).
@@ -93,7 +130,7 @@ impl DatasetJson {
         };
         if description.has_regions() {
             description.ignore = ignore_value;
-            description.regions_class_order = raw.regions_class_order.unwrap_or_default();
+            description.regions_class_order = raw.regions_class_order.clone().unwrap_or_default();
             let regions = description.classes.len() - 1;
             if description.regions_class_order.len() != regions {
                 return Err(wrong(format!(
@@ -106,6 +143,7 @@ impl DatasetJson {
             ignore_value,
             num_training: raw.num_training,
             file_ending: raw.file_ending,
+            order: raw.regions_class_order,
             named: raw.dataset.map(|dataset| dataset.0),
             listed: raw.training.filter(|training| !training.is_empty()),
         })

@@ -24,6 +24,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{Class, Error, Result};
 
+pub use self::dataset_json::NnunetDescription;
 pub use self::pattern::Pattern;
 pub use self::published::Source;
 pub use self::reading::LabelGeometry;

@@ -1,5 +1,6 @@
 //! From an image to probabilities, tile by tile.
 
+mod ensemble;
 mod prediction;
 pub mod tiles;
 
@@ -11,6 +12,7 @@ use nn::PreparedWeights;
 use preprocess::Plan;
 use volume::Image;
 
+pub use self::ensemble::{Ensemble, EnsemblePrediction, MeanPrediction};
 pub use self::prediction::Prediction;
 use crate::calibrate::LogitScaling;
 use crate::config::PredictConfig;

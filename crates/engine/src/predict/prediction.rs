@@ -85,11 +85,7 @@ impl Prediction {
     /// say; else where the way back fails.
     pub fn probabilities(&self) -> Result<SoftLabelMap> {
         if self.paint.is_some() {
-            return Err(Error::Settings(
-                "the regions of this network may overlap, so that their probabilities are no \
-                 class probabilities; write them as an image"
-                    .to_owned(),
-            ));
+            return Err(overlapping());
         }
         Ok(SoftLabelMap::new(self.restore.grid().clone(), self.activated()?)?)
     }
@@ -119,6 +115,15 @@ impl Prediction {
         values.axis_iter_mut(Axis(1)).into_par_iter().for_each(activate);
         Ok(values)
     }
+}
+
+/// Regions are no classes.
+pub(super) fn overlapping() -> Error {
+    Error::Settings(
+        "the regions of this network may overlap, so that their probabilities are no class probabilities; write them \
+         as an image"
+            .to_owned(),
+    )
 }
 
 /// Softmax over the first axis.

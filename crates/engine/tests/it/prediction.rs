@@ -1,6 +1,6 @@
 //! How a network looks at images that are not what it was trained on.
 
-use engine::{Precision, PredictConfig, Predictor, Trained};
+use engine::{Ensemble, Precision, PredictConfig, Predictor, Trained};
 use ndarray::{Axis, s};
 use tempfile::tempdir;
 
@@ -99,6 +99,46 @@ fn networks_are_averaged_where_they_mean_the_same() -> anyhow::Result<()> {
     let error = logits(&[one, other]).unwrap_err().to_string();
     assert!(error.starts_with("network 2 of the ensemble"), "{error}");
     assert!(logits(&[]).is_err());
+    Ok(())
+}
+
+#[test]
+fn networks_of_different_plans_are_averaged_on_the_grid_of_the_image() -> anyhow::Result<()> {
+    let one = trained(3, [8, 18, 20])?;
+    let mut other = trained(3, [8, 18, 20])?;
+    other.plan.spacing = other.plan.spacing.map(|spacing| 1.3 * spacing);
+    other.config.temperature = 0.5;
+    let image = data::Dataset::read(&Balls::new(1, [8, 18, 20]), "ball_0")?.image;
+    let settings = |_: &Trained| PredictConfig { mirror: false, ..PredictConfig::default() };
+    let device = device();
+    let alone = |network: &Trained| -> anyhow::Result<_> {
+        let predictor = Predictor::new(network, settings(network), &device)?;
+        Ok(predictor.predict(&image)?.probability_image()?.data)
+    };
+    let (a, b) = (alone(&one)?, alone(&other)?);
+
+    // Of the first there are two: each network counts as much.
+    let networks = [one.clone(), other.clone(), one.clone()];
+    let mean = Ensemble::new(&networks, settings, &device)?.predict(&image)?;
+
+    let expected = (&a * 2.0 + &b) / 3.0;
+    let found = mean.probability_image()?.data;
+    for (found, expected) in found.iter().zip(&expected) {
+        approx::assert_relative_eq!(*found, *expected, epsilon = 1e-6, max_relative = 1e-5);
+    }
+    let (labels, classes) = (mean.labels()?, found.dim().0);
+    for ((z, y, x), &label) in labels.data.indexed_iter() {
+        let greatest = (0..classes).map(|class| found[[class, z, y, x]]).fold(0.0, f32::max);
+        let first = (0..classes).find(|&class| found[[class, z, y, x]] >= greatest);
+        assert_eq!(first, Some(usize::from(label)));
+    }
+    assert!(mean.probabilities().is_ok());
+    let single = Ensemble::new(&networks[..1], settings, &device)?.predict(&image)?;
+    assert_eq!(single.probability_image()?.data, a);
+    let mut foreign = other;
+    foreign.config.classes[1].values = vec![7];
+    let error = Ensemble::new(&[one, foreign], settings, &device).unwrap_err().to_string();
+    assert!(error.starts_with("network 2 of the ensemble has other classes"), "{error}");
     Ok(())
 }
 

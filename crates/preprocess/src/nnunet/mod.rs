@@ -1,6 +1,7 @@
 //! Plans in nnU-Net's own format, so that either system can use what the other has planned.
 
 mod explain;
+mod legacy;
 mod planner;
 mod read;
 
@@ -8,6 +9,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+pub use self::legacy::LegacyArchitecture;
 pub use self::planner::{Planned, PlanningConfig, Reader, plan_networks};
 pub use self::read::Stages;
 
@@ -109,6 +111,9 @@ pub struct Configuration {
     /// The network.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub architecture: Option<Architecture>,
+    /// The network, as nnU-Net before 2.4 says it.
+    #[serde(flatten)]
+    pub legacy: LegacyArchitecture,
     /// Whether Dice is taken of the whole batch.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub batch_dice: Option<bool>,

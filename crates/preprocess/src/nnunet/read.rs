@@ -112,16 +112,24 @@ impl Plans {
     ///
     /// [`Error::Settings`], where there is no such configuration, or it lacks its architecture.
     pub fn stages(&self, name: &str) -> Result<Stages> {
-        match self.configuration(name)?.architecture {
-            Some(Architecture { arch_kwargs: given, .. }) => {
-                Ok(Stages { strides: given.strides, kernel_sizes: given.kernel_sizes })
-            }
-            None => Err(Error::Settings(format!(
-                "configuration {name} of the plans {} has no architecture: plans of nnU-Net before \
-                 2.3 are not read",
+        let given = self.architecture(name)?.arch_kwargs;
+        Ok(Stages { strides: given.strides, kernel_sizes: given.kernel_sizes })
+    }
+
+    /// The network of a configuration, also where nnU-Net before 2.4 has planned it.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Settings`], where there is no such configuration, or it does not say what network it has.
+    pub fn architecture(&self, name: &str) -> Result<Architecture> {
+        let configuration = self.configuration(name)?;
+        let found = configuration.architecture.or_else(|| configuration.legacy.modern());
+        found.ok_or_else(|| {
+            Error::Settings(format!(
+                "configuration {name} of the plans {} does not say what network it has",
                 self.plans_name
-            ))),
-        }
+            ))
+        })
     }
 
     fn normalizers(&self, name: &str) -> Result<Vec<Normalize>> {
@@ -194,5 +202,6 @@ impl Configuration {
             previous_stage,
             next_stage,
         );
+        self.legacy.complete(&other.legacy);
     }
 }

@@ -32,7 +32,18 @@ const PLAN: &[(&str, &[&str])] = &[
             "sconce-volume",
         ],
     ),
-    ("sconce-zoo", &["sconce-engine", "sconce-models", "sconce-preprocess"]),
+    ("sconce-pytorch", &[]),
+    (
+        "sconce-zoo",
+        &[
+            "sconce-data",
+            "sconce-engine",
+            "sconce-losses",
+            "sconce-models",
+            "sconce-preprocess",
+            "sconce-pytorch",
+        ],
+    ),
     (
         "sconce",
         &[
@@ -44,6 +55,7 @@ const PLAN: &[(&str, &[&str])] = &[
             "sconce-models",
             "sconce-nn",
             "sconce-preprocess",
+            "sconce-pytorch",
             "sconce-ranks",
             "sconce-volume",
             "sconce-zoo",
