@@ -17,6 +17,7 @@ def main():
     parser.add_argument("run", type=Path)
     parser.add_argument("--command", required=True)
     parser.add_argument("--minutes", type=float, required=True, help="wall clock of the whole command")
+    parser.add_argument("--target", default="", help="what it was to reach, and in what time")
     parser.add_argument("--note", default="")
     args = parser.parse_args()
     read = lambda name: json.loads((args.run / name).read_text())
@@ -25,7 +26,8 @@ def main():
     epochs = [line for line in epochs if line["event"] == "epoch"]
     mean = lambda table: {name: value["mean"] for name, value in table.items()}
     record = dict(
-        command=args.command, commit=commit(), machine=machine(), minutes=args.minutes, note=args.note,
+        command=args.command, commit=commit(), machine=machine(), minutes=args.minutes, target=args.target,
+        note=args.note,
         dataset=summary["dataset"], held_out_cases=len(summary["cases"]), epochs=len(epochs),
         masks={name: mean(scores) for name, scores in summary["masks"].items()},
         probabilities_before=mean(raw["probabilities"]), probabilities_after=mean(summary["probabilities"]),

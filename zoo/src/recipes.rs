@@ -11,6 +11,7 @@ pub struct Recipe {
 
 /// Every recipe, by name.
 pub const RECIPES: &[Recipe] = &[
+    Recipe { name: "dsb2018-2d", text: include_str!("../recipes/dsb2018-2d.toml") },
     Recipe { name: "hippocampus-3d", text: include_str!("../recipes/hippocampus-3d.toml") },
     Recipe {
         name: "hippocampus-3d-student",

@@ -59,6 +59,61 @@ fn predictions_are_replaced_only_where_that_is_asked_for() -> anyhow::Result<()>
 }
 
 #[test]
+fn beside_labels_there_are_masks_volumes_and_doubt_and_what_made_them() -> anyhow::Result<()> {
+    let workplace = trained()?;
+    let folder = workplace.path();
+    let line = "predict -m run -i data/case01/image.nii.gz -o out --device cpu";
+    good(folder, line)?;
+    let manifest = || -> anyhow::Result<serde_json::Value> {
+        Ok(serde_json::from_str(&fs::read_to_string(folder.join("out/image_prediction.json"))?)?)
+    };
+    let first = manifest()?;
+
+    let all = format!("{line} --entropy --masks --statistics --probabilities");
+    let report = json(folder, &all)?;
+
+    assert_eq!(report["kept"], json!(["out/image.nii.gz"]));
+    let out = folder.join("out");
+    let labels = read_label_map(out.join("image.nii.gz"))?;
+    let organ = labels.data.iter().filter(|&&label| label == 1).count();
+    let mask = read_label_map(out.join("masks/image/organ.nii.gz"))?;
+    assert!(mask.data.iter().all(|&value| value <= 1));
+    let statistics: serde_json::Value =
+        serde_json::from_str(&fs::read_to_string(out.join("statistics/image.json"))?)?;
+    let found = &statistics["classes"][0];
+    assert_eq!(found["name"], "organ");
+    let voxels = mask.data.iter().filter(|&&value| value == 1).count();
+    assert_eq!(found["voxels"], json!(voxels));
+    let volume = found["volume_mm3"].as_f64().expect("a volume");
+    assert!((volume - voxels as f64 * mask.grid.voxel_volume()).abs() < 1e-6 * volume.max(1.0));
+    assert_eq!(organ, voxels);
+    let doubt = read_image(out.join("entropy/image.nii.gz"))?;
+    assert_eq!(doubt.data.dim().0, 1);
+    assert!(doubt.data.iter().all(|share| (0.0..=1.0 + 1e-6).contains(share)));
+    assert!(doubt.data.iter().any(|&share| share > 0.0));
+    // What was there already was made as it was made.
+    let second = manifest()?;
+    assert_eq!(second["outputs"]["image.nii.gz"], first["outputs"]["image.nii.gz"]);
+    let outputs = second["outputs"].as_object().expect("outputs");
+    // Labels, probabilities, doubt, volumes, and two masks.
+    assert_eq!(outputs.len(), 6);
+    let network = &second["outputs"]["masks/image/organ.nii.gz"]["networks"][0];
+    assert_eq!(network["settings"]["mirror"], json!(true));
+    assert_eq!(network["weights"].as_str().map(str::len), Some(64));
+    assert_eq!(second["image"], json!(["image.nii.gz"]));
+    assert_eq!(second["labels"], json!([["background", 0], ["organ", 1], ["lesion", 2]]));
+    // What is made in another way says so.
+    good(folder, &format!("{all} --no-mirror --overwrite"))?;
+    let third = manifest()?;
+    let asked = |manifest: &serde_json::Value, name: &str| {
+        manifest["outputs"][name]["networks"][0]["settings"]["mirror"].clone()
+    };
+    assert_eq!(asked(&second, "image.nii.gz"), json!(true));
+    assert_eq!(asked(&third, "image.nii.gz"), json!(false));
+    assert_no_partial(folder)
+}
+
+#[test]
 fn images_that_do_not_fit_the_network_are_named() -> anyhow::Result<()> {
     let workplace = trained()?;
     let folder = workplace.path();

@@ -102,6 +102,15 @@ impl NetworkConfig {
         label_values(&self.classes)
     }
 
+    /// Which values in label files that are written belong to each class, the background first: of regions that overlap
+    /// several, else one.
+    pub fn label_members(&self) -> Vec<Vec<u16>> {
+        if self.has_regions() {
+            return self.classes.iter().map(|class| class.values.clone()).collect();
+        }
+        self.label_values().into_iter().map(|value| vec![value]).collect()
+    }
+
     /// Labels as [`Prediction::labels`](crate::Prediction::labels) gives them, with the values
     /// that they have in files.
     #[must_use]

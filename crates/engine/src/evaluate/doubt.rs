@@ -16,28 +16,18 @@ const LEAST: f32 = 0.05;
 /// The mean entropy, nats as a share of the greatest possible, over the voxels where anything is thought to be; 0 where that is nowhere.
 /// Classes are channels that exclude each other, the background first, or, where `regions` may overlap, each a choice of its own.
 pub(super) fn entropy(probabilities: &ArrayView4<'_, f32>, regions: bool) -> f64 {
-    let term = |p: f32| if p > 0.0 { f64::from(-p * p.ln()) } else { 0.0 };
-    let of_voxel = |p: f32| if regions { term(p) + term(1.0 - p) } else { term(p) };
     let size = probabilities.index_axis(Axis(0), 0).raw_dim();
     let mut foreground = ndarray::Array3::<f32>::zeros(size);
-    let mut doubt = ndarray::Array3::<f64>::zeros(size);
-    for (at, channel) in probabilities.outer_iter().enumerate() {
-        let counts = regions || at > 0;
-        Zip::from(&mut foreground).and(&mut doubt).and(&channel).par_for_each(
-            |foreground, doubt, &p| {
-                *doubt += of_voxel(p);
-                if counts {
-                    *foreground = if regions { foreground.max(p) } else { *foreground + p };
-                }
-            },
-        );
+    for channel in probabilities.outer_iter().skip(usize::from(!regions)) {
+        Zip::from(&mut foreground).and(&channel).par_for_each(|foreground, &p| {
+            *foreground = if regions { foreground.max(p) } else { *foreground + p };
+        });
     }
-    let channels = probabilities.dim().0 as f64;
-    let greatest = if regions { channels * 2f64.ln() } else { channels.ln() };
+    let doubt = crate::entropy(probabilities, regions);
     let counted = foreground.iter().zip(&doubt).filter(|(foreground, _)| **foreground >= LEAST);
     let (sum, count) =
         counted.fold((0.0, 0usize), |(sum, count), (_, doubt)| (sum + doubt, count + 1));
-    if count > 0 && greatest > 0.0 { sum / (count as f64 * greatest) } else { 0.0 }
+    if count > 0 { sum / count as f64 } else { 0.0 }
 }
 
 impl Failures {

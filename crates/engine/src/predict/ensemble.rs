@@ -132,6 +132,22 @@ impl EnsemblePrediction {
         }
     }
 
+    /// How undecided it is about each voxel, from 0 to 1, on the grid of the image: see [`entropy`](fn@crate::entropy).
+    ///
+    /// # Errors
+    ///
+    /// Where the way back fails.
+    pub fn entropy(&self) -> Result<Image> {
+        let Image { grid, data } = self.probability_image()?;
+        let regions = self.activation() == Activation::Sigmoid;
+        #[expect(
+            clippy::cast_possible_truncation,
+            reason = "a share, of which single precision is plenty"
+        )]
+        let entropy = crate::entropy(&data.view(), regions).mapv(|share| share as f32);
+        Ok(Image::new(grid, entropy.insert_axis(Axis(0)))?)
+    }
+
     /// As [`Prediction::labels`].
     ///
     /// # Errors

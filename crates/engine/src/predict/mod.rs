@@ -2,6 +2,7 @@
 
 mod ensemble;
 mod prediction;
+mod statistics;
 pub mod tiles;
 
 use candle::{Device, Tensor};
@@ -14,6 +15,7 @@ use volume::Image;
 
 pub use self::ensemble::{Ensemble, EnsemblePrediction, MeanPrediction};
 pub use self::prediction::Prediction;
+pub use self::statistics::{ClassStatistics, Statistics};
 use crate::calibrate::LogitScaling;
 use crate::config::PredictConfig;
 use crate::trained::{NetworkConfig, Trained};

@@ -1,18 +1,20 @@
 //! `sconce predict`: images → label maps, with any trained network.
 
+mod files;
+
+use std::fmt;
 use std::path::{Path, PathBuf};
-use std::{fmt, iter};
 
 use anyhow::Context as _;
-use sconce::data::{self, FoundImages, ImageFiles, Layout};
+use sconce::data::{self, FoundImages, Layout};
 use sconce::engine::calibrate::Calibration;
 use sconce::engine::{
     DeviceChoice, Ensemble, Precision, PredictConfig, RunConfig, RunFolder, Trained,
 };
-use sconce::losses::Activation;
 use sconce::zoo;
 use serde::{Deserialize, Serialize};
 
+use self::files::{Files, Made, Network, Wanted};
 use crate::job::Job;
 use crate::output::{Output, Usage};
 use crate::progress::{Progress, note};
@@ -35,6 +37,15 @@ pub(crate) struct Args {
     /// Write class probabilities beside the labels
     #[arg(long)]
     probabilities: bool,
+    /// Write how undecided the model is about each voxel, from 0 to 1, below `entropy`
+    #[arg(long)]
+    entropy: bool,
+    /// Write a file with the mask of each class, below `masks`
+    #[arg(long)]
+    masks: bool,
+    /// Write volumes and mean intensities of each class as JSON, below `statistics`
+    #[arg(long)]
+    statistics: bool,
     /// Replace predictions that are there already
     #[arg(long)]
     overwrite: bool,
@@ -100,7 +111,7 @@ fn of_process(args: &Args, job: &Job) -> anyhow::Result<Output> {
     let folders = folders.collect::<anyhow::Result<Vec<_>>>()?;
     let networks = folders.iter().map(|folder| zoo::load_all(folder));
     let networks = networks.collect::<zoo::Result<Vec<_>>>()?.concat();
-    let device = super::train::open(args.device)?;
+    let device = crate::commands::train::open(args.device)?;
     let settings = |trained: &Trained| {
         let own = &trained.config.predict;
         PredictConfig {
@@ -115,6 +126,14 @@ fn of_process(args: &Args, job: &Job) -> anyhow::Result<Output> {
     let cases = match job.shard() {
         Some(shard) => shard.take(found.images),
         None => found.images,
+    };
+    let made = made(&networks, settings)?;
+    let wanted = Wanted {
+        probabilities: args.probabilities,
+        entropy: args.entropy,
+        masks: args.masks,
+        statistics: args.statistics,
+        overwrite: args.overwrite,
     };
     let predictor = Ensemble::new(&networks, settings, &device)
         .with_context(|| format!("cannot use the model {}", args.model.join(", ")))?;
@@ -132,16 +151,16 @@ fn of_process(args: &Args, job: &Job) -> anyhow::Result<Output> {
     let total = cases.len();
     for (done, case) in cases.iter().enumerate() {
         progress.count("images", done, total);
-        let files = Files::of(case, args);
-        let (kept, wanted): (Vec<_>, Vec<_>) =
-            files.all().cloned().partition(|path| path.exists() && !args.overwrite);
+        let files = Files::of(case, &args.output, wanted, &predictor);
+        let (kept, missing): (Vec<_>, Vec<_>) =
+            files.all().cloned().partition(|path| path.exists() && !wanted.overwrite);
         report.kept.extend(kept);
-        if wanted.is_empty() {
+        if missing.is_empty() {
             continue;
         }
         // One bad image must not cost the others.
-        match predict(&predictor, case, &files, &wanted) {
-            Ok(()) => report.written.extend(wanted),
+        match files.write(&predictor, case, &missing, &made) {
+            Ok(()) => report.written.extend(missing),
             Err(error) => {
                 let reason = crate::output::one_line(&error);
                 progress.warn(&format!("{}: {reason}", case.id));
@@ -155,6 +174,19 @@ fn of_process(args: &Args, job: &Job) -> anyhow::Result<Output> {
     let report = Report::of_all(reports);
     let failed = !report.failed.is_empty();
     Ok(Output::of(&report).failing_if(failed))
+}
+
+/// What is to be said of the networks beside each prediction.
+fn made(
+    networks: &[Trained],
+    settings: impl Fn(&Trained) -> PredictConfig,
+) -> anyhow::Result<Made> {
+    let network = |trained: &Trained| {
+        let (dataset, weights) = (trained.config.dataset.clone(), trained.weights_hash()?);
+        Ok(Network { dataset, weights, settings: settings(trained) })
+    };
+    let networks = networks.iter().map(network).collect::<anyhow::Result<_>>()?;
+    Ok(Made { version: env!("CARGO_PKG_VERSION"), networks })
 }
 
 impl Report {
@@ -194,47 +226,6 @@ fn find(inputs: &[PathBuf], channels: usize, model: &Path) -> anyhow::Result<Fou
         ));
     }
     Ok(found)
-}
-
-/// Where the predictions of one image go.
-struct Files {
-    labels: PathBuf,
-    probabilities: Option<PathBuf>,
-}
-
-impl Files {
-    fn of(case: &ImageFiles, args: &Args) -> Self {
-        let named = |ending: &str| args.output.join(format!("{}{ending}", case.id));
-        Self {
-            labels: named(case.extension()),
-            probabilities: args.probabilities.then(|| named("_probabilities.nii.gz")),
-        }
-    }
-
-    fn all(&self) -> impl Iterator<Item = &PathBuf> {
-        iter::once(&self.labels).chain(&self.probabilities)
-    }
-}
-
-fn predict(
-    predictor: &Ensemble,
-    case: &ImageFiles,
-    files: &Files,
-    wanted: &[PathBuf],
-) -> anyhow::Result<()> {
-    let prediction = predictor.predict(&case.read(predictor.channels())?)?;
-    if wanted.contains(&files.labels) {
-        let labels = predictor.config().to_files(prediction.labels()?);
-        data::write_label_map(&files.labels, &labels)?;
-    }
-    if let Some(path) = files.probabilities.as_ref().filter(|path| wanted.contains(path)) {
-        // Probabilities of regions that overlap do not sum to 1: they are an image, not a label.
-        match prediction.activation() {
-            Activation::Sigmoid => data::write_image(path, &prediction.probability_image()?)?,
-            Activation::Softmax => data::write_soft_labels(path, &prediction.probabilities()?)?,
-        }
-    }
-    Ok(())
 }
 
 impl fmt::Display for Report {
