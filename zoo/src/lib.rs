@@ -23,7 +23,7 @@
 //! |---|---|
 //! | make a model folder of a finished run | [`pack`], [`PackOptions`], [`Packed`] |
 //! | check a model folder | [`verify`], [`Verification`], [`FileCheck`], [`FileState`], [`GoldenCheck`] |
-//! | read the network, or several that are averaged | [`load`], [`load_all`] |
+//! | read the network, or several that are averaged | [`load`], [`load_all`], [`first`] |
 //! | take over what nnU-Net has trained | [`import_nnunet`], [`read_nnunet`], [`NnunetOptions`], giving [`Imported`], [`NnunetModel`] |
 //! | have nnU-Net predict with a model | [`export_nnunet`], giving [`Exported`] |
 //! | say what a model is | [`show`], [`list`], [`Summary`], [`Content`], [`Details`], [`Headline`] |
@@ -57,7 +57,7 @@ pub use crate::export::{Exported, export_nnunet};
 pub use crate::golden::GoldenCheck;
 pub use crate::import::{Imported, NnunetModel, NnunetOptions, import_nnunet, read_nnunet};
 pub use crate::list::list;
-pub use crate::load::{load, load_all};
+pub use crate::load::{first, load, load_all};
 pub use crate::pack::{PackOptions, Packed, pack};
 pub use crate::recipes::{RECIPES, Recipe, recipe};
 pub use crate::reference::{HubReference, Reference, resolve};

@@ -61,6 +61,15 @@ pub fn load_all(folder: &Path) -> Result<Vec<Trained>> {
     folds.iter().map(|fold| load(fold)).collect()
 }
 
+/// The folder of the network, or that of the first fold.
+///
+/// # Errors
+///
+/// As [`load_all`].
+pub fn first(folder: &Path) -> Result<PathBuf> {
+    Ok(folds(folder)?.into_iter().next().unwrap_or_else(|| folder.to_owned()))
+}
+
 /// The folders of the folds, in their order; none where the folder is itself one of a network.
 fn folds(folder: &Path) -> Result<Vec<PathBuf>> {
     let is_network = |folder: &Path| folder.join("model.safetensors").exists();

@@ -110,7 +110,8 @@ fn entry(
     }
     let mut bytes = Vec::new();
     // Room is made as bytes come, whatever the archive announces; their checksum is compared at the end.
-    let read = file.take(u64::MAX).read_to_end(&mut bytes);
+    let mut file = file;
+    let read = file.read_to_end(&mut bytes);
     read.map_err(|error| damaged(format!("{name}: {error}")))?;
     Ok(Some(bytes))
 }

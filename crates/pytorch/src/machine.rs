@@ -17,7 +17,12 @@ pub(crate) struct Pickle {
 /// Runs a pickle; where it does not fit, says what and where.
 pub(crate) fn run(program: &[u8]) -> Result<Pickle, Fault> {
     let mut reader = Reader::new(program);
-    let mut machine = Machine::default();
+    let mut machine = Machine {
+        graph: Graph::of_program(program.len()),
+        stack: Vec::new(),
+        marks: Vec::new(),
+        memory: HashMap::new(),
+    };
     loop {
         let at = reader.at();
         match machine.step(&mut reader) {
@@ -28,7 +33,7 @@ pub(crate) fn run(program: &[u8]) -> Result<Pickle, Fault> {
     }
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Machine {
     graph: Graph,
     stack: Vec<Id>,

@@ -34,24 +34,54 @@ pub(crate) enum Node {
     Opaque(String),
 }
 
+impl Node {
+    /// About how many bytes it owns.
+    fn owned(&self) -> usize {
+        let id = size_of::<Id>();
+        match self {
+            Self::Text(text) | Self::Opaque(text) | Self::Dtype { code: text, .. } => text.len(),
+            Self::Bytes(bytes) => bytes.len(),
+            Self::List(parts) | Self::Tuple(parts) => parts.len() * id,
+            Self::Dict(parts) => parts.len() * 2 * id,
+            Self::Tensor(info) => {
+                let storage = info.storage.key.len() + info.storage.kind.len();
+                storage + (info.shape.len() + info.strides.len()) * size_of::<usize>()
+            }
+            Self::Storage(storage) => storage.key.len() + storage.kind.len(),
+            Self::Global { module, name } => module.len() + name.len(),
+            Self::None | Self::Bool(_) | Self::Int(_) | Self::Float(_) => 0,
+        }
+    }
+}
+
 /// All nodes.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Graph(Vec<Node>);
+#[derive(Clone, Debug)]
+pub(crate) struct Graph {
+    nodes: Vec<Node>,
+    /// How many bytes they may still own.
+    left: usize,
+}
 
 impl Graph {
-    /// With one more node; `None` where there are more than can be counted.
+    /// For a program of so many bytes: what is made again and again of one thing that was remembered must end.
+    pub(crate) fn of_program(length: usize) -> Self {
+        Self { nodes: Vec::new(), left: length.saturating_mul(32).saturating_add(1 << 16) }
+    }
+
+    /// With one more node; `None` where there are more, or larger ones, than such a program makes.
     pub(crate) fn add(&mut self, node: Node) -> Option<Id> {
-        let id = u32::try_from(self.0.len()).ok()?;
-        self.0.push(node);
+        let id = u32::try_from(self.nodes.len()).ok()?;
+        self.left = self.left.checked_sub(node.owned())?;
+        self.nodes.push(node);
         Some(Id(id))
     }
 
     pub(crate) fn node(&self, id: Id) -> &Node {
-        &self.0[id.0 as usize]
+        &self.nodes[id.0 as usize]
     }
 
     pub(crate) fn node_mut(&mut self, id: Id) -> &mut Node {
-        &mut self.0[id.0 as usize]
+        &mut self.nodes[id.0 as usize]
     }
 
     pub(crate) fn text(&self, id: Id) -> Option<&str> {

@@ -32,7 +32,13 @@ impl TensorInfo {
 
     /// How many values it has.
     pub fn elements(&self) -> usize {
-        self.shape.iter().product()
+        // What does not fit is refused when it is read.
+        self.shape.iter().fold(1, |all: usize, &extent| all.saturating_mul(extent))
+    }
+
+    /// The file within the archive that has its values, and how many there are; tensors may share one.
+    pub fn storage(&self) -> (&str, usize) {
+        (&self.storage.key, self.storage.count)
     }
 
     /// Why it does not fit its storage, if so.

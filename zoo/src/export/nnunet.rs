@@ -1,6 +1,6 @@
 //! Networks, as nnU-Net v2 keeps those that it has trained.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::fs::{self, File};
 use std::io;
@@ -46,14 +46,17 @@ pub fn export_nnunet(model: &Path, output: &Path) -> Result<Exported> {
     let networks = load_all(model)?;
     let first = &networks[0];
     let wrong = |reason: String| Error::Export { path: model.to_owned(), reason };
-    if networks
-        .iter()
-        .any(|it| it.plan != first.plan || it.config.architecture != first.config.architecture)
-    {
+    let meaning = |it: &Trained| {
+        let NetworkConfig { architecture, classes, regions_class_order, channels, .. } =
+            it.config.clone();
+        (architecture, classes, regions_class_order, channels)
+    };
+    if networks.iter().any(|it| it.plan != first.plan || meaning(it) != meaning(first)) {
         return Err(wrong(
-            "its folds have different networks or plans, where nnU-Net's share one; export each by itself".to_owned(),
+            "its folds have different networks, plans or classes, where nnU-Net's share one; export each by itself".to_owned(),
         ));
     }
+    check_classes(&first.config).map_err(wrong)?;
     let configuration = if first.plan.rank == 2 { "2d" } else { "3d_fullres" };
     let plans = plans(first, configuration).map_err(wrong)?;
     let mut calibrated = false;
@@ -181,7 +184,7 @@ fn aliased(parameters: BTreeMap<String, Tensor>) -> Vec<(String, Tensor)> {
 struct DatasetJson<'a> {
     channel_names: InOrder<usize, &'a String>,
     /// By their values, as nnU-Net counts them: one after the other.
-    labels: InOrder<&'a String, serde_json::Value>,
+    labels: InOrder<String, serde_json::Value>,
     #[serde(rename = "numTraining")]
     num_training: usize,
     file_ending: &'static str,
@@ -199,6 +202,20 @@ impl<K: Serialize, V: Serialize> Serialize for InOrder<K, V> {
     }
 }
 
+/// Refuses names that would mean something else to nnU-Net.
+fn check_classes(config: &NetworkConfig) -> Result<(), String> {
+    let mut seen = BTreeSet::from(["background"]);
+    for class in config.classes.iter().skip(1) {
+        if class.name == "ignore" || !seen.insert(&class.name) {
+            return Err(format!(
+                "it has a class called {}, which nnU-Net would take for another; give it another name in config.json",
+                class.name
+            ));
+        }
+    }
+    Ok(())
+}
+
 fn dataset(config: &NetworkConfig) -> DatasetJson<'_> {
     let label = |(index, class): (usize, &'_ data::Class)| match (
         config.has_regions(),
@@ -208,10 +225,14 @@ fn dataset(config: &NetworkConfig) -> DatasetJson<'_> {
         (true, [one]) => json!(one),
         (true, several) => json!(several),
     };
+    // nnU-Net knows the background by this name alone.
+    let name = |(at, class): (usize, &'_ data::Class)| {
+        if at == 0 { "background".to_owned() } else { class.name.clone() }
+    };
     let labels = config.classes.iter().enumerate();
     DatasetJson {
         channel_names: InOrder(config.channels.iter().enumerate().collect()),
-        labels: InOrder(labels.map(|(at, class)| (&class.name, label((at, class)))).collect()),
+        labels: InOrder(labels.map(|one| (name(one), label(one))).collect()),
         num_training: 0,
         file_ending: ".nii.gz",
         regions_class_order: &config.regions_class_order,

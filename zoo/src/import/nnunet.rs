@@ -1,6 +1,6 @@
 //! Networks that nnU-Net v2 has trained.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -80,8 +80,15 @@ pub fn read_nnunet(source: &Path, options: &NnunetOptions) -> Result<NnunetModel
         origin = format!("{trainer}__{}__{configuration}", plans.plans_name);
         let config =
             plans.configuration(configuration).map_err(|error| wrong(error.to_string()))?;
-        supported(&plans, &config).map_err(|reason| wrong(format!("{configuration}: {reason}")))?;
+        supported(&plans, configuration, &config)
+            .map_err(|reason| wrong(format!("{configuration}: {reason}")))?;
         let plan = plans.plan(configuration).map_err(|error| wrong(error.to_string()))?;
+        let (normalized, channels) = (plan.normalize.len(), labels.description.channels.len());
+        if normalized != channels {
+            return Err(wrong(format!(
+                "{configuration} normalises {normalized} channels, and dataset.json has {channels}"
+            )));
+        }
         let network = network(&plans, configuration, &plan, &labels.description, &facts)?;
         let parameters = parameters(&mut checkpoint, &path)?;
         let trained = Trained {
@@ -128,7 +135,14 @@ fn folds(folder: &Path, options: &NnunetOptions) -> Result<Vec<String>> {
             options.checkpoint
         )));
     }
-    Ok(if options.folds.is_empty() { there } else { options.folds.clone() })
+    let mut chosen = if options.folds.is_empty() { there } else { options.folds.clone() };
+    // As nnU-Net: one that was trained on all cases is not averaged with those of a cross-validation, unless asked for.
+    if options.folds.is_empty() && chosen.len() > 1 {
+        chosen.retain(|fold| fold != "all");
+    }
+    let mut seen = BTreeSet::new();
+    chosen.retain(|fold| seen.insert(fold.clone()));
+    Ok(chosen)
 }
 
 /// What a checkpoint says beside its weights.
@@ -169,16 +183,26 @@ impl Facts {
 }
 
 /// Refuses what prediction would do in another way.
-fn supported(plans: &Plans, config: &Configuration) -> Result<(), String> {
+fn supported(plans: &Plans, name: &str, config: &Configuration) -> Result<(), String> {
+    known_layers(plans, name)?;
+    let mut axes = plans.transpose_forward;
+    axes.sort_unstable();
+    if axes != [0, 1, 2] {
+        return Err(format!(
+            "transpose_forward {:?} is no order of three axes",
+            plans.transpose_forward
+        ));
+    }
     let refuse = |what: &str, name: &str, known: &str| {
         Err(format!("{what} is {name}, which there is not here; there is {known}"))
     };
     let resampling = "resample_data_or_seg_to_shape";
+    let none = "no_resampling_data_or_seg_to_shape";
     for (what, function) in [
         ("resampling_fn_data", &config.resampling_fn_data),
         ("resampling_fn_probabilities", &config.resampling_fn_probabilities),
     ] {
-        if let Some(name) = function.as_deref().filter(|&it| it != resampling) {
+        if let Some(name) = function.as_deref().filter(|&it| it != resampling && it != none) {
             return refuse(what, name, resampling);
         }
     }
@@ -212,6 +236,27 @@ fn supported(plans: &Plans, config: &Configuration) -> Result<(), String> {
             "it reads what {stage} says (a cascade), which there is not here yet; import {stage} or 3d_fullres"
         ));
     }
+    Ok(())
+}
+
+/// The layers whose weights have the same names and shapes as those of others.
+fn known_layers(plans: &Plans, name: &str) -> Result<(), String> {
+    let settings = plans.architecture(name).map_err(|error| error.to_string())?.arch_kwargs;
+    let rank = settings.kernel_sizes.first().map_or(0, Vec::len);
+    let class = |name: &str| name.rsplit('.').next().unwrap_or_default().to_owned();
+    for (what, found, known) in [
+        ("conv_op", class(&settings.conv_op), format!("Conv{rank}d")),
+        ("norm_op", class(&settings.norm_op), format!("InstanceNorm{rank}d")),
+        ("nonlin", class(&settings.nonlin), "LeakyReLU".to_owned()),
+    ] {
+        if found != known {
+            return Err(format!("{what} is {found}, which there is not here; there is {known}"));
+        }
+    }
+    if !settings.norm_op_kwargs.affine {
+        return Err("its norms learn neither scale nor offset, which there is not here".to_owned());
+    }
+    // Dropout does nothing in prediction.
     Ok(())
 }
 
@@ -261,6 +306,12 @@ fn parameters(checkpoint: &mut Checkpoint, path: &Path) -> Result<BTreeMap<Strin
         .into_iter()
         .filter_map(|(name, info)| Some((canonical_name(name)?.to_owned(), info.clone())))
         .collect();
+    // Each tensor has values of its own: what is spread out of a few would fill the memory.
+    let all: usize = kept.values().map(pytorch::TensorInfo::elements).sum();
+    let storages: BTreeMap<&str, usize> = kept.values().map(pytorch::TensorInfo::storage).collect();
+    if all > storages.values().sum() {
+        return Err(wrong("its tensors have more values than it holds; get it again".to_owned()));
+    }
     let mut parameters = BTreeMap::new();
     for (name, info) in kept {
         let tensor = checkpoint.load(&info)?.to_dtype(DType::F32)?;

@@ -1,7 +1,7 @@
 //! Where the folder of a network is: by itself, below others, or in an archive.
 
 use std::fs::{self, File};
-use std::io;
+use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 
 use tempfile::TempDir;
@@ -108,8 +108,17 @@ fn unpack(path: &Path) -> Result<TempDir> {
             fs::create_dir_all(parent).map_err(Error::io(parent))?;
         }
         let mut out = File::create(&target).map_err(Error::io(&target))?;
-        io::copy(&mut entry, &mut out)
+        // Weights are hardly compressed: what unfolds to much more was made to fill the disk.
+        let most = entry.compressed_size().saturating_mul(20).saturating_add(1 << 20);
+        let copied = io::copy(&mut entry.by_ref().take(most + 1), &mut out);
+        let copied = copied
             .map_err(|error| wrong(format!("{} cannot be unpacked: {error}", target.display())))?;
+        if copied > most {
+            return Err(wrong(format!(
+                "{} unfolds to more than 20 times its size, as no network does",
+                target.file_name().unwrap_or_default().display()
+            )));
+        }
     }
     Ok(folder)
 }

@@ -186,6 +186,16 @@ fn what_prediction_would_do_in_another_way_is_refused_by_name() -> anyhow::Resul
         ),
         (|it| it["resampling_fn_data_kwargs"]["order_z"] = json!(1), "order_z"),
         (|it| it["preprocessor_name"] = json!("MyPreprocessor"), "MyPreprocessor"),
+        (
+            |it| it["architecture"]["arch_kwargs"]["nonlin"] = json!("torch.nn.ReLU"),
+            "nonlin is ReLU",
+        ),
+        (
+            |it| it["architecture"]["arch_kwargs"]["norm_op"] = json!("torch.nn.BatchNorm3d"),
+            "norm_op is BatchNorm3d",
+        ),
+        (|it| it["architecture"]["arch_kwargs"]["nonlin_first"] = json!(true), "nonlin_first"),
+        (|it| it["normalization_schemes"] = json!(["NoNormalization"]), "normalises 1 channels"),
         (|it| it["previous_stage"] = json!("3d_lowres"), "a cascade"),
         (|it| it["architecture"]["network_class_name"] = json!("my.SwinUNETR"), "my.SwinUNETR"),
         (|it| it["normalization_schemes"][0] = json!("MyNormalization"), "MyNormalization"),
@@ -204,6 +214,10 @@ fn what_prediction_would_do_in_another_way_is_refused_by_name() -> anyhow::Resul
         assert!(error.contains(reason), "{reason}: {error}");
         fs::write(&plans, &whole)?;
     }
+    edit(&plans, |all| all["transpose_forward"] = json!([0, 0, 2]))?;
+    let error = refused(&folder, place.path(), &NnunetOptions::default())?;
+    assert!(error.contains("no order of three axes"), "{error}");
+    fs::write(&plans, &whole)?;
     edit(&plans, |all| all["label_manager"] = json!("MyLabelManager"))?;
     let error = refused(&folder, place.path(), &NnunetOptions::default())?;
     assert!(error.contains("MyLabelManager"), "{error}");
@@ -289,5 +303,14 @@ fn what_nnunet_has_no_place_for_is_not_exported() -> anyhow::Result<()> {
 
     let kept = error(|it| it.plan.crop_to_nonzero = false)?;
     assert!(kept.contains("always cuts it off"), "{kept}");
+    let ignored = error(|it| it.config.classes[1].name = "ignore".to_owned())?;
+    assert!(ignored.contains("a class called ignore"), "{ignored}");
+    let twice = error(|it| it.config.classes[1].name = "lesion".to_owned())?;
+    assert!(twice.contains("a class called lesion"), "{twice}");
+    let vector =
+        error(|it| it.config.predict.calibration = engine::calibrate::Calibration::Vector)?;
+    assert!(vector.contains("calibrated by a vector"), "{vector}");
+    let context = error(|it| it.plan.context = 1)?;
+    assert!(context.contains("neighbouring slices"), "{context}");
     Ok(())
 }

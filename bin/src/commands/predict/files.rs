@@ -1,6 +1,6 @@
 //! The files that a prediction becomes.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
@@ -57,10 +57,17 @@ impl Files {
         let named = |ending: &str| output.join(format!("{}{ending}", case.id));
         let below =
             |folder: &str, ending: &str| output.join(folder).join(format!("{}{ending}", case.id));
-        let classes = network.config().classes.iter().skip(1);
-        let mask = |class: &data::Class| {
-            let name = format!("{}{}", file_name(&class.name), case.extension());
-            output.join("masks").join(&case.id).join(name)
+        let mut taken = BTreeSet::new();
+        let values = network.config().label_values();
+        let classes = network.config().classes.iter().zip(values).skip(1);
+        let mask = |(class, value): (&data::Class, u16)| {
+            let mut name = file_name(&class.name);
+            // Some file systems do not tell capitals from small letters.
+            if name.is_empty() || !taken.insert(name.to_lowercase()) {
+                name = format!("{name}-{value}");
+                taken.insert(name.to_lowercase());
+            }
+            output.join("masks").join(&case.id).join(format!("{name}{}", case.extension()))
         };
         Self {
             labels: named(case.extension()),
@@ -93,6 +100,8 @@ impl Files {
                     .with_context(|| format!("cannot create {}", folder.display()))?;
             }
         }
+        // What is about to be replaced is no longer what was said of it.
+        self.forget(wanted)?;
         let is_wanted = |path: &&PathBuf| wanted.contains(path);
         if let Some(path) = self.probabilities.as_ref().filter(is_wanted) {
             write_probabilities(path, &prediction)?;
@@ -132,6 +141,30 @@ impl Files {
         Ok(())
     }
 
+    /// Takes files out of what is said of them, where anything is.
+    fn forget(&self, files: &[PathBuf]) -> anyhow::Result<()> {
+        if !self.manifest.exists() {
+            return Ok(());
+        }
+        // Of another program, it says nothing of ours.
+        if let Ok(mut manifest) = file::read_json::<Manifest>(&self.manifest) {
+            let before = manifest.outputs.len();
+            manifest
+                .outputs
+                .retain(|place, _| !files.iter().any(|path| self.place(path) == *place));
+            if manifest.outputs.len() < before {
+                file::write_json(&self.manifest, &manifest)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Where a file lies below the output folder.
+    fn place(&self, path: &Path) -> String {
+        let folder = self.manifest.parent().unwrap_or(Path::new(""));
+        path.strip_prefix(folder).unwrap_or(path).to_string_lossy().replace('\\', "/")
+    }
+
     /// Says beside the predictions what made each of them; those that stay were made by what is said already.
     fn write_manifest(
         &self,
@@ -142,7 +175,6 @@ impl Files {
     ) -> anyhow::Result<()> {
         let name =
             |path: &PathBuf| path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        let folder = self.manifest.parent().unwrap_or(Path::new(""));
         let before = if self.manifest.exists() {
             // Of another program, it says nothing of ours.
             file::read_json::<Manifest>(&self.manifest).ok()
@@ -151,9 +183,7 @@ impl Files {
         };
         let mut outputs = before.map(|before| before.outputs).unwrap_or_default();
         for path in written {
-            let place = path.strip_prefix(folder).unwrap_or(path);
-            let place = place.to_string_lossy().replace('\\', "/");
-            outputs.insert(place, serde_json::to_value(made)?);
+            outputs.insert(self.place(path), serde_json::to_value(made)?);
         }
         let config = network.config();
         let classes = config.classes.iter().map(|class| class.name.clone());

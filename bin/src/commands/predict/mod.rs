@@ -122,7 +122,7 @@ fn of_process(args: &Args, job: &Job) -> anyhow::Result<Output> {
             ..own.clone()
         }
     };
-    let found = find(&args.input, networks[0].plan.normalize.len(), &folders[0])?;
+    let found = find(&args.input, networks[0].plan.normalize.len(), &zoo::first(&folders[0])?)?;
     let cases = match job.shard() {
         Some(shard) => shard.take(found.images),
         None => found.images,
@@ -169,8 +169,10 @@ fn of_process(args: &Args, job: &Job) -> anyhow::Result<Output> {
         }
     }
     progress.finish();
-    let failed = !report.failed.is_empty();
-    let Some(reports) = job.gather(report)? else { return Ok(Job::silent(failed)) };
+    let Some(reports) = job.gather(report)? else {
+        // The first one ends with code 1 once it has said what failed; a launcher may end all at the first such code.
+        return Ok(Job::silent(false));
+    };
     let report = Report::of_all(reports);
     let failed = !report.failed.is_empty();
     Ok(Output::of(&report).failing_if(failed))

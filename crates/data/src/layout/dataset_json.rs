@@ -172,7 +172,8 @@ fn classes(labels: Vec<(String, Values)>) -> Result<(Vec<Class>, Option<u16>), S
         let (name, values) = match value {
             Values::One(value) => (key, vec![value]),
             Values::Several(values) => {
-                regions = true;
+                // A list of one value is that value.
+                regions |= values.len() > 1;
                 (key, values)
             }
             // The first generation has it the other way round.

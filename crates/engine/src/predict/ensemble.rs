@@ -15,7 +15,8 @@ use crate::{Error, Result};
 ///
 /// Those with the same plan are averaged on their own grid, as [`Predictor::ensemble`] does, where the mean is that of logits.
 /// Beyond that it is probabilities that are averaged, on the grid of the image, and each network counts as much as another:
-/// what nnU-Net does with the folds of one configuration, and with several configurations.
+/// what nnU-Net does with the folds of one configuration. (Of several configurations, nnU-Net counts each once, however many
+/// folds it has.)
 #[derive(Debug)]
 pub struct Ensemble {
     /// Networks of one plan, and how many there are.
@@ -56,7 +57,7 @@ impl Ensemble {
         for (at, network) in networks.iter().enumerate() {
             if let Some(what) = differs(&networks[0], network) {
                 return Err(Error::Settings(format!(
-                    "network {} of the ensemble has other {what} than the first; only networks that answer the same \
+                    "network {} of the ensemble has {what} other than the first; only networks that answer the same \
                      question can be averaged",
                     at + 1
                 )));
@@ -224,7 +225,23 @@ fn differs(one: &Trained, other: &Trained) -> Option<&'static str> {
         return Some("channels");
     }
     let (a, b) = (&one.config, &other.config);
+    let names = |config: &NetworkConfig| -> Vec<String> {
+        config.classes.iter().skip(1).map(|class| class.name.to_lowercase()).collect()
+    };
+    let channels = |config: &NetworkConfig| -> Vec<String> {
+        config.channels.iter().map(|name| name.to_lowercase()).collect()
+    };
+    let (one_way, other_way) = (channels(a), channels(b));
+    let sorted = |names: &[String]| {
+        let mut names = names.to_vec();
+        names.sort();
+        names
+    };
+    if one_way != other_way && sorted(&one_way) == sorted(&other_way) {
+        return Some("an order of channels");
+    }
     let same = a.activation == b.activation
+        && names(a) == names(b)
         && a.regions_class_order == b.regions_class_order
         && values(one) == values(other);
     (!same).then_some("classes")

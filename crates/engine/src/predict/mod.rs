@@ -65,7 +65,7 @@ impl Predictor {
         };
         if let Some(at) = others.iter().position(|other| !averages_with(first, other)) {
             return Err(Error::Settings(format!(
-                "network {} of the ensemble has another plan, other channels or other classes \
+                "network {} of the ensemble has another plan, other channels, other classes or other mirrored axes \
                  than the first; only networks that differ in nothing but their weights and \
                  architecture can be averaged",
                 at + 2
@@ -264,10 +264,11 @@ fn scaled(logits: &Tensor, scaling: &LogitScaling, share: f64) -> Result<Tensor>
 /// Whether the logits of two networks mean the same.
 fn averages_with(one: &Trained, other: &Trained) -> bool {
     let meaning = |trained: &Trained| {
-        let NetworkConfig { interface, activation, regions_class_order, classes, .. } =
-            trained.config.clone();
+        let NetworkConfig {
+            interface, activation, regions_class_order, classes, mirror_axes, ..
+        } = trained.config.clone();
         let values: Vec<_> = classes.into_iter().map(|class| class.values).collect();
-        (interface, activation, regions_class_order, values)
+        (interface, activation, regions_class_order, values, mirror_axes)
     };
     one.plan == other.plan && meaning(one) == meaning(other)
 }

@@ -135,10 +135,24 @@ fn networks_of_different_plans_are_averaged_on_the_grid_of_the_image() -> anyhow
     assert!(mean.probabilities().is_ok());
     let single = Ensemble::new(&networks[..1], settings, &device)?.predict(&image)?;
     assert_eq!(single.probability_image()?.data, a);
+    // Who is named first does not matter, even where one may not be mirrored.
+    let mut unmirrored = one.clone();
+    unmirrored.config.mirror_axes = [false; 3];
+    let mirrored = |_: &Trained| PredictConfig::default();
+    let both = [one.clone(), unmirrored];
+    let forth = Ensemble::new(&both, mirrored, &device)?.predict(&image)?.probability_image()?;
+    let turned = [both[1].clone(), both[0].clone()];
+    let back = Ensemble::new(&turned, mirrored, &device)?.predict(&image)?.probability_image()?;
+    for (forth, back) in forth.data.iter().zip(&back.data) {
+        approx::assert_relative_eq!(*forth, *back, epsilon = 1e-6);
+    }
     let mut foreign = other;
     foreign.config.classes[1].values = vec![7];
     let error = Ensemble::new(&[one, foreign], settings, &device).unwrap_err().to_string();
-    assert!(error.starts_with("network 2 of the ensemble has other classes"), "{error}");
+    assert!(
+        error.starts_with("network 2 of the ensemble has classes other than the first"),
+        "{error}"
+    );
     Ok(())
 }
 

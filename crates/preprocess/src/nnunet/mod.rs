@@ -150,8 +150,9 @@ pub struct Architecture {
     pub kw_requires_import: Vec<String>,
 }
 
-/// Settings of nnU-Net's U-Nets.
+/// Settings of nnU-Net's U-Nets; one that is not known here would change what a network computes.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct ArchitectureSettings {
     /// The number of resolutions.
     pub n_stages: usize,

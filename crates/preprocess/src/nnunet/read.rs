@@ -55,6 +55,7 @@ impl Plans {
             patch_size,
             median_image_size_in_voxels,
             spacing,
+            resampling_fn_data,
             resampling_fn_data_kwargs,
             ..
         } = self.configuration(name)?;
@@ -77,10 +78,12 @@ impl Plans {
         };
         let interpolation = match resampling_fn_data_kwargs {
             None | Some(ResamplingSettings { order: 3, .. }) => Interpolation::Cubic,
+            Some(ResamplingSettings { order: 2, .. }) => Interpolation::Quadratic,
             Some(ResamplingSettings { order: 1, .. }) => Interpolation::Linear,
+            Some(ResamplingSettings { order: 0, .. }) => Interpolation::Nearest,
             Some(ResamplingSettings { order, .. }) => {
                 return Err(refuse(format!(
-                    "interpolates by splines of order {order}; here are 1 and 3"
+                    "interpolates by splines of order {order}; here are 0 to 3"
                 )));
             }
         };
@@ -96,7 +99,7 @@ impl Plans {
             transpose: self.transpose_forward,
             crop_to_nonzero: true,
             normalize: self.normalizers(name)?,
-            resample: true,
+            resample: resampling_fn_data.as_deref() != Some("no_resampling_data_or_seg_to_shape"),
             spacing: with(self.original_median_spacing_after_transp[0], &spacing),
             interpolation,
             median_size: with(self.original_median_shape_after_transp[0] as f64, &size),

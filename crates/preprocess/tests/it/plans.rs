@@ -182,7 +182,7 @@ fn plans_that_make_no_sense_are_refused() -> Result<()> {
 
     let mut rough = plans()?;
     let flat = rough.configurations.get_mut("2d").context("2d")?;
-    flat.resampling_fn_data_kwargs.as_mut().context("settings")?.order = 2;
-    assert!(refusal(&rough, "2d").contains("splines of order 2"));
+    flat.resampling_fn_data_kwargs.as_mut().context("settings")?.order = 4;
+    assert!(refusal(&rough, "2d").contains("splines of order 4"));
     Ok(())
 }

@@ -96,6 +96,22 @@ fn things_that_double_again_and_again_take_no_room() {
 }
 
 #[test]
+fn one_long_thing_made_again_and_again_is_refused() {
+    // A name of 100 kB, whose result is made anew with five bytes each time.
+    let mut pickle = b"\x80\x02c".to_vec();
+    pickle.extend(vec![b'a'; 100_000]);
+    pickle.extend(b"\nb\n)Rq\0");
+    for _ in 0..10_000 {
+        pickle.extend(b"h\0)R0");
+    }
+    pickle.extend(b"N.");
+
+    let error = read(&pickle).expect_err("it is refused");
+
+    assert!(error.contains("it makes too many things"), "{error}");
+}
+
+#[test]
 fn programs_that_make_no_sense_are_errors() {
     for (pickle, reason) in [
         (&b""[..], "it ends too early"),
