@@ -57,23 +57,15 @@ impl Files {
         let named = |ending: &str| output.join(format!("{}{ending}", case.id));
         let below =
             |folder: &str, ending: &str| output.join(folder).join(format!("{}{ending}", case.id));
-        let mut taken = BTreeSet::new();
-        let values = network.config().label_values();
-        let classes = network.config().classes.iter().zip(values).skip(1);
-        let mask = |(class, value): (&data::Class, u16)| {
-            let mut name = file_name(&class.name);
-            // Some file systems do not tell capitals from small letters.
-            if name.is_empty() || !taken.insert(name.to_lowercase()) {
-                name = format!("{name}-{value}");
-                taken.insert(name.to_lowercase());
-            }
+        let classes = network.config().classes.iter().skip(1).map(|class| class.name.as_str());
+        let mask = |name: String| {
             output.join("masks").join(&case.id).join(format!("{name}{}", case.extension()))
         };
         Self {
             labels: named(case.extension()),
             probabilities: wanted.probabilities.then(|| named("_probabilities.nii.gz")),
             entropy: wanted.entropy.then(|| below("entropy", ".nii.gz")),
-            masks: if wanted.masks { classes.map(mask).collect() } else { Vec::new() },
+            masks: if wanted.masks { file_names(classes).map(mask).collect() } else { Vec::new() },
             statistics: wanted.statistics.then(|| below("statistics", ".json")),
             manifest: named("_prediction.json"),
         }
@@ -218,6 +210,19 @@ fn write_probabilities(path: &Path, prediction: &EnsemblePrediction) -> anyhow::
     Ok(())
 }
 
+/// The names of classes, as those of files: no two alike.
+fn file_names<'a>(classes: impl Iterator<Item = &'a str>) -> impl Iterator<Item = String> {
+    let mut taken = BTreeSet::new();
+    classes.map(move |class| {
+        let mut name = file_name(class);
+        // Some file systems do not tell capitals from small letters.
+        while name.is_empty() || !taken.insert(name.to_lowercase()) {
+            name.push('_');
+        }
+        name
+    })
+}
+
 /// The name of a class, as that of a file: letters, digits, `-`, `_` and `.`, other characters as `_`.
 fn file_name(class: &str) -> String {
     let kept = |letter: char| letter.is_alphanumeric() || matches!(letter, '-' | '_' | '.');
@@ -238,5 +243,12 @@ mod tests {
         let of = ["left kidney", "../etc/passwd", "T1/T2", ".", "Niere_2", "größe"];
         let names = of.map(file_name);
         assert_eq!(names, ["left_kidney", "_._etc_passwd", "T1_T2", "_", "Niere_2", "größe"]);
+    }
+
+    #[test]
+    fn no_two_classes_share_a_file() {
+        let of = ["T1 x", "T1/x", "t1_X", "T1_x_", "", "_"];
+        let names: Vec<String> = file_names(of.into_iter()).collect();
+        assert_eq!(names, ["T1_x", "T1_x_", "t1_X__", "T1_x___", "_", "__"]);
     }
 }
