@@ -141,6 +141,58 @@ fn an_archive_is_as_good_as_a_folder_and_leads_nowhere_else() -> anyhow::Result<
 }
 
 #[test]
+fn archives_and_checkpoints_that_hold_less_than_they_say_are_refused() -> anyhow::Result<()> {
+    let place = tempfile::tempdir()?;
+    let place = place.path();
+    let folder = nnunet(place)?;
+    // Zeros shrink to a thousandth.
+    let path = place.join("bomb.zip");
+    let mut archive = ZipWriter::new(File::create(&path)?);
+    archive.start_file("model/plans.json", SimpleFileOptions::default())?;
+    archive.write_all(&vec![b' '; 8 << 20])?;
+    archive.finish()?;
+    let error = refused(&path, place, &NnunetOptions::default())?;
+    assert!(error.contains("plans.json unfolds to more than 20 times its size"), "{error}");
+
+    // One tensor under a hundred names.
+    let one = candle::Tensor::zeros(1000, candle::DType::F32, &candle::Device::Cpu)?;
+    let names = (0..100).map(|at| (format!("w{at}"), Value::Tensor(one.clone())));
+    let text = |text: &str| Value::Text(text.to_owned());
+    let start = Value::Dict(vec![("configuration".to_owned(), text("3d_fullres"))]);
+    let checkpoint = Value::Dict(vec![
+        ("network_weights".to_owned(), Value::Dict(names.collect())),
+        ("trainer_name".to_owned(), text("nnUNetTrainer")),
+        ("init_args".to_owned(), start),
+    ]);
+    pytorch::write(&checkpoint, File::create(folder.join("fold_0/checkpoint_final.pth"))?)?;
+    let error = refused(&folder, place, &NnunetOptions::default())?;
+    assert!(error.contains("its tensors have more values than it holds"), "{error}");
+    Ok(())
+}
+
+#[test]
+fn a_network_of_all_cases_is_not_averaged_with_folds_unless_asked_for() -> anyhow::Result<()> {
+    let place = tempfile::tempdir()?;
+    let folder = nnunet(place.path())?;
+    fs::create_dir(folder.join("fold_all"))?;
+    fs::copy(
+        folder.join("fold_0/checkpoint_final.pth"),
+        folder.join("fold_all/checkpoint_final.pth"),
+    )?;
+    let names = |folds: &[&str]| -> anyhow::Result<Vec<String>> {
+        let folds = folds.iter().map(|&fold| fold.to_owned()).collect();
+        let options = NnunetOptions { folds, ..NnunetOptions::default() };
+        let found = zoo::read_nnunet(&folder, &options)?;
+        Ok(found.networks.into_iter().map(|(name, _)| name).collect())
+    };
+
+    assert_eq!(names(&[])?, ["fold-0", "fold-1"]);
+    assert_eq!(names(&["all"])?, ["fold-all"]);
+    assert_eq!(names(&["0", "0"])?, ["fold-0"]);
+    Ok(())
+}
+
+#[test]
 fn folders_without_a_network_say_what_they_lack() -> anyhow::Result<()> {
     let place = tempfile::tempdir()?;
     let place = place.path();
