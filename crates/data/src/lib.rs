@@ -8,7 +8,7 @@
 //! | read a file | [`read_image`], [`read_label_map`], [`read_soft_labels`] |
 //! | write one | [`write_image`], [`write_label_map`], [`write_soft_labels`] |
 //! | see what a file holds | [`ImageInfo`] |
-//! | find images to predict, or labels to compare | [`find_images`], giving [`FoundImages`], [`ImageFiles`]; [`label_files`]; [`prediction_files`], giving [`PredictionFiles`] |
+//! | find images to predict, or labels to compare | [`find_images`], giving [`FoundImages`], [`ImageFiles`], [`ReadImage`]; [`label_files`]; [`prediction_files`], giving [`PredictionFiles`] |
 //! | open a folder | [`LayoutConfig`], the table of [`Layout`]s; [`recognize`] guesses which |
 //! | … of nnU-Net or the decathlon | [`NnunetRaw`] |
 //! | … with an image and a label for each case | [`Pairs`] |
@@ -36,7 +36,7 @@
 //! | `tiff`: pages are slices | yes | yes | yes | yes | none |
 //! | `png`: a single slice | yes | yes | 8 bits | no | none |
 //! | `dicom`: a folder with a series, files of one slice or many, segmentations; raw, JPEG, JPEG 2000, RLE | yes | binary segmentation | no | fractional segmentation | kept |
-//! | `npz`: class probabilities that nnU-Net saves | yes | no | no | no | none: that of the image |
+//! | `npz`: class probabilities as nnU-Net saves them | yes | no | no | half precision, by [`write_npz`] | none: that of the image |
 //! | `gif`: a single slice in up to 256 colours | yes | no | no | no | none |
 //! | `jpeg`: a single slice, not exact | yes | no: it loses them | 8 bits, grey | no | none |
 //!
@@ -87,6 +87,8 @@ pub use crate::check::{
 };
 pub use crate::convert::{ConvertTo, convert};
 pub use crate::error::{Action, Error, Result};
+#[cfg(feature = "npz")]
+pub use crate::format::write_npz;
 pub use crate::format::{
     ImageInfo, read_image, read_label_map, read_soft_labels, write_image, write_label_map,
     write_soft_labels,
@@ -94,7 +96,8 @@ pub use crate::format::{
 #[cfg(feature = "dicom")]
 pub use crate::format::{SegmentationOf, write_fractional_segmentation, write_segmentation};
 pub use crate::inputs::{
-    FoundImages, ImageFiles, PredictionFiles, find_images, label_files, prediction_files,
+    FoundImages, HowRead, ImageFiles, PredictionFiles, ReadImage, find_images, label_files,
+    prediction_files,
 };
 pub use crate::layout::published::isic2018::Part;
 pub use crate::layout::{LabelGeometry, NnunetDescription, Pattern, Patterns, Source, Unlabelled};
@@ -129,6 +132,12 @@ pub trait Layout: fmt::Debug + Send + Sync {
         false
     }
 
+    /// How its image files are read, where that is not as they say themselves: so are images that a network is to predict
+    /// which was trained on such a data set.
+    fn how_read(&self) -> HowRead {
+        HowRead::default()
+    }
+
     /// Where the data set comes from, where this is the layout of a single one.
     fn source(&self) -> Option<&'static Source> {
         None
@@ -157,6 +166,10 @@ impl Layout for LayoutConfig {
 
     fn is_label_name(&self, name: &str) -> bool {
         self.as_dyn().is_label_name(name)
+    }
+
+    fn how_read(&self) -> HowRead {
+        self.as_dyn().how_read()
     }
 
     fn source(&self) -> Option<&'static Source> {

@@ -53,6 +53,8 @@ pub use self::write::{write_image, write_label_map, write_soft_labels};
 pub(crate) use self::dicom::is_series;
 #[cfg(feature = "dicom")]
 pub use self::dicom::{SegmentationOf, write_fractional_segmentation, write_segmentation};
+#[cfg(feature = "npz")]
+pub use self::npz::write_npz;
 #[cfg(feature = "parquet")]
 pub(crate) use self::read::decode_bytes;
 pub(crate) use self::read::{decode, is_dicom_file, is_guess, meta, notes, single, soft};

@@ -3,7 +3,7 @@ use std::fs;
 use std::path::{Component, Path, PathBuf};
 
 use super::names::{any_image, image_and_channel, is_label, name};
-use super::{FoundImages, ImageFiles, images_in};
+use super::{FoundImages, HowRead, ImageFiles, images_in};
 use crate::format::is_series;
 use crate::{Error, Layout, Result};
 
@@ -78,7 +78,10 @@ pub fn find_images(
             return Err(same_name(id.clone(), first(&others), first(&images[&id])));
         }
     }
-    let images = images.into_iter().map(|(id, files)| whole(id, files, channels));
+    let how_read = layout.map(Layout::how_read).unwrap_or_default();
+    // Slices that are channels are all in one file.
+    let channels = if how_read.slices_are_channels { 1 } else { channels };
+    let images = images.into_iter().map(|(id, files)| whole(id, files, channels, how_read));
     Ok(FoundImages { images: images.collect::<Result<_>>()?, left_out })
 }
 
@@ -154,7 +157,12 @@ fn below(folder: &Path, depth: usize, id: &str) -> String {
 }
 
 /// The files of an image, none of which is missing.
-fn whole(id: String, files: BTreeMap<usize, PathBuf>, channels: usize) -> Result<ImageFiles> {
+fn whole(
+    id: String,
+    files: BTreeMap<usize, PathBuf>,
+    channels: usize,
+    how_read: HowRead,
+) -> Result<ImageFiles> {
     // One file may hold every channel.
     let divided = files.len() > 1 || channels > 1 && files.keys().any(|&channel| channel > 0);
     let missing = (0..channels).find(|channel| !files.contains_key(channel));
@@ -167,7 +175,7 @@ fn whole(id: String, files: BTreeMap<usize, PathBuf>, channels: usize) -> Result
             remedy: format!("the model takes {channels} channels"),
         });
     }
-    Ok(ImageFiles { id, files: files.into_values().collect() })
+    Ok(ImageFiles { id, files: files.into_values().collect(), how_read })
 }
 
 fn same_name(id: String, first: PathBuf, second: PathBuf) -> Error {

@@ -8,7 +8,7 @@ use super::pairs::PairsFolder;
 use super::reading::{ImageRules, LabelGeometry, LabelRules, channel_names};
 use super::values::{Values, Wording};
 use super::{binary, expect_data_folder, name_of};
-use crate::{Class, Dataset, Description, Error, Layout, Result};
+use crate::{Class, Dataset, Description, Error, HowRead, Layout, Result};
 
 /// A list of images and labels: a CSV file with a row for each case, as the study of losses out of
 /// distribution has them.
@@ -69,6 +69,10 @@ impl Default for Csv {
 }
 
 impl Layout for Csv {
+    fn how_read(&self) -> HowRead {
+        HowRead { spacing: self.spacing, slices_are_channels: false }
+    }
+
     fn open(&self, root: &Path) -> Result<Box<dyn Dataset>> {
         expect_data_folder(root)?;
         let index = self.index(root)?;

@@ -25,6 +25,7 @@ use serde::{Deserialize, Serialize};
 use crate::{Class, Error, Result};
 
 pub use self::dataset_json::NnunetDescription;
+pub(crate) use self::nnunet_raw::spacing as spacing_beside;
 pub use self::pattern::Pattern;
 pub use self::published::Source;
 pub use self::reading::LabelGeometry;

@@ -348,7 +348,7 @@ impl Dataset for NnunetFolder {
 }
 
 /// The spacing that a file beside a TIFF image states, mm, `(z, y, x)`.
-fn spacing(id: &str, image: &Path) -> Result<Option<[f64; 3]>> {
+pub(crate) fn spacing(id: &str, image: &Path) -> Result<Option<[f64; 3]>> {
     #[derive(Deserialize)]
     struct Aside {
         spacing: [f64; 3],

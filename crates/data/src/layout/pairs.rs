@@ -8,7 +8,7 @@ use super::pattern::Pattern;
 use super::reading::{ImageRules, LabelGeometry, LabelRules, channel_names, merge};
 use super::values::{Values, Wording};
 use super::{Patterns, Unlabelled, binary, finds, name_of};
-use crate::{Case, Class, Dataset, Description, Error, Layout, Problem, Result};
+use crate::{Case, Class, Dataset, Description, Error, HowRead, Layout, Problem, Result};
 
 /// A folder with an image and a label for each case.
 ///
@@ -132,6 +132,10 @@ impl Layout for Pairs {
             geometry: self.label_geometry,
         };
         Ok(Box::new(PairsFolder { description, index, images, labels, soft: self.soft }))
+    }
+
+    fn how_read(&self) -> HowRead {
+        HowRead { spacing: self.spacing, slices_are_channels: self.slices_are_channels }
     }
 
     fn is_label_name(&self, name: &str) -> bool {

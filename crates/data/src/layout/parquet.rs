@@ -15,7 +15,7 @@ use super::values::{Values, Wording};
 use super::{Patterns, binary, expect_data_folder, name_of};
 use crate::error::Action;
 use crate::format::decode_bytes;
-use crate::{Case, Class, Dataset, Description, Error, Layout, Pattern, Result};
+use crate::{Case, Class, Dataset, Description, Error, HowRead, Layout, Pattern, Result};
 
 /// Parquet files as the Hugging Face hub keeps image segmentation sets: one row for each case, with
 /// pictures (PNG, JPEG or TIFF) as bytes in the columns `image` and `label`, `mask` or `annotation`.
@@ -82,6 +82,10 @@ struct Row {
 }
 
 impl Layout for Parquet {
+    fn how_read(&self) -> HowRead {
+        HowRead { spacing: self.spacing, slices_are_channels: false }
+    }
+
     fn open(&self, root: &Path) -> Result<Box<dyn Dataset>> {
         expect_data_folder(root)?;
         let mut paths = Vec::new();

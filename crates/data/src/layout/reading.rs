@@ -10,7 +10,7 @@ use super::values::Values;
 use crate::error::Action;
 use crate::format::decoded::{Decoded, Voxel};
 use crate::format::{self, decode};
-use crate::{Error, Result};
+use crate::{Error, HowRead, Result};
 
 /// What a label file must say of where its voxels lie.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -79,9 +79,18 @@ impl ImageRules {
     }
 }
 
-/// The image of a file, with so many channels where it can have them as it is.
-pub(crate) fn read_picture(path: &Path, wanted: usize) -> Result<Image> {
-    let decoded: Decoded<f32> = decode(path)?;
+/// The image of a file, with so many channels where it can have them as it is; as others of its data set are read.
+pub(crate) fn read_picture(path: &Path, wanted: usize, how: HowRead) -> Result<Image> {
+    let mut decoded: Decoded<f32> = decode(path)?;
+    if how.slices_are_channels && decoded.meta.channels == 1 {
+        decoded.meta.channels = decoded.meta.grid.size[0];
+        decoded.meta.grid.size[0] = 1;
+    }
+    if let Some(spacing) = how.spacing {
+        let sound = Grid { spacing, ..decoded.meta.grid }.checked();
+        decoded.meta.grid = sound
+            .map_err(|error| Error::settings(error.to_string(), "train with a `spacing` in mm"))?;
+    }
     let adapts = matches!((decoded.meta.channels, wanted), (1 | 2 | 4, 3) | (2..=4, 1));
     if decoded.meta.geometry || !adapts {
         return Ok(decoded.into_image());

@@ -10,6 +10,7 @@ mod damage;
 mod dicom;
 mod folder;
 mod golden;
+mod inputs;
 mod mend;
 mod nnunet;
 mod npz;

@@ -4,8 +4,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use half::f16;
-use sconce_data::{read_image, read_label_map, read_soft_labels};
-use volume::Label;
+use ndarray::Array4;
+use sconce_data::{read_image, read_label_map, read_soft_labels, write_npz};
+use volume::{Grid, Image, Label};
 
 use crate::folder::{Folder, block};
 use crate::samples::npz;
@@ -49,6 +50,30 @@ fn probabilities_of_any_precision_are_read() {
             }
         }
     }
+}
+
+#[test]
+fn probabilities_are_written_as_nnunet_saves_them() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("case.npz");
+    let grid = Grid::new([2, 2, 3], [1.0; 3]).unwrap();
+    let values = foreground().into_iter().map(|p| 1.0 - p).chain(foreground()).collect();
+    let data = Array4::from_shape_vec((2, 2, 2, 3), values).unwrap();
+    let image = Image::new(grid, data).unwrap();
+
+    write_npz(&path, &image).unwrap();
+
+    let bytes = fs::read(&path).unwrap();
+    let soft = read_soft_labels(&path).unwrap();
+    assert_eq!((soft.classes(), soft.grid.size), (2, [2, 2, 3]));
+    for (found, expected) in soft.data.iter().zip(&image.data) {
+        assert!((found - expected).abs() <= 1e-3, "{found}, not {expected}");
+    }
+    // Neither the hour nor what was there before shows.
+    write_npz(&path, &image).unwrap();
+    assert_eq!(fs::read(&path).unwrap(), bytes);
+    assert!(write_npz(folder.path().join("none/case.npz"), &image).is_err());
+    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
 }
 
 #[test]

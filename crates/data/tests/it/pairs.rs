@@ -235,7 +235,9 @@ fn a_picture_to_be_predicted_has_the_channels_of_the_network_where_it_can() {
     write("opaque.png", 4, |c| 7.0 + c as f32);
     let read = |name: &str, wanted| {
         let found = find_images(&[folder.path().join(name)], wanted, None).unwrap();
-        found.images[0].read(wanted).map(|image| image.data.iter().copied().step_by(6).collect())
+        found.images[0]
+            .read(wanted)
+            .map(|read| read.image.data.iter().copied().step_by(6).collect())
     };
     let channels = |name: &str, wanted| -> Vec<f32> { read(name, wanted).unwrap() };
 

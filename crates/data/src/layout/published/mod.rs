@@ -29,8 +29,8 @@ use serde::Serialize;
 
 use super::{Patterns, Unlabelled, expect_data_folder};
 use crate::{
-    Dataset, Error, Layout, LayoutConfig, Pairs, Pattern, Problem, ProblemKind, Raters, Result,
-    Severity,
+    Dataset, Error, HowRead, Layout, LayoutConfig, Pairs, Pattern, Problem, ProblemKind, Raters,
+    Result, Severity,
 };
 
 /// Where a published data set comes from, and how to tell that it is whole.
@@ -122,6 +122,10 @@ impl<P: Published> Layout for P {
 
     fn is_label_name(&self, name: &str) -> bool {
         self.forms().iter().any(|form| form.is_label_name(name))
+    }
+
+    fn how_read(&self) -> HowRead {
+        self.forms().first().map(Layout::how_read).unwrap_or_default()
     }
 
     fn source(&self) -> Option<&'static Source> {

@@ -237,6 +237,6 @@ fn a_folder_of_slices_is_an_image_to_be_predicted() {
     assert_eq!(ids("scans/p1"), ["p1"]);
     assert_eq!(ids("scans"), ["p1", "p2"]);
     let found = find_images(&[folder.root().join("scans/p2")], 1, None).unwrap();
-    assert_eq!(found.images[0].read(1).unwrap().data.shape(), [1, 4, 3, 2]);
-    assert_eq!(found.images[0].extension(), ".nii.gz");
+    assert_eq!(found.images[0].read(1).unwrap().image.data.shape(), [1, 4, 3, 2]);
+    assert_eq!(found.images[0].extension(), ".dcm");
 }

@@ -1,5 +1,7 @@
-//! NPZ: what nnU-Net saves with `--save_probabilities`, an archive with `probabilities`, `(C, D, H, W)`; read
-//! only. It does not say where its voxels lie: they are those of the image.
+//! NPZ: what nnU-Net saves with `--save_probabilities`, an archive with `probabilities`, `(C, D, H, W)`.
+//! It does not say where its voxels lie: they are those of the image.
+
+mod write;
 
 use std::fs::File;
 use std::io::Read as _;
@@ -10,6 +12,8 @@ use ndarray::{Array4, Axis, Zip};
 use zip::ZipArchive;
 
 use super::decoded::{Decoded, Meta, Trouble, Voxel};
+
+pub use self::write::write_npz;
 
 /// Bytes that a byte of a deflate stream can stand for.
 const RATIO: u64 = 1032;
