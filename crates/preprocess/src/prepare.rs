@@ -2,7 +2,7 @@ use std::sync::Arc;
 
 use ndarray::{Array3, Array4, Axis, Zip};
 use rand_chacha::ChaCha8Rng;
-use volume::{Image, Label, SoftLabelMap};
+use volume::{Grid, Image, Label, SoftLabelMap};
 
 use crate::budget::voxels;
 use crate::crop::{Nonzero, Region, cut, cut_channels, nonzero};
@@ -93,11 +93,7 @@ impl Plan {
         }
 
         let spacing = orientation.turn(image.grid.spacing);
-        let target = match (self.resample, self.rank) {
-            (false, _) => spacing,
-            (true, 2) => [spacing[0], self.spacing[1], self.spacing[2]],
-            (true, _) => self.spacing,
-        };
+        let target = self.target(spacing);
         let resampling = Resampling::to_spacing(region.size, spacing, target);
         check_size(resampling.to)?;
         let truth = truth.map(|truth| {
@@ -117,6 +113,24 @@ impl Plan {
             restore,
             spacing: target,
         })
+    }
+
+    /// How large an image of this grid is on the network's, voxels, where no margin is cut off.
+    pub fn network_size(&self, grid: &Grid) -> [usize; 3] {
+        let turned =
+            if self.canonical { Orientation::canonical(grid) } else { Orientation::IDENTITY };
+        let orientation = turned.then(self.transpose);
+        let (size, spacing) = (orientation.turn(grid.size), orientation.turn(grid.spacing));
+        Resampling::to_spacing(size, spacing, self.target(spacing)).to
+    }
+
+    /// The spacing that an image of another is brought to.
+    fn target(&self, spacing: [f64; 3]) -> [f64; 3] {
+        match (self.resample, self.rank) {
+            (false, _) => spacing,
+            (true, 2) => [spacing[0], self.spacing[1], self.spacing[2]],
+            (true, _) => self.spacing,
+        }
     }
 
     fn check(&self, image: &Image) -> Result<()> {

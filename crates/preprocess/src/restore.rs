@@ -1,15 +1,14 @@
 //! From the network's grid back to the file's.
 
-use ndarray::{Array3, Array4, ArrayView4, Axis};
+use ndarray::{Array3, Array4, ArrayViewMut3, ArrayViewMut4, Axis};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 use volume::{Grid, LabelMap, SoftLabelMap};
 
 use crate::crop::{Region, cut_channels_mut, cut_mut};
 use crate::orient::Orientation;
-use crate::real::{label, single};
 use crate::resample::Resampling;
-use crate::resize::mixes;
+use crate::returning::{ReturnedSlice, whole};
 use crate::{Error, Result};
 
 /// The way back from a prepared case to the voxels of its file: resampling undone, what was
@@ -32,6 +31,19 @@ pub struct Restore {
 }
 
 impl Restore {
+    /// Of a network's grid that is the file's.
+    pub fn unchanged(grid: Grid) -> Self {
+        let size = grid.size;
+        Self::resampled(grid, size)
+    }
+
+    /// Of a network's grid with other voxels, in the place and the order of the file's; no slices are apart.
+    pub fn resampled(grid: Grid, network_size: [usize; 3]) -> Self {
+        let (orientation, region) = (Orientation::IDENTITY, Region::whole(grid.size));
+        let resampling = Resampling { from: grid.size, to: network_size, separate: None };
+        Self { grid, orientation, region, resampling, separate: None }
+    }
+
     /// The grid of the file.
     pub fn grid(&self) -> &Grid {
         &self.grid
@@ -52,6 +64,24 @@ impl Restore {
         self.region
     }
 
+    /// The part of an array of the file's grid, `(D, H, W)`, that was kept, turned as the network sees it.
+    ///
+    /// # Panics
+    ///
+    /// Where the array has another size.
+    pub fn kept_mut<'a, T>(&self, array: ArrayViewMut3<'a, T>) -> ArrayViewMut3<'a, T> {
+        cut_mut(self.orientation.view_mut(array), self.region)
+    }
+
+    /// As [`Restore::kept_mut`], of an array `(C, D, H, W)`.
+    ///
+    /// # Panics
+    ///
+    /// Where the array has another size.
+    pub fn kept_channels_mut<'a, T>(&self, array: ArrayViewMut4<'a, T>) -> ArrayViewMut4<'a, T> {
+        cut_channels_mut(self.orientation.view_channels_mut(array), self.region)
+    }
+
     /// Brings class probabilities `(C, D, H, W)` of the network's grid back to the file's. They sum
     /// to 1 over the classes; what was cropped away is background, class 0, for certain.
     ///
@@ -67,35 +97,32 @@ impl Restore {
         let [d, h, w] = self.grid.size;
         let mut data = Array4::zeros((classes, d, h, w));
         data.index_axis_mut(Axis(0), 0).fill(1.0);
-        let turned = self.orientation.view_channels_mut(data.view_mut());
-        let mut kept = cut_channels_mut(turned, self.region);
-        let back = Back::new(self, probabilities.view());
-        kept.axis_iter_mut(Axis(1)).into_par_iter().enumerate().for_each_init(
-            Buffers::default,
-            |buffers, (z, mut slice)| {
-                let [_, height, width] = self.region.size;
-                let mut sums = vec![0.0; height * width];
-                for class in 0..classes {
-                    let mut target = slice.index_axis_mut(Axis(0), class);
-                    back.slice(class, z, buffers, |y, row| {
-                        let sums = &mut sums[y * width..][..width];
-                        let target = target.row_mut(y);
-                        for ((&p, sum), target) in row.iter().zip(sums).zip(target) {
-                            *sum += p;
-                            *target = p;
-                        }
-                    });
-                }
-                for mut class in slice.axis_iter_mut(Axis(0)) {
-                    // Off by rounding; what is further off is refused below.
-                    class.iter_mut().zip(&sums).for_each(|(p, &sum)| {
-                        if (sum - 1.0).abs() < SoftLabelMap::TOLERANCE {
-                            *p /= sum;
-                        }
-                    });
-                }
-            },
-        );
+        let mut kept = self.kept_channels_mut(data.view_mut());
+        let mut back = whole(self, probabilities.view())?;
+        let slices = kept.axis_iter_mut(Axis(1)).into_par_iter();
+        back.each(self.region.size[0], slices, |mut slice, returned| {
+            let [height, width] = returned.size();
+            let mut sums = vec![0.0; height * width];
+            for class in 0..classes {
+                let mut target = slice.index_axis_mut(Axis(0), class);
+                returned.rows(class, |y, row| {
+                    let sums = &mut sums[y * width..][..width];
+                    let target = target.row_mut(y);
+                    for ((&p, sum), target) in row.iter().zip(sums).zip(target) {
+                        *sum += p;
+                        *target = p;
+                    }
+                });
+            }
+            for mut class in slice.axis_iter_mut(Axis(0)) {
+                // Off by rounding; what is further off is refused below.
+                class.iter_mut().zip(&sums).for_each(|(p, &sum)| {
+                    if (sum - 1.0).abs() < SoftLabelMap::TOLERANCE {
+                        *p /= sum;
+                    }
+                });
+            }
+        });
         Ok(SoftLabelMap::new(self.grid.clone(), data)?)
     }
 
@@ -107,7 +134,7 @@ impl Restore {
     /// [`Error::Shape`], where the array has another size; [`Error::Settings`], where there is not
     /// one value for each channel.
     pub fn array(&self, values: &Array4<f32>, fill: &[f32]) -> Result<Array4<f32>> {
-        let back = self.back(values)?;
+        self.check(values)?;
         let channels = values.shape()[0];
         if fill.len() != channels {
             let text = format!("{channels} channels, but {} values to fill them with", fill.len());
@@ -120,20 +147,18 @@ impl Restore {
                 channel.fill(fill);
             }
         }
-        let turned = self.orientation.view_channels_mut(data.view_mut());
-        let mut kept = cut_channels_mut(turned, self.region);
-        kept.axis_iter_mut(Axis(1)).into_par_iter().enumerate().for_each_init(
-            Buffers::default,
-            |buffers, (z, mut slice)| {
-                for (channel, mut target) in slice.axis_iter_mut(Axis(0)).enumerate() {
-                    back.slice(channel, z, buffers, |y, row| {
-                        for (target, &value) in target.row_mut(y).iter_mut().zip(row) {
-                            *target = value;
-                        }
-                    });
-                }
-            },
-        );
+        let mut kept = self.kept_channels_mut(data.view_mut());
+        let mut back = whole(self, values.view())?;
+        let slices = kept.axis_iter_mut(Axis(1)).into_par_iter();
+        back.each(self.region.size[0], slices, |mut slice, returned| {
+            for (channel, mut target) in slice.axis_iter_mut(Axis(0)).enumerate() {
+                returned.rows(channel, |y, row| {
+                    for (target, &value) in target.row_mut(y).iter_mut().zip(row) {
+                        *target = value;
+                    }
+                });
+            }
+        });
         Ok(data)
     }
 
@@ -148,27 +173,8 @@ impl Restore {
     ///
     /// [`Error::Shape`], where the array has another size.
     pub fn labels(&self, probabilities_or_logits: &Array4<f32>) -> Result<LabelMap> {
-        let back = self.back(probabilities_or_logits)?;
-        let classes = probabilities_or_logits.shape()[0];
-        let [_, height, width] = self.region.size;
-        self.paint(|z, labels, buffers| {
-            let mut best = std::mem::take(&mut buffers.best);
-            best.clear();
-            best.resize(height * width, f32::NEG_INFINITY);
-            for class in 0..classes {
-                let index = label(class);
-                back.slice(class, z, buffers, |y, row| {
-                    let best = &mut best[y * width..][..width];
-                    let labels = &mut labels[y * width..][..width];
-                    for ((&value, best), label) in row.iter().zip(best).zip(labels) {
-                        let larger = value > *best;
-                        *best = if larger { value } else { *best };
-                        *label = if larger { index } else { *label };
-                    }
-                });
-            }
-            buffers.best = best;
-        })
+        self.check(probabilities_or_logits)?;
+        self.paint(probabilities_or_logits, |slice| slice.labels())
     }
 
     /// Regions that may overlap, painted one over the other: channel `i` of `values`,
@@ -180,7 +186,7 @@ impl Restore {
     /// [`Error::Shape`], where the array has another size; [`Error::Settings`], where there is not
     /// one label for each channel.
     pub fn regions(&self, values: &Array4<f32>, threshold: f32, paint: &[u16]) -> Result<LabelMap> {
-        let back = self.back(values)?;
+        self.check(values)?;
         let channels = values.shape()[0];
         if channels != paint.len() {
             let labels = paint.len();
@@ -188,42 +194,24 @@ impl Restore {
                 "{channels} regions, but {labels} labels for them"
             )));
         }
-        let width = self.region.size[2];
-        self.paint(|z, labels, buffers| {
-            for (channel, &index) in paint.iter().enumerate() {
-                back.slice(channel, z, buffers, |y, row| {
-                    let labels = &mut labels[y * width..][..width];
-                    for (&value, label) in row.iter().zip(labels) {
-                        *label = if value > threshold { index } else { *label };
-                    }
-                });
-            }
-        })
+        self.paint(values, |slice| slice.regions(threshold, paint))
     }
 
-    /// Lets `slice` fill the labels of each slice of the kept region, which start as 0, and puts
-    /// them at their place in the file.
-    fn paint(&self, slice: impl Fn(usize, &mut [u16], &mut Buffers) + Sync) -> Result<LabelMap> {
-        let mut kept = Array3::zeros(self.region.size);
-        kept.axis_iter_mut(Axis(0)).into_par_iter().enumerate().for_each_init(
-            Buffers::default,
-            |buffers, (z, mut labels)| {
-                let labels = labels.as_slice_mut().expect("a slice of an array in standard layout");
-                slice(z, labels, buffers);
-            },
-        );
-        if self.orientation == Orientation::IDENTITY && self.region.size == self.grid.size {
-            return Ok(LabelMap::new(self.grid.clone(), kept)?);
-        }
+    /// Puts the labels of each slice of the kept region at their place in the file.
+    fn paint(
+        &self,
+        values: &Array4<f32>,
+        labels: impl Fn(&mut ReturnedSlice<'_>) -> Vec<u16> + Sync,
+    ) -> Result<LabelMap> {
         let mut data = Array3::zeros(self.grid.size);
-        let turned = self.orientation.view_mut(data.view_mut());
-        cut_mut(turned, self.region).assign(&kept);
+        let mut kept = self.kept_mut(data.view_mut());
+        let slices = kept.axis_iter_mut(Axis(0)).into_par_iter();
+        let mut back = whole(self, values.view())?;
+        back.each(self.region.size[0], slices, |mut target, slice| {
+            let labels = labels(slice);
+            target.iter_mut().zip(labels).for_each(|(target, label)| *target = label);
+        });
         Ok(LabelMap::new(self.grid.clone(), data)?)
-    }
-
-    fn back<'a>(&self, values: &'a Array4<f32>) -> Result<Back<'a>> {
-        self.check(values)?;
-        Ok(Back::new(self, values.view()))
     }
 
     fn check(&self, values: &Array4<f32>) -> Result<()> {
@@ -233,87 +221,4 @@ impl Restore {
         }
         Err(Error::Shape { expected: vec![actual[0].max(1), d, h, w], actual: actual.to_vec() })
     }
-}
-
-/// Memory that a thread uses again for each slice.
-#[derive(Default)]
-struct Buffers {
-    plane: Vec<f32>,
-    row: Vec<f32>,
-    output: Vec<f32>,
-    best: Vec<f32>,
-}
-
-/// Two samples that an output is mixed from, and the weight of the second.
-type Mix = (usize, usize, f32);
-
-/// Values on the network's grid, and where to look for those of the kept region.
-struct Back<'a> {
-    values: ndarray::CowArray<'a, f32, ndarray::Ix4>,
-    mixes: [Vec<Mix>; 3],
-}
-
-impl<'a> Back<'a> {
-    fn new(restore: &Restore, values: ArrayView4<'a, f32>) -> Self {
-        let Resampling { from, to, .. } = restore.resampling;
-        let along = |axis: usize| {
-            let mixes = mixes(to[axis], from[axis], restore.separate == Some(axis));
-            mixes.into_iter().map(|(low, high, weight)| (low, high, single(weight))).collect()
-        };
-        let values = if values.is_standard_layout() {
-            values.into()
-        } else {
-            values.as_standard_layout().into_owned().into()
-        };
-        Self { values, mixes: [along(0), along(1), along(2)] }
-    }
-
-    /// Gives `row` the values of one channel, row by row of slice `z` of the kept region.
-    fn slice(
-        &self,
-        channel: usize,
-        z: usize,
-        buffers: &mut Buffers,
-        mut row: impl FnMut(usize, &[f32]),
-    ) {
-        let [_, depth, height, width] =
-            <[usize; 4]>::try_from(self.values.shape()).expect("an array of four axes");
-        let area = height * width;
-        let values = self.values.as_slice().expect("in standard layout");
-        let volume = &values[channel * depth * area..][..depth * area];
-        let (low, high, weight) = self.mixes[0][z];
-        let plane = mix(volume, area, low, high, weight, &mut buffers.plane);
-        for (y, &(low, high, weight)) in self.mixes[1].iter().enumerate() {
-            let line = mix(plane, width, low, high, weight, &mut buffers.row);
-            if self.mixes[2].len() == width {
-                row(y, line);
-                continue;
-            }
-            let values = self.mixes[2].iter().map(|&(low, high, weight)| {
-                let (low, high) = (line[low], line[high]);
-                low + (high - low) * weight
-            });
-            buffers.output.clear();
-            buffers.output.extend(values);
-            row(y, &buffers.output);
-        }
-    }
-}
-
-/// A part of `values` of `length`, mixed from the parts `low` and `high`.
-fn mix<'a>(
-    values: &'a [f32],
-    length: usize,
-    low: usize,
-    high: usize,
-    weight: f32,
-    buffer: &'a mut Vec<f32>,
-) -> &'a [f32] {
-    let (low, high) = (&values[low * length..][..length], &values[high * length..][..length]);
-    if weight <= 0.0 {
-        return low;
-    }
-    buffer.clear();
-    buffer.extend(low.iter().zip(high).map(|(&low, &high)| low + (high - low) * weight));
-    buffer
 }

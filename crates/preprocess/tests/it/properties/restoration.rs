@@ -1,6 +1,7 @@
-use ndarray::{Array4, Axis};
+use ndarray::{Array4, Axis, s};
 use proptest::prelude::*;
 use rand::Rng;
+use rayon::prelude::*;
 use sconce_preprocess::{Fusion, PlanConfig, Resampling, Truth};
 use volume::Label;
 
@@ -100,6 +101,46 @@ proptest! {
         let near = |sum: &f32| (sum - 1.0).abs() < 1e-6;
         prop_assert!(soft.data.sum_axis(Axis(0)).iter().all(near));
         prop_assert_eq!(&soft.grid, &grid);
+    }
+}
+
+proptest! {
+    #![proptest_config(cases(48))]
+
+    #[test]
+    fn slabs_of_any_height_give_the_same_bits(
+        grid in grid(), seed in any::<u64>(), heights in prop::collection::vec(1..5usize, 1..6)
+    ) {
+        let (image, mut random) = image(&grid, seed);
+        let label = Label::Hard(label_map(&grid, 2, &mut random));
+        let case = plan(&image, &label, &config(true)).prepare(&image, None).unwrap();
+        let restore = &case.restore;
+        let [d, h, w] = restore.network_size();
+        let values = Array4::from_shape_fn((3, d, h, w), |_| random.random_range(-3.0..3.0f32));
+        let whole = restore.array(&values, &[0.0; 3]).unwrap();
+
+        let mut found = Array4::zeros(whole.dim());
+        let mut back = restore.returning(3);
+        let mut given = 0;
+        for height in heights.into_iter().cycle() {
+            if given == d {
+                break;
+            }
+            let next = (given + height).min(d);
+            back.push(values.slice(s![.., given..next, .., ..])).unwrap();
+            given = next;
+            let (first, end) = (back.next(), back.ready());
+            let mut kept = restore.kept_channels_mut(found.view_mut());
+            let mut ready = kept.slice_mut(s![.., first..end, .., ..]);
+            let targets: Vec<_> = ready.axis_iter_mut(Axis(1)).collect();
+            back.each(end, targets.into_par_iter(), |mut target, slice| {
+                target.assign(&slice.values());
+            });
+        }
+
+        prop_assert_eq!(back.next(), back.slices());
+        prop_assert_eq!(found, whole);
+        prop_assert!(back.push(values.slice(s![.., ..1, .., ..])).is_err());
     }
 }
 
