@@ -45,6 +45,7 @@ pub mod observe;
 mod opinions;
 mod origins;
 mod plans;
+mod postprocess;
 mod precision;
 pub mod predict;
 mod pretrained;
@@ -82,9 +83,15 @@ pub use crate::network::plan_run;
 pub use crate::opinions::{OpinionRecord, Opinions, TeacherRecord};
 pub use crate::origins::{Origins, Transfer};
 pub use crate::plans::{plan_data_set, planned_model, planned_run};
+pub use crate::postprocess::{
+    Postprocess, PostprocessFound, PostprocessStep, PostprocessTrial, Threshold, search_postprocess,
+};
 pub use crate::precision::Precision;
 pub use crate::predict::{ClassStatistics, Statistics};
-pub use crate::predict::{Ensemble, EnsemblePrediction, MeanPrediction, Prediction, Predictor};
+pub use crate::predict::{
+    Ensemble, NetworkNeeds, Prediction, PredictionNeeds, Predictor, PreparedImage, Segmentation,
+    Wanted, available_memory,
+};
 pub use crate::pretrained::{PretrainedConfig, PretrainedEncoder};
 pub use crate::preview::{Preview, preview};
 pub use crate::provenance::{Provenance, RunProvenance};

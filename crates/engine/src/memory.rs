@@ -34,11 +34,11 @@ pub struct MemoryEstimate {
 }
 
 /// What the program takes beside what it holds, bytes: its code, and what is too small to be counted.
-const PROGRAM: u64 = 50 << 20;
+pub(crate) const PROGRAM: u64 = 50 << 20;
 
 /// How much the system gives for each byte that is held: blocks of many sizes leave gaps, which are kept for others. Measured for
 /// 0.3 to 1 GB of 2D and 3D networks: 1.25 to 1.45.
-const TAKEN: f64 = 1.38;
+pub(crate) const TAKEN: f64 = 1.38;
 
 /// Runs the network forward and back on small patches, twice, and concludes from these two what it takes for a whole batch;
 /// `None` where nobody counts.
@@ -99,13 +99,16 @@ pub(crate) fn estimate(
 }
 
 #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "bytes")]
-fn bytes(count: f64) -> u64 {
+pub(crate) fn bytes(count: f64) -> u64 {
     count as u64
 }
 
 /// Two smaller batches, of patches and their size: of about a quarter and a half of each extent, or of fewer patches where a
 /// patch cannot be smaller.
-fn probes((count, size): (usize, [usize; 3]), stride: &[usize]) -> [(usize, [usize; 3]); 2] {
+pub(crate) fn probes(
+    (count, size): (usize, [usize; 3]),
+    stride: &[usize],
+) -> [(usize, [usize; 3]); 2] {
     let part = |parts: usize| -> [usize; 3] {
         std::array::from_fn(|axis| {
             let Some(stride) = (axis + stride.len()).checked_sub(3).map(|at| stride[at]) else {

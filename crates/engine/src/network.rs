@@ -75,6 +75,7 @@ fn fresh(
         interface,
         activation: space.activation(),
         channels: description.channels.clone(),
+        previous_labels: Vec::new(),
         classes: description.classes.clone(),
         regions_class_order: space.paint().to_vec(),
         mirror_axes: mirrored(&config.augment),

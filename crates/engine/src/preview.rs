@@ -27,7 +27,7 @@ const GAP: usize = 4;
 /// How much of a colour lies over what belongs to a class for certain.
 const TINT: f32 = 0.45;
 /// Colours of classes after the background, in turn.
-const COLOURS: [[f32; 3]; 6] = [
+pub(crate) const COLOURS: [[f32; 3]; 6] = [
     [230.0, 75.0, 60.0],
     [60.0, 160.0, 230.0],
     [90.0, 190.0, 90.0],

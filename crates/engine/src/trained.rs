@@ -32,6 +32,10 @@ pub struct NetworkConfig {
     pub activation: Activation,
     /// The name of each image channel.
     pub channels: Vec<String>,
+    /// Of a cascade: the labels, as in label files, that the network before says, each of which is a further channel of what it
+    /// sees, 1 where the label is; else empty.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub previous_labels: Vec<u16>,
     /// The classes, background first.
     pub classes: Vec<data::Class>,
     /// Where regions overlap: the label that each class but the background is painted with, in the

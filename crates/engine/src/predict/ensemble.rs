@@ -1,11 +1,13 @@
 //! Networks that were planned apart, and see images in different ways.
 
 use candle::Device;
-use losses::Activation;
-use ndarray::{Array3, Array4, Axis, Zip};
-use volume::{Grid, Image, LabelMap, SoftLabelMap};
+use preprocess::Prepared;
+use volume::{Image, LabelMap};
 
-use super::{Prediction, Predictor};
+use super::Predictor;
+use super::course::{Course, one_after_another, together};
+use super::segmentation::{Reading, Segmentation, Wanted};
+use crate::Postprocess;
 use crate::config::PredictConfig;
 use crate::trained::{NetworkConfig, Trained};
 use crate::{Error, Result};
@@ -19,26 +21,13 @@ use crate::{Error, Result};
 /// folds it has.)
 #[derive(Debug)]
 pub struct Ensemble {
-    /// Networks of one plan, and how many there are.
-    groups: Vec<(Predictor, usize)>,
-}
-
-/// What an ensemble predicts for an image.
-#[derive(Debug)]
-pub enum EnsemblePrediction {
-    /// Of networks with one plan.
-    One(Box<Prediction>),
-    /// The mean of several.
-    Mean(Box<MeanPrediction>),
-}
-
-/// Mean probabilities on the grid of an image.
-#[derive(Debug)]
-pub struct MeanPrediction {
-    grid: Grid,
-    values: Array4<f32>,
-    /// Where regions may overlap, the label that each is painted with.
-    paint: Option<Vec<u16>>,
+    /// Networks of one plan.
+    pub(super) groups: Vec<Predictor>,
+    /// Those that speak first, of a cascade.
+    pub(super) previous: Option<Box<Ensemble>>,
+    rule: Postprocess,
+    /// How probable each class or region must be, by that rule.
+    thresholds: Vec<Option<f64>>,
 }
 
 impl Ensemble {
@@ -73,148 +62,182 @@ impl Ensemble {
         if groups.is_empty() {
             return Err(Error::Settings("an ensemble needs at least one network".to_owned()));
         }
-        let predictor = |group: Vec<Trained>| {
-            Ok((Predictor::ensemble(&group, settings(&group[0]), device)?, group.len()))
-        };
-        Ok(Self { groups: groups.into_iter().map(predictor).collect::<Result<_>>()? })
+        let predictor =
+            |group: Vec<Trained>| Predictor::ensemble(&group, settings(&group[0]), device);
+        let groups = groups.into_iter().map(predictor).collect::<Result<_>>()?;
+        Ok(Self { groups, previous: None, rule: Postprocess::default(), thresholds: Vec::new() })
+    }
+
+    /// The same for networks of a cascade, which see what `previous` says.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Settings`], where that takes other channels, or does not say what these want to see.
+    pub fn with_previous(self, previous: Self) -> Result<Self> {
+        if previous.channels() != self.channels() {
+            return Err(Error::Settings(format!(
+                "the networks take {} channels and those before them {}; give the two stages of one cascade",
+                self.channels(),
+                previous.channels()
+            )));
+        }
+        let said: Vec<u16> = previous.config().label_members().concat();
+        let wanted = self.groups.iter().flat_map(|group| &group.config().previous_labels);
+        if let Some(unknown) = wanted.into_iter().find(|label| !said.contains(label)) {
+            return Err(Error::Settings(format!(
+                "the networks want to see label {unknown}, which those before them do not say; give the two stages of one \
+                 cascade"
+            )));
+        }
+        Ok(Self { previous: Some(Box::new(previous)), ..self })
+    }
+
+    /// Whether other networks speak before these: while an image is [prepared](Ensemble::prepare).
+    pub fn is_cascade(&self) -> bool {
+        self.previous.is_some()
+    }
+
+    /// The same with a rule of what is done to labels.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Settings`], where the rule speaks of labels that the networks do not have.
+    pub fn with_postprocess(self, rule: Postprocess) -> Result<Self> {
+        let known = self.config().label_values();
+        if let Some(unknown) = rule.labels().into_iter().find(|label| !known.contains(label)) {
+            let known: Vec<String> = known.iter().skip(1).map(ToString::to_string).collect();
+            return Err(Error::Settings(format!(
+                "the rule of post-processing speaks of label {unknown}, but the networks know {}; give the rule that was \
+                 found for them",
+                known.join(", ")
+            )));
+        }
+        // Of regions, the background has no channel.
+        let channels = known.iter().skip(usize::from(self.config().has_regions()));
+        let of = |label: &u16| rule.thresholds.iter().find(|it| it.label == *label);
+        let thresholds = channels.map(|label| of(label).map(|it| it.probability)).collect();
+        Ok(Self { rule, thresholds, ..self })
+    }
+
+    /// Labels as they are written to files: with the values that they have there, and what the rule of post-processing does
+    /// to them.
+    pub fn to_files(&self, labels: LabelMap) -> LabelMap {
+        let mut labels = self.config().to_files(labels);
+        self.rule.apply(&mut labels);
+        labels
     }
 
     /// What the first network is.
     pub fn config(&self) -> &NetworkConfig {
-        self.groups[0].0.config()
+        self.groups[0].config()
     }
 
     /// How many channels an image has.
     pub fn channels(&self) -> usize {
-        self.groups[0].0.plan().normalize.len()
+        self.groups[0].plan().normalize.len()
+    }
+
+    /// The least number of axes, 2 or 3, that a network of it looks along.
+    pub fn rank(&self) -> usize {
+        self.groups.iter().map(|group| group.plan().rank).min().unwrap_or(3)
+    }
+
+    /// How many networks there are.
+    pub fn networks(&self) -> usize {
+        self.groups.iter().map(Predictor::networks).sum()
+    }
+
+    /// Makes an image ready for the networks: what can be done while they look at another.
+    ///
+    /// # Errors
+    ///
+    /// As [`Predictor::prepare`].
+    pub fn prepare(&self, image: &Image) -> Result<PreparedImage> {
+        let previous = match &self.previous {
+            Some(previous) => {
+                Some(previous.to_files(previous.predict(image, Wanted::default())?.labels))
+            }
+            None => None,
+        };
+        let sees = |group: &Predictor| !group.config().previous_labels.is_empty();
+        if previous.is_none() && self.groups.iter().any(sees) {
+            return Err(Error::Settings(
+                "the networks see what others say before them (a cascade), which are not given"
+                    .to_owned(),
+            ));
+        }
+        let groups = self
+            .groups
+            .iter()
+            .map(|group| group.prepare_after(image, previous.as_ref().filter(|_| sees(group))));
+        Ok(PreparedImage(groups.collect::<Result<_>>()?))
     }
 
     /// Predicts an image.
     ///
     /// # Errors
     ///
-    /// As [`Predictor::predict`].
-    pub fn predict(&self, image: &Image) -> Result<EnsemblePrediction> {
-        if let [(predictor, _)] = self.groups.as_slice() {
-            return Ok(EnsemblePrediction::One(Box::new(predictor.predict(image)?)));
+    /// As [`Ensemble::prepare`] and [`Ensemble::segment`].
+    pub fn predict(&self, image: &Image, wanted: Wanted) -> Result<Segmentation> {
+        self.segment(&self.prepare(image)?, wanted, &mut |_, _| ())
+    }
+
+    /// Predicts an image that has been made ready; `seen` is told how many tiles have been seen, and how many there are.
+    ///
+    /// Slices of the image are made as soon as the networks have seen what they are made of, and nothing else of what they said
+    /// is kept.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Settings`], where disagreement is wanted of one network, or of networks that see the image turned or cut in
+    /// different ways; [`Error::OutputNotFinite`]; else where a tensor operation fails.
+    pub fn segment(
+        &self,
+        image: &PreparedImage,
+        wanted: Wanted,
+        seen: &mut dyn FnMut(usize, usize),
+    ) -> Result<Segmentation> {
+        if wanted.disagreement && self.networks() < 2 {
+            let text = "one network cannot disagree; give several, such as the folds of a cross-validation";
+            return Err(Error::Settings(text.to_owned()));
         }
-        let all: usize = self.groups.iter().map(|(_, count)| count).sum();
-        let mut mean: Option<MeanPrediction> = None;
-        for (predictor, count) in &self.groups {
-            let prediction = predictor.predict(image)?;
-            #[expect(clippy::cast_possible_truncation, reason = "a share, at most 1")]
-            let share = (*count as f64 / all as f64) as f32;
-            let Image { grid, data: mut values, .. } = prediction.probability_image()?;
-            match &mut mean {
-                None => {
-                    values.par_mapv_inplace(|value| value * share);
-                    mean = Some(MeanPrediction { grid, values, paint: prediction.paint });
-                }
-                Some(mean) => {
-                    let sum = Zip::from(&mut mean.values).and(&values);
-                    sum.par_for_each(|sum, value| *sum += value * share);
-                }
-            }
+        let config = self.config();
+        let paint = config.has_regions().then_some(config.regions_class_order.as_slice());
+        let reading = Reading {
+            classes: config.interface.classes,
+            paint,
+            wanted,
+            thresholds: &self.thresholds,
+        };
+        let groups = || self.groups.iter().zip(&image.0);
+        let mut courses: Vec<Course<'_>> = groups()
+            .map(|(group, prepared)| Course::new(group, prepared, wanted.disagreement))
+            .collect();
+        let tiles: usize = courses.iter().map(Course::tiles).sum();
+        let mut count = 0;
+        let mut tick = || {
+            count += 1;
+            seen(count, tiles);
+        };
+        let first = &image.0[0].restore;
+        let alike = |prepared: &Prepared| {
+            let Prepared { restore, .. } = prepared;
+            (restore.orientation(), restore.region()) == (first.orientation(), first.region())
+        };
+        if image.0.iter().all(alike) {
+            return together(&mut courses, first, &reading, &mut tick);
         }
-        match mean {
-            Some(mean) => Ok(EnsemblePrediction::Mean(Box::new(mean))),
-            None => unreachable!("an ensemble has at least one group"),
+        if wanted.disagreement {
+            let text = "how far networks disagree can only be said where they see an image turned and cut in one way;                         these do not";
+            return Err(Error::Settings(text.to_owned()));
         }
+        one_after_another(courses, first, &reading, &mut tick)
     }
 }
 
-impl EnsemblePrediction {
-    /// How logits became probabilities.
-    pub fn activation(&self) -> Activation {
-        match self {
-            Self::One(prediction) => prediction.activation(),
-            Self::Mean(mean) if mean.paint.is_some() => Activation::Sigmoid,
-            Self::Mean(_) => Activation::Softmax,
-        }
-    }
-
-    /// How undecided it is about each voxel, from 0 to 1, on the grid of the image: see [`entropy`](fn@crate::entropy).
-    ///
-    /// # Errors
-    ///
-    /// Where the way back fails.
-    pub fn entropy(&self) -> Result<Image> {
-        let Image { grid, data } = self.probability_image()?;
-        let regions = self.activation() == Activation::Sigmoid;
-        #[expect(
-            clippy::cast_possible_truncation,
-            reason = "a share, of which single precision is plenty"
-        )]
-        let entropy = crate::entropy(&data.view(), regions).mapv(|share| share as f32);
-        Ok(Image::new(grid, entropy.insert_axis(Axis(0)))?)
-    }
-
-    /// As [`Prediction::labels`].
-    ///
-    /// # Errors
-    ///
-    /// Where the way back fails.
-    pub fn labels(&self) -> Result<LabelMap> {
-        match self {
-            Self::One(prediction) => prediction.labels(),
-            Self::Mean(mean) => mean.labels(),
-        }
-    }
-
-    /// As [`Prediction::probabilities`].
-    ///
-    /// # Errors
-    ///
-    /// [`Error::Settings`], where regions may overlap; else where the way back fails.
-    pub fn probabilities(&self) -> Result<SoftLabelMap> {
-        match self {
-            Self::One(prediction) => prediction.probabilities(),
-            Self::Mean(mean) if mean.paint.is_some() => Err(super::prediction::overlapping()),
-            Self::Mean(mean) => Ok(SoftLabelMap::new(mean.grid.clone(), mean.values.clone())?),
-        }
-    }
-
-    /// As [`Prediction::probability_image`].
-    ///
-    /// # Errors
-    ///
-    /// Where the way back fails.
-    pub fn probability_image(&self) -> Result<Image> {
-        match self {
-            Self::One(prediction) => prediction.probability_image(),
-            Self::Mean(mean) => Ok(Image::new(mean.grid.clone(), mean.values.clone())?),
-        }
-    }
-}
-
-impl MeanPrediction {
-    /// The most probable class, of equal ones the first; or regions that are more probable than not, painted in their order.
-    fn labels(&self) -> Result<LabelMap> {
-        let (_, d, h, w) = self.values.dim();
-        let mut labels = Array3::<u16>::zeros((d, h, w));
-        if let Some(paint) = &self.paint {
-            for (region, &label) in self.values.axis_iter(Axis(0)).zip(paint) {
-                Zip::from(&mut labels).and(&region).par_for_each(|it, &probability| {
-                    if probability > 0.5 {
-                        *it = label;
-                    }
-                });
-            }
-        } else {
-            let mut greatest = self.values.index_axis(Axis(0), 0).to_owned();
-            for (class, values) in (1_u16..).zip(self.values.axis_iter(Axis(0)).skip(1)) {
-                Zip::from(&mut labels).and(&mut greatest).and(&values).par_for_each(
-                    |it, greatest, &value| {
-                        if value > *greatest {
-                            (*it, *greatest) = (class, value);
-                        }
-                    },
-                );
-            }
-        }
-        Ok(LabelMap::new(self.grid.clone(), labels)?)
-    }
-}
+/// An image as each of the networks wants it.
+#[derive(Debug)]
+pub struct PreparedImage(Vec<Prepared>);
 
 /// What keeps the answers of two networks from being averaged.
 fn differs(one: &Trained, other: &Trained) -> Option<&'static str> {

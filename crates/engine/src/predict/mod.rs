@@ -1,21 +1,30 @@
 //! From an image to probabilities, tile by tile.
 
+mod cascade;
+mod course;
 mod ensemble;
+mod needs;
 mod prediction;
+mod segmentation;
 mod statistics;
+mod tile;
 pub mod tiles;
+mod window;
 
-use candle::{Device, Tensor};
+use candle::Device;
 use data::Case;
-use models::{Input, Model};
-use ndarray::{Array3, Array4, ArrayView4, Zip, s};
+use models::Model;
+use ndarray::{Array4, Axis, s};
 use nn::PreparedWeights;
-use preprocess::Plan;
+use preprocess::{Plan, Prepared};
 use volume::Image;
 
-pub use self::ensemble::{Ensemble, EnsemblePrediction, MeanPrediction};
+pub use self::ensemble::{Ensemble, PreparedImage};
+pub use self::needs::{NetworkNeeds, PredictionNeeds, available_memory};
 pub use self::prediction::Prediction;
+pub use self::segmentation::{Segmentation, Wanted};
 pub use self::statistics::{ClassStatistics, Statistics};
+use self::window::Window;
 use crate::calibrate::LogitScaling;
 use crate::config::PredictConfig;
 use crate::trained::{NetworkConfig, Trained};
@@ -111,23 +120,27 @@ impl Predictor {
         ))
     }
 
+    /// Makes an image ready for the network: turned, cut, normalised and resampled as its plan says.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Settings`], where the image has other channels than the network; else where the image cannot be prepared.
+    pub fn prepare(&self, image: &Image) -> Result<Prepared> {
+        if !self.config.previous_labels.is_empty() {
+            return Err(Error::Settings(
+                "the network sees what another says before it (a cascade), and is to be predicted with that one".to_owned(),
+            ));
+        }
+        self.prepare_after(image, None)
+    }
+
     /// Predicts an image.
     ///
     /// # Errors
     ///
-    /// [`Error::Settings`], where the image has other channels than the network;
-    /// [`Error::OutputNotFinite`], where the network is of no use; else where the image cannot be
-    /// prepared or a tensor operation fails.
+    /// As [`Predictor::prepare`]; [`Error::OutputNotFinite`], where the network is of no use; else where a tensor operation fails.
     pub fn predict(&self, image: &Image) -> Result<Prediction> {
-        let expected = self.plan.normalize.len();
-        if image.channels() != expected {
-            return Err(Error::Settings(format!(
-                "the image has {} channels, but the network takes {expected}: {}",
-                image.channels(),
-                self.config.channels.join(", ")
-            )));
-        }
-        let prepared = self.plan.prepare(image, None)?;
+        let prepared = self.prepare(image)?;
         let logits = self.logits(&prepared.image)?;
         let paint = self.config.has_regions().then(|| self.config.regions_class_order.clone());
         let scaling = self.models[0].scaling.clone();
@@ -155,110 +168,28 @@ impl Predictor {
     ///
     /// Where a tensor operation fails.
     pub fn logits(&self, image: &Array4<f32>) -> Result<Array4<f32>> {
-        let patch = self.plan.patch_size;
-        let (padded, offset) = pad(image, patch);
-        let size = [padded.dim().1, padded.dim().2, padded.dim().3];
-        let context = self.plan.context;
-        let padded = with_slices(padded, context);
-        let along: [Vec<usize>; 3] = std::array::from_fn(|axis| match axis {
-            0 if self.plan.rank == 2 => (0..size[0]).collect(),
-            _ => tiles::positions(size[axis], patch[axis], self.settings.step_size),
-        });
-        let importance = tiles::importance(patch, self.settings.gaussian);
-        let classes = self.config.interface.classes;
-        let mut sums = Array4::<f32>::zeros((classes, size[0], size[1], size[2]));
-        let mut weights = Array3::<f32>::zeros(size);
-        for &z in &along[0] {
-            for &y in &along[1] {
-                for &x in &along[2] {
-                    let (zs, ys, xs) = (z..z + patch[0], y..y + patch[1], x..x + patch[2]);
-                    let seen = zs.start..zs.end + 2 * context;
-                    let tile = padded.slice(s![.., seen, ys.clone(), xs.clone()]);
-                    let run = || self.settings.precision.run(|| self.tile(&tile));
-                    let run = || self.weights.within(run);
-                    let logits = nn::step_scope(&self.device, run)?;
-                    let mut sum = sums.slice_mut(s![.., zs.clone(), ys.clone(), xs.clone()]);
-                    for (mut sum, logits) in sum.outer_iter_mut().zip(logits.outer_iter()) {
-                        Zip::from(&mut sum)
-                            .and(&logits)
-                            .and(&importance)
-                            .for_each(|sum, logit, weight| *sum += logit * weight);
-                    }
-                    let mut weight = weights.slice_mut(s![zs, ys, xs]);
-                    weight += &importance;
-                }
-            }
-        }
-        for mut class in sums.outer_iter_mut() {
-            class /= &weights;
-        }
         let (_, d, h, w) = image.dim();
-        if [d, h, w] == size {
-            return Ok(sums);
+        let mut logits = Array4::zeros((self.outputs(false), d, h, w));
+        let mut window = Window::new(self, image, false);
+        let mut z = 0;
+        while let Some(known) = window.advance(&mut || ())? {
+            let next = z + known.len_of(Axis(1));
+            logits.slice_mut(s![.., z..next, .., ..]).assign(&known);
+            z = next;
         }
-        let [z, y, x] = offset;
-        Ok(sums.slice(s![.., z..z + d, y..y + h, x..x + w]).to_owned())
+        Ok(logits)
     }
 
-    /// The logits of one tile, averaged over networks and over its mirrored versions.
-    fn tile(&self, tile: &ArrayView4<'_, f32>) -> Result<Array4<f32>> {
-        let rank = self.config.interface.rank;
-        let (c, d, h, w) = tile.dim();
-        // Of a network for slices, all slices are channels.
-        let (c, d) = if rank == 2 { (c * d, 1) } else { (c, d) };
-        let space = [d, h, w];
-        let shape = [&[1, c], &space[3 - rank..]].concat();
-        let values: Vec<f32> = tile.iter().copied().collect();
-        let dtype = self.settings.precision.dtype();
-        let input = Tensor::from_vec(values, shape, &self.device)?.to_dtype(dtype)?;
-        let mirrored: Vec<usize> = (0..rank)
-            .filter(|axis| self.settings.mirror && self.config.mirror_axes[axis + 3 - rank])
-            .collect();
-        let versions = 1usize << mirrored.len();
-        let mut total: Option<Tensor> = None;
-        for version in 0..versions {
-            let chosen = mirrored.iter().enumerate().filter(|(bit, _)| version >> bit & 1 == 1);
-            let axes: Vec<usize> = chosen.map(|(_, axis)| axis + 2).collect();
-            let images = Input::images(mirror(&input, &axes)?);
-            for Member { model, scaling } in &self.models {
-                let logits = mirror(model.forward_t(&images, false)?.main(), &axes)?;
-                let share = 1.0 / (versions * self.models.len()) as f64;
-                let logits = scaled(&logits, scaling, share)?;
-                total = Some(match total {
-                    Some(total) => (total + logits)?,
-                    None => logits,
-                });
-            }
-        }
-        let mean = total.expect("at least one network and the unmirrored version");
-        let values = mean.to_dtype(candle::DType::F32)?.flatten_all()?.to_vec1::<f32>()?;
-        if values.iter().any(|logit| !logit.is_finite()) {
-            return Err(Error::OutputNotFinite);
-        }
-        let classes = self.config.interface.classes;
-        Ok(Array4::from_shape_vec((classes, d, h, w), values)
-            .expect("the main head has the resolution of the image"))
+    /// How many values a voxel has: the logits of all classes, averaged over networks; with `apart`, then those of each network.
+    fn outputs(&self, apart: bool) -> usize {
+        let answers = if apart { 1 + self.models.len() } else { 1 };
+        answers * self.config.interface.classes
     }
-}
 
-/// A share of logits `(1, C, *S)`, scaled.
-fn scaled(logits: &Tensor, scaling: &LogitScaling, share: f64) -> Result<Tensor> {
-    if let Some(temperature) = scaling.temperature() {
-        return Ok((logits * (share / temperature))?);
+    /// How many networks are averaged.
+    pub fn networks(&self) -> usize {
+        self.models.len()
     }
-    let channels = logits.dim(1)?;
-    let (weights, biases): (Vec<f64>, Vec<f64>) = (0..channels)
-        .map(|channel| scaling.of_channel(channel))
-        .map(|(weight, bias)| (weight * share, bias * share))
-        .unzip();
-    let mut shape = vec![1; logits.rank()];
-    shape[1] = channels;
-    let of_channels = |values: Vec<f64>| -> Result<Tensor> {
-        let values = Tensor::from_vec(values, shape.as_slice(), &Device::Cpu)?;
-        Ok(values.to_dtype(logits.dtype())?.to_device(logits.device())?)
-    };
-    let logits = logits.broadcast_mul(&of_channels(weights)?)?;
-    Ok(logits.broadcast_add(&of_channels(biases)?)?)
 }
 
 /// Whether the logits of two networks mean the same.
@@ -271,40 +202,4 @@ fn averages_with(one: &Trained, other: &Trained) -> bool {
         (interface, activation, regions_class_order, values, mirror_axes)
     };
     one.plan == other.plan && meaning(one) == meaning(other)
-}
-
-/// Pads an image with zeros to at least `patch`, an odd voxel at the end; also where it begins.
-fn pad(image: &Array4<f32>, patch: [usize; 3]) -> (Array4<f32>, [usize; 3]) {
-    let (c, d, h, w) = image.dim();
-    let size = [d, h, w];
-    let padded: [usize; 3] = std::array::from_fn(|axis| size[axis].max(patch[axis]));
-    let offset: [usize; 3] = std::array::from_fn(|axis| (padded[axis] - size[axis]) / 2);
-    let mut result = Array4::zeros((c, padded[0], padded[1], padded[2]));
-    let [z, y, x] = offset;
-    result.slice_mut(s![.., z..z + d, y..y + h, x..x + w]).assign(image);
-    (result, offset)
-}
-
-/// An image with so many slices of zeros before and after.
-fn with_slices(image: Array4<f32>, count: usize) -> Array4<f32> {
-    if count == 0 {
-        return image;
-    }
-    let (c, d, h, w) = image.dim();
-    let mut result = Array4::zeros((c, d + 2 * count, h, w));
-    result.slice_mut(s![.., count..count + d, .., ..]).assign(&image);
-    result
-}
-
-/// A tensor reversed along each of `axes`.
-fn mirror(tensor: &Tensor, axes: &[usize]) -> Result<Tensor> {
-    let mut tensor = tensor.clone();
-    for &axis in axes {
-        let extent = tensor.dim(axis)?;
-        let last = u32::try_from(extent).map_err(candle::Error::wrap)?;
-        let reversed: Vec<u32> = (0..last).rev().collect();
-        let indices = Tensor::from_vec(reversed, extent, tensor.device())?;
-        tensor = tensor.contiguous()?.index_select(&indices, axis)?;
-    }
-    Ok(tensor)
 }

@@ -127,7 +127,7 @@ pub(super) fn overlapping() -> Error {
 }
 
 /// Softmax over the first axis.
-fn softmax(mut slice: ArrayViewMut3<'_, f32>) {
+pub(super) fn softmax(mut slice: ArrayViewMut3<'_, f32>) {
     let mut greatest = slice.index_axis(Axis(0), 0).to_owned();
     for class in slice.outer_iter() {
         greatest.zip_mut_with(&class, |greatest, &logit| *greatest = greatest.max(logit));
@@ -142,7 +142,7 @@ fn softmax(mut slice: ArrayViewMut3<'_, f32>) {
     }
 }
 
-fn sigmoid(mut slice: ArrayViewMut3<'_, f32>) {
+pub(super) fn sigmoid(mut slice: ArrayViewMut3<'_, f32>) {
     slice.mapv_inplace(|logit| (1.0 + (-logit).exp()).recip());
 }
 

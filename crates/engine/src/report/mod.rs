@@ -7,6 +7,7 @@
 //! | choose which cases to show | [`exemplars`], [`Exemplar`] |
 //! | show a case | [`Snapshot`]; [`pictures`] of the worst cases and all exemplars |
 //! | make a picture by hand | [`Picture`], [`Contour`], [`Role`], [`window`] |
+//! | lay labels over a single slice | [`overlay`](fn@overlay) |
 //! | keep pictures | [`save_pictures`], [`load_pictures`] |
 //! | draw a reliability diagram alone | [`reliability_svg`] |
 //!
@@ -19,6 +20,7 @@ mod data_set;
 #[cfg(test)]
 mod example;
 mod folders;
+mod overlay;
 mod page;
 mod picture;
 mod provenance;
@@ -34,6 +36,7 @@ use crate::{EpochSummary, Provenance};
 pub use self::charts::reliability_svg;
 pub use self::data_set::data_set;
 pub use self::folders::of_folders;
+pub use self::overlay::overlay;
 pub(crate) use self::picture::encode_colours;
 pub use self::picture::{Contour, Picture, Role, load_pictures, save_pictures, window};
 pub use self::snapshot::{Snapshot, pictures};

@@ -23,6 +23,7 @@ mod regions;
 mod robustness;
 mod run_file;
 mod scores;
+mod slices;
 mod soft_path;
 mod storage;
 mod supervision;

@@ -1,6 +1,6 @@
 //! How a network looks at images that are not what it was trained on.
 
-use engine::{Ensemble, Precision, PredictConfig, Predictor, Trained};
+use engine::{Ensemble, Precision, PredictConfig, Predictor, Trained, Wanted};
 use ndarray::{Axis, s};
 use tempfile::tempdir;
 
@@ -119,30 +119,35 @@ fn networks_of_different_plans_are_averaged_on_the_grid_of_the_image() -> anyhow
 
     // Of the first there are two: each network counts as much.
     let networks = [one.clone(), other.clone(), one.clone()];
-    let mean = Ensemble::new(&networks, settings, &device)?.predict(&image)?;
+    let wanted = Wanted { probabilities: true, ..Wanted::default() };
+    let mean = Ensemble::new(&networks, settings, &device)?.predict(&image, wanted)?;
 
     let expected = (&a * 2.0 + &b) / 3.0;
-    let found = mean.probability_image()?.data;
+    let found = mean.probabilities.as_ref().expect("as wanted").data.clone();
     for (found, expected) in found.iter().zip(&expected) {
         approx::assert_relative_eq!(*found, *expected, epsilon = 1e-6, max_relative = 1e-5);
     }
-    let (labels, classes) = (mean.labels()?, found.dim().0);
+    let (labels, classes) = (&mean.labels, found.dim().0);
     for ((z, y, x), &label) in labels.data.indexed_iter() {
         let greatest = (0..classes).map(|class| found[[class, z, y, x]]).fold(0.0, f32::max);
         let first = (0..classes).find(|&class| found[[class, z, y, x]] >= greatest);
         assert_eq!(first, Some(usize::from(label)));
     }
-    assert!(mean.probabilities().is_ok());
-    let single = Ensemble::new(&networks[..1], settings, &device)?.predict(&image)?;
-    assert_eq!(single.probability_image()?.data, a);
+    assert!(mean.soft_labels().is_ok());
+    let single = Ensemble::new(&networks[..1], settings, &device)?.predict(&image, wanted)?;
+    assert_eq!(single.probabilities.expect("as wanted").data, a);
     // Who is named first does not matter, even where one may not be mirrored.
     let mut unmirrored = one.clone();
     unmirrored.config.mirror_axes = [false; 3];
     let mirrored = |_: &Trained| PredictConfig::default();
     let both = [one.clone(), unmirrored];
-    let forth = Ensemble::new(&both, mirrored, &device)?.predict(&image)?.probability_image()?;
+    let probabilities = |networks: &[Trained]| -> engine::Result<_> {
+        let said = Ensemble::new(networks, mirrored, &device)?.predict(&image, wanted)?;
+        Ok(said.probabilities.expect("as wanted"))
+    };
+    let forth = probabilities(&both)?;
     let turned = [both[1].clone(), both[0].clone()];
-    let back = Ensemble::new(&turned, mirrored, &device)?.predict(&image)?.probability_image()?;
+    let back = probabilities(&turned)?;
     for (forth, back) in forth.data.iter().zip(&back.data) {
         approx::assert_relative_eq!(*forth, *back, epsilon = 1e-6);
     }

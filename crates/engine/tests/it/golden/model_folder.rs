@@ -47,6 +47,7 @@ pub(super) fn read(
         },
         activation: if regions { Activation::Sigmoid } else { Activation::Softmax },
         channels: channels.into_values().collect(),
+        previous_labels: Vec::new(),
         classes,
         regions_class_order,
         mirror_axes: mirrored,
