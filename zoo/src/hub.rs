@@ -19,6 +19,7 @@ const FILES: &[&str] = &[
     "golden.safetensors",
     "model.safetensors",
     "plan.json",
+    "postprocess.json",
     "run.toml",
     "split.json",
 ];

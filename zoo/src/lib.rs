@@ -8,6 +8,7 @@
 //! ├── plan.json             how images are made ready for it
 //! ├── run.toml              the settings that it was trained with, where they are known
 //! ├── split.json            which cases it was trained on, where that is known
+//! ├── postprocess.json      what is done to labels afterwards, where a rule was found
 //! ├── calibration.json      how its temperature was found, where one was fitted
 //! ├── eval/summary.json     the evaluation behind the card, where there is one
 //! ├── eval/raw.json         the same before a temperature was fitted, where it is known
@@ -23,7 +24,7 @@
 //! |---|---|
 //! | make a model folder of a finished run | [`pack`], [`PackOptions`], [`Packed`] |
 //! | check a model folder | [`verify`], [`Verification`], [`FileCheck`], [`FileState`], [`GoldenCheck`] |
-//! | read the network, or several that are averaged | [`load`], [`load_all`], [`first`] |
+//! | read the network, several that are averaged, those before them in a cascade | [`load`], [`load_all`], [`load_previous`], [`first`] |
 //! | take over what nnU-Net has trained | [`import_nnunet`], [`read_nnunet`], [`NnunetOptions`], giving [`Imported`], [`NnunetModel`] |
 //! | have nnU-Net predict with a model | [`export_nnunet`], giving [`Exported`] |
 //! | say what a model is | [`show`], [`list`], [`Summary`], [`Content`], [`Details`], [`Headline`] |
@@ -57,7 +58,7 @@ pub use crate::export::{Exported, export_nnunet};
 pub use crate::golden::GoldenCheck;
 pub use crate::import::{Imported, NnunetModel, NnunetOptions, import_nnunet, read_nnunet};
 pub use crate::list::list;
-pub use crate::load::{first, load, load_all};
+pub use crate::load::{first, load, load_all, load_previous};
 pub use crate::pack::{PackOptions, Packed, pack};
 pub use crate::recipes::{RECIPES, Recipe, recipe};
 pub use crate::reference::{HubReference, Reference, resolve};

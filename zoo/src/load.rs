@@ -7,11 +7,14 @@ use engine::Trained;
 use crate::verify::FileState;
 use crate::{Error, Result, manifest};
 
+/// Where the networks are that speak first, of a cascade.
+pub(crate) const PREVIOUS: &str = "previous";
+
 /// What a network is read from.
 const READ: [&str; 3] = ["config.json", "model.safetensors", "plan.json"];
 
-/// What an evaluation of it is told by, where it is there.
-const READ_TOO: [&str; 3] = ["calibration.json", "run.toml", "split.json"];
+/// What an evaluation of it is told by, or is done to its labels, where it is there.
+const READ_TOO: [&str; 4] = ["calibration.json", "postprocess.json", "run.toml", "split.json"];
 
 /// Reads the network of a model folder or of a finished run.
 ///
@@ -59,6 +62,16 @@ pub fn load_all(folder: &Path) -> Result<Vec<Trained>> {
         return Ok(vec![load(folder)?]);
     }
     folds.iter().map(|fold| load(fold)).collect()
+}
+
+/// The networks that speak first, where the folder is one of a cascade: those of its sub-folder `previous`; else none.
+///
+/// # Errors
+///
+/// As [`load_all`].
+pub fn load_previous(folder: &Path) -> Result<Vec<Trained>> {
+    let previous = folder.join(PREVIOUS);
+    if previous.is_dir() { load_all(&previous) } else { Ok(Vec::new()) }
 }
 
 /// The folder of the network, or that of the first fold.

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use candle::Device;
 use engine::file::{write_atomic, write_json};
-use engine::{RunFolder, Trained};
+use engine::{Postprocess, RunFolder, Trained};
 use serde::Serialize;
 
 use crate::card::Card;
@@ -106,6 +106,7 @@ fn write_all(run: &Path, folder: &Path, options: &PackOptions, license: License)
     trained.save(folder)?;
     golden::write(&golden::path(folder), &trained)?;
     copy(&run.settings(), &folder.join("run.toml"))?;
+    copy(&run.root().join(Postprocess::FILE), &folder.join(Postprocess::FILE))?;
     if let Some(split) = run.read_split()? {
         write_json(&folder.join("split.json"), &split)?;
     }

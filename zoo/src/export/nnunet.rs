@@ -56,6 +56,11 @@ pub fn export_nnunet(model: &Path, output: &Path) -> Result<Exported> {
             "its folds have different networks, plans or classes, where nnU-Net's share one; export each by itself".to_owned(),
         ));
     }
+    if !first.config.previous_labels.is_empty() {
+        return Err(wrong(
+            "it sees what another network says before it (a cascade), and only networks that stand alone are exported".to_owned(),
+        ));
+    }
     check_classes(&first.config).map_err(wrong)?;
     let configuration = if first.plan.rank == 2 { "2d" } else { "3d_fullres" };
     let plans = plans(first, configuration).map_err(wrong)?;

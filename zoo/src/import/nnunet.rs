@@ -44,6 +44,8 @@ pub struct NnunetModel {
     pub origin: String,
     /// By the name of the fold, such as `fold-0`.
     pub networks: Vec<(String, Trained)>,
+    /// Of a cascade, the networks that speak first.
+    pub previous: Option<Box<NnunetModel>>,
 }
 
 impl NnunetModel {
@@ -56,14 +58,18 @@ impl NnunetModel {
 /// Reads the networks that nnU-Net v2 has trained, as [`import_nnunet`](super::import_nnunet) finds them.
 ///
 /// Of `PlainConvUNet` and `ResidualEncoderUNet`, in two or three dimensions, planned by any version of nnU-Net v2; with
-/// regions and with a label that is ignored. What prediction would do in another way here than there is refused, by name.
+/// regions and with a label that is ignored; of a cascade, with the stage before. What prediction would do in another way here than there is refused, by name.
 ///
 /// # Errors
 ///
 /// [`Error::Import`], where there is no such network, or it is of a kind that there is not here; [`Error::Io`].
 pub fn read_nnunet(source: &Path, options: &NnunetOptions) -> Result<NnunetModel> {
     let found = Source::find(source, options.configuration.as_deref())?;
-    let folder = &found.folder;
+    read_folder(&found.folder, options)
+}
+
+/// Reads a folder of plans and folds, and that of the stage before it.
+fn read_folder(folder: &Path, options: &NnunetOptions) -> Result<NnunetModel> {
     let plans_file = folder.join("plans.json");
     let wrong = |reason: String| Error::Import { path: plans_file.clone(), reason };
     let text = fs::read_to_string(&plans_file).map_err(Error::io(&plans_file))?;
@@ -72,6 +78,7 @@ pub fn read_nnunet(source: &Path, options: &NnunetOptions) -> Result<NnunetModel
         NnunetDescription::read(&folder.join("dataset.json")).map_err(engine::Error::from)?;
     let mut networks = Vec::new();
     let mut origin = String::new();
+    let mut previous = None;
     for fold in folds(folder, options)? {
         let path = folder.join(format!("fold_{fold}")).join(&options.checkpoint);
         let mut checkpoint = Checkpoint::open(&path)?;
@@ -89,7 +96,14 @@ pub fn read_nnunet(source: &Path, options: &NnunetOptions) -> Result<NnunetModel
                 "{configuration} normalises {normalized} channels, and dataset.json has {channels}"
             )));
         }
-        let network = network(&plans, configuration, &plan, &labels.description, &facts)?;
+        let mut network = network(&plans, configuration, &plan, &labels.description, &facts)?;
+        if let Some(stage) = &config.previous_stage {
+            if previous.is_none() {
+                previous = Some(before(folder, stage, options)?);
+            }
+            network.previous_labels = seen_of_previous(&labels.description);
+            network.interface.channels += network.previous_labels.len();
+        }
         let parameters = parameters(&mut checkpoint, &path)?;
         let trained = Trained {
             metadata: WeightsMetadata::of(&network, None),
@@ -103,7 +117,33 @@ pub fn read_nnunet(source: &Path, options: &NnunetOptions) -> Result<NnunetModel
         })?;
         networks.push((format!("fold-{fold}"), trained));
     }
-    Ok(NnunetModel { origin, networks })
+    Ok(NnunetModel { origin, networks, previous })
+}
+
+/// The labels that a network of a cascade sees: all but the background and what is ignored.
+fn seen_of_previous(labels: &Description) -> Vec<u16> {
+    let all = labels.classes.iter().flat_map(|class| &class.values).copied();
+    all.filter(|&label| label != 0).collect::<BTreeSet<_>>().into_iter().collect()
+}
+
+/// The stage before, whose folder lies beside.
+fn before(folder: &Path, stage: &str, options: &NnunetOptions) -> Result<Box<NnunetModel>> {
+    let name = folder.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+    let beside = name.rsplit_once("__").map(|(trainer_and_plans, _)| {
+        folder.with_file_name(format!("{trainer_and_plans}__{stage}"))
+    });
+    let Some(beside) = beside.filter(|beside| beside.join("plans.json").is_file()) else {
+        return Err(Error::Import {
+            path: folder.to_owned(),
+            reason: format!(
+                "it reads what {stage} says (a cascade), whose folder TRAINER__PLANS__{stage} is not beside it; put it there, \
+                 or import 3d_fullres"
+            ),
+        });
+    };
+    // Other folds may be at hand there.
+    let options = NnunetOptions { folds: Vec::new(), ..options.clone() };
+    Ok(Box::new(read_folder(&beside, &options)?))
 }
 
 /// The folds that are asked for, or all, in their order.
@@ -231,11 +271,6 @@ fn supported(plans: &Plans, name: &str, config: &Configuration) -> Result<(), St
     if plans.label_manager != "LabelManager" {
         return refuse("label_manager", &plans.label_manager, "LabelManager");
     }
-    if let Some(stage) = &config.previous_stage {
-        return Err(format!(
-            "it reads what {stage} says (a cascade), which there is not here yet; import {stage} or 3d_fullres"
-        ));
-    }
     Ok(())
 }
 
@@ -286,6 +321,7 @@ fn network(
         },
         activation: if regions { Activation::Sigmoid } else { Activation::Softmax },
         channels: labels.channels.clone(),
+        previous_labels: Vec::new(),
         classes: labels.classes.clone(),
         regions_class_order: labels.regions_class_order.clone(),
         mirror_axes,

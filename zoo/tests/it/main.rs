@@ -1,5 +1,7 @@
 //! Model folders, from packing to tampering.
 
+/// Networks that see what others have said before them.
+mod cascades;
 /// A small network that was never trained, in a run folder.
 mod fixture;
 /// Model folders of other implementations, and one of our own.
