@@ -9,6 +9,7 @@ mod defect;
 mod interrupt;
 mod invocation;
 mod job;
+mod memory_size;
 mod output;
 mod progress;
 mod resolve;

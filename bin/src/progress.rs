@@ -25,10 +25,15 @@ pub(crate) struct Progress {
     held: Option<Held>,
     /// When the last line about the stage was written, where there is no bar.
     told: Instant,
+    /// When the stage began, and what was done before.
+    began: (Instant, u64),
 }
 
 /// How often to say how far a stage has come, where there is no bar.
 const BETWEEN_LINES: Duration = Duration::from_secs(10);
+
+/// So many parts of one thing are told apart.
+const PARTS: u64 = 1000;
 
 /// Whether only errors and warnings are said: the same for all commands, and set before any of them.
 static QUIET: AtomicBool = AtomicBool::new(false);
@@ -67,6 +72,7 @@ impl Progress {
             device: None,
             held: None,
             told: Instant::now(),
+            began: (Instant::now(), 0),
         }
     }
 
@@ -95,14 +101,26 @@ impl Progress {
         self.show(Stage::Predict, what, done, total);
     }
 
+    /// The same while a share of one more is done.
+    pub(crate) fn part(&mut self, what: &str, done: usize, total: usize, share: f64) {
+        self.show_part(Stage::Predict, what, done, total, share);
+    }
+
     fn show(&mut self, stage: Stage, what: &str, done: usize, total: usize) {
+        self.show_part(stage, what, done, total, 0.0);
+    }
+
+    fn show_part(&mut self, stage: Stage, what: &str, done: usize, total: usize, share: f64) {
+        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a share")]
+        let parts = done as u64 * PARTS + (share.clamp(0.0, 1.0) * PARTS as f64) as u64;
+        let all = total as u64 * PARTS;
         if self.stage != stage || self.bar.as_ref().is_some_and(ProgressBar::is_finished) {
             self.finish();
             self.stage = stage;
             if self.shown == Shown::Live {
-                let bar = ProgressBar::new(total as u64).with_position(done as u64);
+                let bar = ProgressBar::new(all).with_position(parts);
                 let style = ProgressStyle::with_template(
-                    "{prefix} {bar:30} {pos}/{len} {msg} [{elapsed} elapsed, {eta} left]",
+                    "{prefix} {bar:30} {msg} [{elapsed} elapsed, {eta} left]",
                 );
                 if let Ok(style) = style {
                     bar.set_style(style.progress_chars("━╸─"));
@@ -115,17 +133,35 @@ impl Progress {
             } else {
                 self.say(&format!("{} {what}: {total} to do", self.label));
                 self.told = Instant::now();
+                self.began = (self.told, parts);
             }
         } else if self.bar.is_none() && done < total && self.told.elapsed() >= BETWEEN_LINES {
-            self.say(&format!("{} {what}: {done} of {total}", self.label));
+            let left = self.left(parts, all);
+            self.say(&format!("{} {what}: {done} of {total}{left}", self.label));
             self.told = Instant::now();
         }
         if let Some(bar) = &self.bar {
-            bar.set_length(total as u64);
-            bar.set_position(done as u64);
+            bar.set_length(all);
+            bar.set_position(parts);
+            bar.set_message(format!("{done}/{total}"));
             if done >= total {
                 bar.finish_and_clear();
             }
+        }
+    }
+
+    /// How long it will take still, if it goes on like this.
+    fn left(&self, parts: u64, all: u64) -> String {
+        let (began, before) = self.began;
+        if parts <= before {
+            return String::new();
+        }
+        let seconds =
+            began.elapsed().as_secs_f64() * (all - parts) as f64 / (parts - before) as f64;
+        if seconds < 90.0 {
+            format!(", about {seconds:.0} s left")
+        } else {
+            format!(", about {:.0} min left", seconds / 60.0)
         }
     }
 

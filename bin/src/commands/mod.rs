@@ -8,6 +8,7 @@ mod evaluate;
 mod labels;
 mod losses;
 mod models;
+mod postprocess;
 mod predict;
 mod quickstart;
 mod report;
@@ -30,6 +31,8 @@ pub(crate) enum Command {
     Distill(distill::Command),
     Train(train::Args),
     Predict(predict::Args),
+    #[command(subcommand)]
+    Postprocess(postprocess::Command),
     Evaluate(evaluate::Args),
     Compare(compare::Args),
     Report(report::Args),
@@ -49,6 +52,7 @@ impl Command {
             Self::Distill(command) => distill::run(command),
             Self::Train(args) => train::run(args),
             Self::Predict(args) => predict::run(args),
+            Self::Postprocess(command) => postprocess::run(command),
             Self::Evaluate(args) => evaluate::run(args),
             Self::Compare(args) => compare::run(args),
             Self::Report(args) => report::run(args),

@@ -2,6 +2,7 @@
 
 mod clusters;
 mod damage;
+mod dicom_slices;
 mod distilling;
 mod folds;
 mod hub;
@@ -9,6 +10,7 @@ mod importing;
 mod labels;
 mod lost;
 mod memory;
+mod outputs;
 #[cfg(feature = "hub")]
 mod parquet;
 mod predicting;

@@ -48,10 +48,13 @@ pub(crate) fn check(texts: &[String]) -> anyhow::Result<usize> {
 }
 
 #[test]
-fn the_commands_of_the_readme_and_of_the_guide_to_nnunet_exist() -> anyhow::Result<()> {
-    let guide = root().join("crates/sconce/guide/nnunet.md");
-    let count =
-        check(&[fs::read_to_string(root().join("README.md"))?, fs::read_to_string(guide)?])?;
+fn the_commands_of_the_readme_and_of_the_guide_exist() -> anyhow::Result<()> {
+    let guide = root().join("crates/sconce/guide");
+    let mut texts = vec![fs::read_to_string(root().join("README.md"))?];
+    for page in ["nnunet.md", "prediction.md"] {
+        texts.push(fs::read_to_string(guide.join(page))?);
+    }
+    let count = check(&texts)?;
 
     assert!(count >= 14, "the search for commands is broken: {count}");
     Ok(())

@@ -1,211 +1,232 @@
 //! The files that a prediction becomes.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
-use sconce::data::{self, ImageFiles};
-use sconce::engine::{Ensemble, EnsemblePrediction, PredictConfig, Statistics, file};
+use sconce::data::{self, ImageFiles, SegmentationOf};
+use sconce::engine::{Ensemble, NetworkConfig, Segmentation, Statistics, Wanted, file, report};
 use sconce::losses::Activation;
-use sconce::volume::{Image, LabelMap};
-use serde::{Deserialize, Serialize};
+use sconce::volume::{Grid, Image, LabelMap};
 
-/// What is wanted beside the labels.
-#[derive(Clone, Copy, Debug, Default)]
+use super::manifest::{Made, Manifest};
+
+/// Which files are wanted beside the labels.
+#[derive(Clone, Copy, Debug, Default, clap::Args)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a flag of its own")]
-pub(super) struct Wanted {
+pub(super) struct Asked {
+    /// Write class probabilities beside the labels
+    #[arg(long)]
     pub(super) probabilities: bool,
+    /// Write class probabilities as nnU-Net saves them, in half precision, as CASE.npz
+    #[arg(long)]
+    pub(super) npz: bool,
+    /// Write how undecided the model is about each voxel, from 0 to 1, below `entropy`
+    #[arg(long)]
     pub(super) entropy: bool,
+    /// Write how far the networks of an ensemble disagree about each voxel, from 0 to 1, below `disagreement`
+    #[arg(long)]
+    pub(super) disagreement: bool,
+    /// Write a file with the mask of each class, below `masks`
+    #[arg(long)]
     pub(super) masks: bool,
+    /// Write a picture with the classes laid over it, of images that are a single slice, below `overlays`
+    #[arg(long)]
+    pub(super) overlay: bool,
+    /// Write volumes and mean intensities of each class as JSON, below `statistics`
+    #[arg(long)]
     pub(super) statistics: bool,
-    pub(super) overwrite: bool,
-}
-
-/// What made all predictions of a command.
-#[derive(Debug, Serialize)]
-pub(super) struct Made {
-    /// The version of the program.
-    pub(super) version: &'static str,
-    /// The networks.
-    pub(super) networks: Vec<Network>,
-}
-
-/// One of the networks that made a prediction.
-#[derive(Debug, Serialize)]
-pub(super) struct Network {
-    /// The data set that it was trained on.
-    pub(super) dataset: String,
-    /// The SHA-256 hash of its weights.
-    pub(super) weights: String,
-    /// How it was asked.
-    pub(super) settings: PredictConfig,
 }
 
 /// Where the predictions of one image go.
+#[derive(Debug)]
 pub(super) struct Files {
     labels: PathBuf,
     probabilities: Option<PathBuf>,
+    npz: Option<PathBuf>,
     entropy: Option<PathBuf>,
+    disagreement: Option<PathBuf>,
     /// Of each class but the background.
     masks: Vec<PathBuf>,
     statistics: Option<PathBuf>,
+    overlay: Option<PathBuf>,
     manifest: PathBuf,
 }
 
+/// An image, as far as its files are to be written.
+#[derive(Debug)]
+pub(super) struct Work {
+    pub(super) case: ImageFiles,
+    pub(super) files: Files,
+    /// Those of its files that are not there, or are to be replaced.
+    pub(super) missing: Vec<PathBuf>,
+}
+
 impl Files {
-    pub(super) fn of(case: &ImageFiles, output: &Path, wanted: Wanted, network: &Ensemble) -> Self {
+    /// Labels end in `ending`.
+    pub(super) fn of(
+        case: &ImageFiles,
+        output: &Path,
+        asked: Asked,
+        ending: &str,
+        network: &NetworkConfig,
+    ) -> Self {
         let named = |ending: &str| output.join(format!("{}{ending}", case.id));
         let below =
             |folder: &str, ending: &str| output.join(folder).join(format!("{}{ending}", case.id));
-        let classes = network.config().classes.iter().skip(1).map(|class| class.name.as_str());
-        let mask = |name: String| {
-            output.join("masks").join(&case.id).join(format!("{name}{}", case.extension()))
-        };
+        let classes = network.classes.iter().skip(1).map(|class| class.name.as_str());
+        // What a header does not say, reading will.
+        let is_flat = case.grid().is_ok_and(|grid| grid.is_planar());
+        let mask =
+            |name: String| output.join("masks").join(&case.id).join(format!("{name}{ending}"));
         Self {
-            labels: named(case.extension()),
-            probabilities: wanted.probabilities.then(|| named("_probabilities.nii.gz")),
-            entropy: wanted.entropy.then(|| below("entropy", ".nii.gz")),
-            masks: if wanted.masks { file_names(classes).map(mask).collect() } else { Vec::new() },
-            statistics: wanted.statistics.then(|| below("statistics", ".json")),
+            labels: named(ending),
+            probabilities: asked.probabilities.then(|| named("_probabilities.nii.gz")),
+            npz: asked.npz.then(|| named(".npz")),
+            entropy: asked.entropy.then(|| below("entropy", ".nii.gz")),
+            disagreement: asked.disagreement.then(|| below("disagreement", ".nii.gz")),
+            masks: if asked.masks { file_names(classes).map(mask).collect() } else { Vec::new() },
+            statistics: asked.statistics.then(|| below("statistics", ".json")),
+            overlay: (asked.overlay && is_flat).then(|| below("overlays", ".png")),
             manifest: named("_prediction.json"),
         }
     }
 
     pub(super) fn all(&self) -> impl Iterator<Item = &PathBuf> {
-        let one = std::iter::once(&self.labels).chain(&self.probabilities).chain(&self.entropy);
-        one.chain(&self.masks).chain(&self.statistics)
+        let one = std::iter::once(&self.labels).chain(&self.probabilities).chain(&self.npz);
+        let maps = self.entropy.iter().chain(&self.disagreement);
+        one.chain(maps).chain(&self.masks).chain(&self.statistics).chain(&self.overlay)
+    }
+}
+
+impl Work {
+    fn is_missing(&self, path: &Option<PathBuf>) -> bool {
+        path.as_ref().is_some_and(|path| self.missing.contains(path))
     }
 
-    /// Predicts an image, and writes those of its files that are `wanted`; last the one that says what made them.
+    /// What the networks are to say.
+    pub(super) fn wanted(&self) -> Wanted {
+        let Files { probabilities, npz, entropy, disagreement, .. } = &self.files;
+        Wanted {
+            probabilities: self.is_missing(probabilities) || self.is_missing(npz),
+            entropy: self.is_missing(entropy),
+            disagreement: self.is_missing(disagreement),
+        }
+    }
+
+    /// Whether the image itself is looked at once more when files are written.
+    pub(super) fn needs_image(&self) -> bool {
+        self.is_missing(&self.files.statistics) || self.is_missing(&self.files.overlay)
+    }
+
+    /// Writes the missing files; last the one that says what made them. The image is what [`Work::needs_image`] asks for, and the grid
+    /// that of its file.
     pub(super) fn write(
         &self,
-        network: &Ensemble,
-        case: &ImageFiles,
-        wanted: &[PathBuf],
+        networks: &Ensemble,
+        (image, grid): (Option<&Image>, &Grid),
+        said: Segmentation,
         made: &Made,
     ) -> anyhow::Result<()> {
-        let image = case.read(network.channels())?;
-        let prediction = network.predict(&image)?;
-        for path in wanted {
+        // What is measured is measured by what the image was taken for; what is written lies where its file lies.
+        let found = networks.to_files(said.labels.clone());
+        let said = &said.placed(grid);
+        for path in &self.missing {
             if let Some(folder) = path.parent() {
                 std::fs::create_dir_all(folder)
                     .with_context(|| format!("cannot create {}", folder.display()))?;
             }
         }
+        let manifest = Manifest::at(&self.files.manifest);
         // What is about to be replaced is no longer what was said of it.
-        self.forget(wanted)?;
-        let is_wanted = |path: &&PathBuf| wanted.contains(path);
-        if let Some(path) = self.probabilities.as_ref().filter(is_wanted) {
-            write_probabilities(path, &prediction)?;
+        manifest.forget(&self.missing)?;
+        let missing = |path: &&PathBuf| self.missing.contains(path);
+        if let Some(path) = self.files.probabilities.as_ref().filter(missing) {
+            write_probabilities(path, said)?;
         }
-        if let Some(path) = self.entropy.as_ref().filter(is_wanted) {
-            data::write_image(path, &prediction.entropy()?)?;
+        if let (Some(path), Some(image)) =
+            (self.files.npz.as_ref().filter(missing), &said.probabilities)
+        {
+            data::write_npz(path, image)?;
         }
-        let of_labels = self.masks.iter().chain(&self.statistics).chain([&self.labels]);
-        if of_labels.into_iter().any(|path| wanted.contains(path)) {
-            let labels = network.config().to_files(prediction.labels()?);
-            self.write_labels(network, &labels, &image, wanted)?;
+        let maps =
+            [(&self.files.entropy, &said.entropy), (&self.files.disagreement, &said.disagreement)];
+        for (path, map) in maps {
+            if let (Some(path), Some(map)) = (path.as_ref().filter(missing), map) {
+                data::write_image(path, map)?;
+            }
         }
-        self.write_manifest(case, network, wanted, made)
+        let Files { labels, masks, statistics, overlay, .. } = &self.files;
+        if masks
+            .iter()
+            .chain(statistics)
+            .chain(overlay)
+            .chain([labels])
+            .any(|path| self.missing.contains(path))
+        {
+            self.write_labels(networks.config(), found, (image, grid))?;
+        }
+        manifest.add(&self.case, networks.config(), &self.missing, made)
     }
 
     fn write_labels(
         &self,
-        network: &Ensemble,
-        labels: &LabelMap,
-        image: &Image,
-        wanted: &[PathBuf],
+        network: &NetworkConfig,
+        mut labels: LabelMap,
+        (image, grid): (Option<&Image>, &Grid),
     ) -> anyhow::Result<()> {
-        let values = network.config().label_members();
-        for (path, members) in self.masks.iter().zip(&values[1..]) {
-            if wanted.contains(path) {
-                let mask = labels.data.mapv(|label| u16::from(members.contains(&label)));
-                data::write_label_map(path, &LabelMap::new(labels.grid.clone(), mask)?)?;
-            }
-        }
-        if let Some(path) = self.statistics.as_ref().filter(|path| wanted.contains(path)) {
-            let statistics = Statistics::of(labels, image, &network.config().classes, &values);
+        let values = network.label_members();
+        let statistics = self.files.statistics.as_ref().filter(|path| self.missing.contains(path));
+        if let (Some(path), Some(image)) = (statistics, image) {
+            let statistics = Statistics::of(&labels, image, &network.classes, &values);
             file::write_json(path, &statistics)?;
         }
-        if wanted.contains(&self.labels) {
-            data::write_label_map(&self.labels, labels)?;
-        }
-        Ok(())
-    }
-
-    /// Takes files out of what is said of them, where anything is.
-    fn forget(&self, files: &[PathBuf]) -> anyhow::Result<()> {
-        if !self.manifest.exists() {
-            return Ok(());
-        }
-        // Of another program, it says nothing of ours.
-        if let Ok(mut manifest) = file::read_json::<Manifest>(&self.manifest) {
-            let before = manifest.outputs.len();
-            manifest
-                .outputs
-                .retain(|place, _| !files.iter().any(|path| self.place(path) == *place));
-            if manifest.outputs.len() < before {
-                file::write_json(&self.manifest, &manifest)?;
+        labels.grid = grid.clone();
+        let classes = network.classes.iter().skip(1).zip(&values[1..]);
+        for (path, (class, members)) in self.files.masks.iter().zip(classes) {
+            if self.missing.contains(path) {
+                let mask = labels.data.mapv(|label| u16::from(members.contains(&label)));
+                let mask = LabelMap::new(labels.grid.clone(), mask)?;
+                self.write_map(path, &mask, &["background".to_owned(), class.name.clone()])?;
             }
         }
+        let overlay = self.files.overlay.as_ref().filter(|path| self.missing.contains(path));
+        if let (Some(path), Some(image)) = (overlay, image) {
+            file::write_atomic(path, &report::overlay(image, &labels, &values)?)?;
+        }
+        if self.missing.contains(&self.files.labels) {
+            self.write_map(&self.files.labels, &labels, &names_of_values(network))?;
+        }
         Ok(())
     }
 
-    /// Where a file lies below the output folder.
-    fn place(&self, path: &Path) -> String {
-        let folder = self.manifest.parent().unwrap_or(Path::new(""));
-        path.strip_prefix(folder).unwrap_or(path).to_string_lossy().replace('\\', "/")
-    }
-
-    /// Says beside the predictions what made each of them; those that stay were made by what is said already.
-    fn write_manifest(
-        &self,
-        case: &ImageFiles,
-        network: &Ensemble,
-        written: &[PathBuf],
-        made: &Made,
-    ) -> anyhow::Result<()> {
-        let name =
-            |path: &PathBuf| path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        let before = if self.manifest.exists() {
-            // Of another program, it says nothing of ours.
-            file::read_json::<Manifest>(&self.manifest).ok()
-        } else {
-            None
-        };
-        let mut outputs = before.map(|before| before.outputs).unwrap_or_default();
-        for path in written {
-            outputs.insert(self.place(path), serde_json::to_value(made)?);
+    /// Writes labels whose values have these names; as DICOM, of the images that they were found in.
+    fn write_map(&self, path: &Path, labels: &LabelMap, names: &[String]) -> anyhow::Result<()> {
+        if path.extension().is_some_and(|ending| ending == "dcm") {
+            let images = self.case.is_dicom().then(|| self.case.files[0].as_path());
+            let of = SegmentationOf { images, classes: names };
+            return Ok(data::write_segmentation(path, labels, of)?);
         }
-        let config = network.config();
-        let classes = config.classes.iter().map(|class| class.name.clone());
-        let manifest = Manifest {
-            schema: 1,
-            image: case.files.iter().map(name).collect(),
-            labels: classes.zip(config.label_values()).collect(),
-            outputs,
-        };
-        Ok(file::write_json(&self.manifest, &manifest)?)
+        Ok(data::write_label_map(path, labels)?)
     }
 }
 
-/// `CASE_prediction.json`.
-#[derive(Debug, Serialize, Deserialize)]
-struct Manifest {
-    schema: u32,
-    /// The files of the image, by their names alone.
-    image: Vec<String>,
-    /// The value of each class in the label file.
-    labels: Vec<(String, u16)>,
-    /// What made each file, by its place below the output folder.
-    outputs: BTreeMap<String, serde_json::Value>,
+/// The name of each value of a label file, up to the largest.
+fn names_of_values(network: &NetworkConfig) -> Vec<String> {
+    let values = network.label_values();
+    let largest = usize::from(values.iter().copied().max().unwrap_or(0));
+    let mut names: Vec<String> = (0..=largest).map(|value| format!("label {value}")).collect();
+    for (class, value) in network.classes.iter().zip(values) {
+        names[usize::from(value)].clone_from(&class.name);
+    }
+    names
 }
 
 /// Probabilities of regions that overlap do not sum to 1: they are an image, not a label.
-fn write_probabilities(path: &Path, prediction: &EnsemblePrediction) -> anyhow::Result<()> {
-    match prediction.activation() {
-        Activation::Sigmoid => data::write_image(path, &prediction.probability_image()?)?,
-        Activation::Softmax => data::write_soft_labels(path, &prediction.probabilities()?)?,
+fn write_probabilities(path: &Path, said: &Segmentation) -> anyhow::Result<()> {
+    match (said.activation, &said.probabilities) {
+        (Activation::Sigmoid, Some(image)) => data::write_image(path, image)?,
+        _ => data::write_soft_labels(path, &said.soft_labels()?)?,
     }
     Ok(())
 }

@@ -1,28 +1,35 @@
 //! `sconce predict`: images → label maps, with any trained network.
 
 mod files;
+mod manifest;
+mod memory;
+mod pipeline;
 
+use std::cell::RefCell;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
-use sconce::data::{self, FoundImages, Layout};
+use sconce::data::{self, FoundImages, ImageFiles, Layout};
 use sconce::engine::calibrate::Calibration;
 use sconce::engine::{
-    DeviceChoice, Ensemble, Precision, PredictConfig, RunConfig, RunFolder, Trained,
+    DeviceChoice, Ensemble, Postprocess, Precision, PredictConfig, RunConfig, RunFolder, Trained,
 };
 use sconce::zoo;
 use serde::{Deserialize, Serialize};
 
-use self::files::{Files, Made, Network, Wanted};
+use self::files::{Asked, Files, Work};
+use self::manifest::{Made, Network};
+use self::memory::Room;
+use self::pipeline::Pipeline;
 use crate::job::Job;
+use crate::memory_size::bytes;
 use crate::output::{Output, Usage};
 use crate::progress::{Progress, note};
 use crate::resolve::resolve;
 use crate::shard::Shard;
 
 /// Predict images with a trained network
-#[expect(clippy::struct_excessive_bools, reason = "each is a flag of its own")]
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// A run folder, a model folder, one with a folder for each fold, or hub:owner/name[@revision]; several are averaged
@@ -34,21 +41,18 @@ pub(crate) struct Args {
     /// Where to put the predictions
     #[arg(long, short, value_name = "DIR")]
     output: PathBuf,
-    /// Write class probabilities beside the labels
-    #[arg(long)]
-    probabilities: bool,
-    /// Write how undecided the model is about each voxel, from 0 to 1, below `entropy`
-    #[arg(long)]
-    entropy: bool,
-    /// Write a file with the mask of each class, below `masks`
-    #[arg(long)]
-    masks: bool,
-    /// Write volumes and mean intensities of each class as JSON, below `statistics`
-    #[arg(long)]
-    statistics: bool,
-    /// Replace predictions that are there already
-    #[arg(long)]
-    overwrite: bool,
+    #[command(flatten)]
+    asked: Asked,
+    /// What becomes of predictions that are there already
+    #[arg(long, value_enum, default_value_t, num_args = 0..=1, default_missing_value = "always", value_name = "WHEN")]
+    overwrite: Overwrite,
+    /// What label files end in, such as .nii.gz, .nrrd, .mha or .dcm; default: .dcm for DICOM, .png for pictures, .tif for
+    /// TIFF, else .nii.gz
+    #[arg(long, value_name = "ENDING", value_parser = ending)]
+    file_ending: Option<String>,
+    /// Memory that may be taken, such as 8GB; refused at once where that is too little; default: what is free
+    #[arg(long, value_name = "SIZE", value_parser = bytes)]
+    memory: Option<u64>,
     /// Average over mirrored images; default: as the model was scored
     #[arg(long, overrides_with = "no_mirror")]
     mirror: bool,
@@ -62,6 +66,9 @@ pub(crate) struct Args {
     /// convolution; default: as the model was scored
     #[arg(long, value_name = "PRECISION")]
     precision: Option<Precision>,
+    /// A rule of post-processing, as `sconce postprocess find` writes it, or none; default: the model's own
+    #[arg(long, value_name = "FILE")]
+    postprocess: Option<PathBuf>,
     /// none, temperature or vector: what is done to logits before they become probabilities; default: as
     /// the model was scored
     #[arg(long, value_name = "CALIBRATION")]
@@ -72,6 +79,16 @@ pub(crate) struct Args {
     /// auto, cpu, cuda, cuda:N or metal
     #[arg(long, default_value_t, value_name = "DEVICE")]
     device: DeviceChoice,
+}
+
+/// What becomes of predictions that are there already.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+enum Overwrite {
+    /// They stay
+    #[default]
+    Never,
+    /// They are replaced
+    Always,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -127,19 +144,27 @@ fn of_process(args: &Args, job: &Job) -> anyhow::Result<Output> {
         Some(shard) => shard.take(found.images),
         None => found.images,
     };
-    let made = made(&networks, settings)?;
-    let wanted = Wanted {
-        probabilities: args.probabilities,
-        entropy: args.entropy,
-        masks: args.masks,
-        statistics: args.statistics,
-        overwrite: args.overwrite,
+    let rule = rule(args, &folders[0])?;
+    let previous = previous(&folders)?;
+    let made = Made {
+        version: env!("CARGO_PKG_VERSION"),
+        networks: made(&networks, settings)?,
+        previous: made(&previous, settings)?,
+        postprocess: rule.clone(),
     };
-    let predictor = Ensemble::new(&networks, settings, &device)
+    let networks = Ensemble::new(&networks, settings, &device)
+        .and_then(|networks| match previous.as_slice() {
+            [] => Ok(networks),
+            previous => networks.with_previous(Ensemble::new(previous, settings, &device)?),
+        })
+        .and_then(|networks| networks.with_postprocess(rule))
         .with_context(|| format!("cannot use the model {}", args.model.join(", ")))?;
+    if args.asked.disagreement && networks.networks() < 2 {
+        let usage = "--disagreement is of several networks; name the folds of a cross-validation, or several models";
+        return Err(Usage(usage.to_owned()).into());
+    }
     std::fs::create_dir_all(&args.output)
         .with_context(|| format!("cannot create {}", args.output.display()))?;
-
     let mut report = Report {
         output: args.output.clone(),
         written: Vec::new(),
@@ -147,28 +172,27 @@ fn of_process(args: &Args, job: &Job) -> anyhow::Result<Output> {
         left_out: found.left_out,
         failed: Vec::new(),
     };
-    let mut progress = Progress::new("predict");
-    let total = cases.len();
-    for (done, case) in cases.iter().enumerate() {
-        progress.count("images", done, total);
-        let files = Files::of(case, &args.output, wanted, &predictor);
-        let (kept, missing): (Vec<_>, Vec<_>) =
-            files.all().cloned().partition(|path| path.exists() && !wanted.overwrite);
-        report.kept.extend(kept);
-        if missing.is_empty() {
-            continue;
-        }
-        // One bad image must not cost the others.
-        match files.write(&predictor, case, &missing, &made) {
-            Ok(()) => report.written.extend(missing),
+    let works = works(args, cases, &networks, &mut report);
+    let Room { overlap } = memory::plan(&works, &networks, args.memory)?;
+    let progress = RefCell::new(Progress::new("predict"));
+    let total = works.len();
+    let mut seen = |at, share| progress.borrow_mut().part("images", at, total, share);
+    let mut done = |at: usize, outcome: anyhow::Result<()>| {
+        let Work { case, missing, .. } = &works[at];
+        match outcome {
+            Ok(()) => report.written.extend_from_slice(missing),
             Err(error) => {
                 let reason = crate::output::one_line(&error);
-                progress.warn(&format!("{}: {reason}", case.id));
+                progress.borrow().warn(&format!("{}: {reason}", case.id));
                 report.failed.push(Failure { id: case.id.clone(), reason });
             }
         }
-    }
-    progress.finish();
+    };
+    // The first stage of a cascade speaks while an image is prepared.
+    let overlap = overlap && !networks.is_cascade();
+    let pipeline = Pipeline { networks: &networks, made: &made, overlap };
+    pipeline.run(&works, &mut seen, &mut done);
+    progress.into_inner().finish();
     let Some(reports) = job.gather(report)? else {
         // The first one ends with code 1 once it has said what failed; a launcher may end all at the first such code.
         return Ok(Job::silent(false));
@@ -178,17 +202,69 @@ fn of_process(args: &Args, job: &Job) -> anyhow::Result<Output> {
     Ok(Output::of(&report).failing_if(failed))
 }
 
-/// What is to be said of the networks beside each prediction.
+/// What is to be done; what is there already is reported.
+fn works(
+    args: &Args,
+    cases: Vec<ImageFiles>,
+    networks: &Ensemble,
+    report: &mut Report,
+) -> Vec<Work> {
+    let mut works = Vec::new();
+    for case in cases {
+        let ending = args.file_ending.as_deref().unwrap_or(case.extension());
+        let files = Files::of(&case, &args.output, args.asked, ending, networks.config());
+        let stays = |path: &PathBuf| args.overwrite == Overwrite::Never && path.exists();
+        let (kept, missing): (Vec<_>, Vec<_>) = files.all().cloned().partition(stays);
+        report.kept.extend(kept);
+        if !missing.is_empty() {
+            works.push(Work { case, files, missing });
+        }
+    }
+    works
+}
+
+/// What label files may end in.
+fn ending(text: &str) -> Result<String, String> {
+    let known = [".nii.gz", ".nii", ".nrrd", ".mha", ".dcm", ".png", ".tif", ".tiff"];
+    let dotted = if text.starts_with('.') { text.to_owned() } else { format!(".{text}") };
+    if known.contains(&dotted.as_str()) {
+        return Ok(dotted);
+    }
+    Err(format!("labels are written as {}", known.join(", ")))
+}
+
+/// What is to be said of networks beside each prediction.
 fn made(
     networks: &[Trained],
     settings: impl Fn(&Trained) -> PredictConfig,
-) -> anyhow::Result<Made> {
+) -> anyhow::Result<Vec<Network>> {
     let network = |trained: &Trained| {
         let (dataset, weights) = (trained.config.dataset.clone(), trained.weights_hash()?);
         Ok(Network { dataset, weights, settings: settings(trained) })
     };
-    let networks = networks.iter().map(network).collect::<anyhow::Result<_>>()?;
-    Ok(Made { version: env!("CARGO_PKG_VERSION"), networks })
+    networks.iter().map(network).collect()
+}
+
+/// The networks that speak first, where the model is a cascade.
+fn previous(folders: &[PathBuf]) -> anyhow::Result<Vec<Trained>> {
+    let before = folders.iter().map(|folder| zoo::load_previous(folder));
+    let before = before.collect::<zoo::Result<Vec<_>>>()?;
+    if folders.len() > 1 && before.iter().any(|networks| !networks.is_empty()) {
+        let usage = "one of the models is a cascade, which is predicted alone; name it alone";
+        return Err(Usage(usage.to_owned()).into());
+    }
+    Ok(before.concat())
+}
+
+/// What is done to labels: by the rule that is asked for, or that of the first model's folder.
+fn rule(args: &Args, model: &Path) -> anyhow::Result<Postprocess> {
+    let own = model.join(Postprocess::FILE);
+    Ok(match &args.postprocess {
+        Some(path) if path.as_os_str() == "none" => Postprocess::default(),
+        Some(path) => Postprocess::read(path)?,
+        None if own.exists() => Postprocess::read(&own)?,
+        None => Postprocess::default(),
+    })
 }
 
 impl Report {

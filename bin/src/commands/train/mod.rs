@@ -22,6 +22,7 @@ use crate::allocator::Meter;
 use crate::command_line::command_line;
 use crate::interrupt::Interrupt;
 use crate::job::{self, Job};
+use crate::memory_size::bytes;
 use crate::output::{Output, Usage, one_line};
 use crate::progress::{Progress, inform, is_quiet, note};
 use crate::resolve::{resolve, resolve_weights};
@@ -270,15 +271,6 @@ pub(super) fn assignment(text: &str) -> Result<String, &'static str> {
         None => Err("it is not of the form key=value"),
         Some((key, _)) if key.trim().is_empty() => Err("it names no setting"),
         Some(_) => Ok(text.to_owned()),
-    }
-}
-
-/// Bytes, of GB.
-fn bytes(text: &str) -> Result<u64, &'static str> {
-    match text.parse::<f64>() {
-        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "in range")]
-        Ok(gigabytes) if (0.0..=1e6).contains(&gigabytes) => Ok((gigabytes * 1e9) as u64),
-        _ => Err("it is not a number of GB, such as 16; 0 holds nothing in memory"),
     }
 }
 

@@ -79,7 +79,10 @@ fn a_name_in_a_header_is_in_no_report_model_log_or_prediction() -> anyhow::Resul
             "train run.toml --data data --output out/run --device cpu --cache out/cache".to_owned(),
             "report out/run --output out/report.html".to_owned(),
             "zoo pack out/run --output out/model".to_owned(),
-            format!("predict -m out/model -i {image} -o out/predicted --probabilities"),
+            // A DICOM segmentation is of a patient by what it is; any other file is not.
+            format!(
+                "predict -m out/model -i {image} -o out/predicted --probabilities --file-ending .nii.gz"
+            ),
             "evaluate -m out/run --data data -o out/scores".to_owned(),
         ] {
             let ran = sconce(folder, line.split_whitespace())?;
