@@ -7,8 +7,9 @@
 
 There: small networks are trained on generated volumes and slices, two of one plan are exported as folds, and images are
 predicted by both programs, with mirroring and all. Back: what was exported is imported, and predicts to the byte what the
-network that it came from does. Labels must be equal but for voxels where nnU-Net, which adds logits in half precision, rounds
-to a tie: one in a thousand. Probabilities must be equal to 0.01, but for one voxel in a hundred: in the corners of its tiles
+network that it came from does. A cascade: nnU-Net's own networks with random weights, of which the second sees what the first
+says, are imported and predict what nnU-Net's commands do. Labels must be equal but for voxels where nnU-Net, which adds logits in half precision, rounds
+to a tie: one in a thousand (of the cascade, whose random networks are never sure, five). Probabilities must be equal to 0.01, but for one voxel in a hundred: in the corners of its tiles
 the Gaussian is one or two units in the last place of half precision.
 """
 import argparse
@@ -98,11 +99,77 @@ def compared(rank, temperature):
                 "other_labels": labels, "other_probabilities": apart}
 
 
+def random_network(plans, configuration, dataset, folder):
+    """A folder of nnU-Net with one fold whose weights are random, and nothing else of it."""
+    from nnunetv2.utilities.get_network_from_plans import get_network_from_plans
+    from nnunetv2.utilities.label_handling.label_handling import determine_num_input_channels
+    from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
+
+    manager = PlansManager(plans)
+    chosen = manager.get_configuration(configuration)
+    channels = determine_num_input_channels(manager, chosen, dataset)
+    heads = manager.get_label_manager(dataset).num_segmentation_heads
+    network = get_network_from_plans(chosen.network_arch_class_name, chosen.network_arch_init_kwargs,
+                                     chosen.network_arch_init_kwargs_req_import, channels, heads, deep_supervision=False)
+    with torch.no_grad():
+        for value in network.parameters():
+            value.copy_(torch.randn(value.shape) * (0.5 if value.ndim == 1 else value[0].numel() ** -0.5))
+    (folder / "fold_0").mkdir(parents=True)
+    for name, content in (("plans.json", plans), ("dataset.json", dataset)):
+        (folder / name).write_text(json.dumps(content))
+    torch.save(dict(network_weights=network.state_dict(), trainer_name="nnUNetTrainer", current_epoch=1,
+                    init_args=dict(plans=plans, configuration=configuration, fold=0, dataset_json=dataset),
+                    inference_allowed_mirroring_axes=(0, 1, 2)), folder / "fold_0/checkpoint_final.pth")
+
+
+def cascade():
+    torch.manual_seed(1)
+    with tempfile.TemporaryDirectory() as folder:
+        folder = Path(folder)
+        model, images = trained(folder, 3, False)
+        sconce("zoo", "export", "nnunet", model, "-o", folder / "exported")
+        plans, dataset = (json.loads((folder / "exported" / name).read_text()) for name in ("plans.json", "dataset.json"))
+        full = plans["configurations"]["3d_fullres"]
+        low = dict(full, spacing=[1.6 * mm for mm in full["spacing"]], next_stage="3d_cascade_fullres",
+                   data_identifier="low")
+        plans["configurations"].update({"3d_lowres": low, "3d_cascade_fullres": {
+            "inherits_from": "3d_fullres", "previous_stage": "3d_lowres"}})
+        results = folder / "results"
+        stages = {name: results / f"nnUNetTrainer__{plans['plans_name']}__{name}"
+                  for name in ("3d_lowres", "3d_cascade_fullres")}
+        for name, place in stages.items():
+            random_network(plans, name, dataset, place)
+        cases = sorted(images.glob("*_0000.nii.gz"))
+        names = [case.name.removesuffix("_0000.nii.gz") for case in cases]
+        before = None
+        for name, place in stages.items():
+            predictor = nnUNetPredictor(device=torch.device("cpu"), perform_everything_on_device=False, allow_tqdm=False)
+            predictor.initialize_from_trained_model_folder(str(place), use_folds=(0,))
+            output = folder / name
+            output.mkdir()
+            predictor.predict_from_files_sequential([[str(case)] for case in cases], str(output), overwrite=True,
+                                                    folder_with_segs_from_prev_stage=before and str(before))
+            before = output
+        sconce("zoo", "import", "nnunet", results, "--configuration", "3d_cascade_fullres", "-o", folder / "cascade")
+        sconce("predict", "-m", folder / "cascade", "-i", images, "-o", folder / "ours", "--device", "cpu")
+        voxels = labels = foreground = 0
+        for name in names:
+            one = np.asarray(nibabel.load(folder / "ours" / f"{name}.nii.gz").dataobj)
+            other = np.asarray(nibabel.load(before / f"{name}.nii.gz").dataobj)
+            voxels += one.size
+            foreground += int((other > 0).sum())
+            labels += int((one != other).sum())
+        row = {"case": "3d_cascade", "voxels": voxels, "foreground": foreground, "other_labels": labels}
+        assert 0 < foreground < voxels and labels * 200 <= voxels, row
+        return row
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--json", type=Path)
     args = parser.parse_args()
     rows = [compared(rank, temperature) for rank in (3, 2) for temperature in (False, True)]
+    rows.append(cascade())
     for row in rows:
         print(json.dumps(row))
     if args.json:

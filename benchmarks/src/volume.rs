@@ -1,8 +1,8 @@
 use std::path::PathBuf;
 
-use ndarray::{Array3, Zip};
-use sconce::preprocess::{Interpolation, Resampling};
-use sconce::volume::{Components, Connectivity, distance_to};
+use ndarray::{Array3, Array4, Zip};
+use sconce::preprocess::{Interpolation, Resampling, Restore};
+use sconce::volume::{Components, Connectivity, Grid, distance_to};
 use serde::Deserialize;
 
 /// Work on a volume, ready to be timed.
@@ -11,6 +11,7 @@ pub struct VolumeWork {
     request: VolumeRequest,
     image: Array3<f32>,
     labels: Array3<u16>,
+    logits: Array4<f32>,
 }
 
 /// Which work, on what.
@@ -27,6 +28,9 @@ pub struct VolumeRequest {
     /// The axis across thick slices.
     #[serde(default)]
     pub separate: Option<usize>,
+    /// Classes of the logits that are exported.
+    #[serde(default)]
+    pub channels: usize,
     /// The file that is read.
     #[serde(default)]
     pub file: PathBuf,
@@ -46,11 +50,24 @@ pub enum Task {
     Distance,
     /// The parts of the foreground that hang together by faces, edges or corners.
     Components,
+    /// Logits are brought to the grid of a file, where the greatest is the label.
+    Export,
 }
 
 impl VolumeWork {
     /// The volume that `request` is about: waves, and balls of classes 1 and 2 in a lattice.
     pub fn new(request: &VolumeRequest) -> Self {
+        if request.volume == Task::Export {
+            let [d, h, w] = request.shape;
+            let mut logits = Array4::zeros((request.channels, d, h, w));
+            Zip::indexed(&mut logits).par_for_each(|(channel, z, y, x), value| {
+                let wave =
+                    |at: usize, longer: usize| (at as f32 / (5 + longer + channel) as f32).sin();
+                *value = wave(z, 0) + wave(y, 2) * wave(x, 4);
+            });
+            let (image, labels) = (Array3::default((0, 0, 0)), Array3::default((0, 0, 0)));
+            return Self { request: request.clone(), image, labels, logits };
+        }
         let mut image = Array3::zeros(request.shape);
         let mut labels = Array3::zeros(request.shape);
         Zip::indexed(&mut image).and(&mut labels).par_for_each(|(z, y, x), value, label| {
@@ -67,7 +84,8 @@ impl VolumeWork {
                 _ => 0,
             };
         });
-        Self { request: request.clone(), image, labels }
+        let logits = Array4::default((0, 0, 0, 0));
+        Self { request: request.clone(), image, labels, logits }
     }
 
     /// The sum of what comes of it.
@@ -76,7 +94,7 @@ impl VolumeWork {
     ///
     /// Where the file cannot be read.
     pub fn run(&self) -> anyhow::Result<f64> {
-        let VolumeRequest { volume, shape, to, separate, file } = &self.request;
+        let VolumeRequest { volume, shape, to, separate, file, .. } = &self.request;
         let resampling = Resampling { from: *shape, to: *to, separate: *separate };
         Ok(match volume {
             Task::ResampleImage => {
@@ -85,6 +103,12 @@ impl VolumeWork {
             }
             Task::ResampleLabels => {
                 sum(resampling.labels(self.labels.view()).iter().map(|&label| f32::from(label)))
+            }
+            Task::Export => {
+                let spacing =
+                    std::array::from_fn(|axis| 1.5 * shape[axis] as f64 / to[axis] as f64);
+                let restore = Restore::resampled(Grid::new(*to, spacing)?, *shape);
+                sum(restore.labels(&self.logits)?.data.iter().map(|&label| f32::from(label)))
             }
             Task::Read => sum(sconce::data::read_image(file)?.data.iter().copied()),
             Task::Distance => distance_to(&self.labels, |&label| label > 0, [1.5, 1.0, 1.0]).sum(),

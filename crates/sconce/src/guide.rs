@@ -6,7 +6,8 @@
 //! | [`training`] | settings and presets, memory, interruptions, folds, several processes |
 //! | [`datasets`] | which folders are read, where published sets are to be had, how papers divided them |
 //! | [`metrics`] | every score: formula, unit, what it is of empty masks, whose definition |
-//! | [`nnunet`] | networks of nnU-Net here, and ours there; several networks averaged |
+//! | [`prediction`] | what is written, memory, post-processing, several networks averaged |
+//! | [`nnunet`] | networks of nnU-Net here, and ours there |
 //! | [`clusters`] | arrays of jobs, jobs that are stopped, and shards, for Slurm and Kubernetes |
 //! | [`threads`] | one number of threads for every pool |
 //! | [`candle`] | what candle gets wrong, and what to use instead |
@@ -22,6 +23,9 @@ pub mod datasets {}
 
 #[doc = include_str!("../guide/metrics.md")]
 pub mod metrics {}
+
+#[doc = include_str!("../guide/prediction.md")]
+pub mod prediction {}
 
 #[doc = include_str!("../guide/nnunet.md")]
 pub mod nnunet {}
