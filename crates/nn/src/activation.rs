@@ -155,6 +155,11 @@ impl Prelu {
         Ok(Self { weight: vb.get_with_hints(slopes, "weight", Init::Const(0.25))? })
     }
 
+    /// The slopes, `(C)` or `(1)`.
+    pub fn weight(&self) -> &Tensor {
+        &self.weight
+    }
+
     /// The leaky ReLU of `x`, `(N, *S, C)`; see [`prelu`].
     ///
     /// # Errors

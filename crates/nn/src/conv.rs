@@ -135,4 +135,14 @@ impl Conv {
     pub fn weight(&self) -> &Tensor {
         &self.weight
     }
+
+    /// The offset, `(Cout)`, where there is one.
+    pub fn bias(&self) -> Option<&Tensor> {
+        self.bias.as_ref()
+    }
+
+    /// How it moves.
+    pub fn config(&self) -> &ConvConfig {
+        &self.config
+    }
 }

@@ -130,4 +130,14 @@ impl ConvTranspose {
     pub fn weight(&self) -> &Tensor {
         &self.weight
     }
+
+    /// The offset, `(Cout)`, where there is one.
+    pub fn bias(&self) -> Option<&Tensor> {
+        self.bias.as_ref()
+    }
+
+    /// How it moves.
+    pub fn config(&self) -> &ConvTransposeConfig {
+        &self.config
+    }
 }

@@ -7,6 +7,7 @@ use crate::{Activation, Pending, is_repetition};
 /// An instance normalization with its parameters: `weight` and `bias`, where it is affine.
 #[derive(Clone, Debug)]
 pub struct InstanceNorm {
+    channels: usize,
     affine: Option<(Tensor, Tensor)>,
     eps: f64,
 }
@@ -20,10 +21,21 @@ impl InstanceNorm {
     #[expect(clippy::needless_pass_by_value, reason = "candle's layers take their builder so")]
     pub fn new(channels: usize, eps: f64, affine: bool, vb: VarBuilder<'_>) -> Result<Self> {
         let affine = affine.then(|| scale_and_offset(channels, &vb)).transpose()?;
-        Ok(Self { affine, eps })
+        Ok(Self { channels, affine, eps })
     }
 
-    fn affine(&self) -> (Option<&Tensor>, Option<&Tensor>) {
+    /// The channels that it is for.
+    pub fn channels(&self) -> usize {
+        self.channels
+    }
+
+    /// What is added to the variance.
+    pub fn eps(&self) -> f64 {
+        self.eps
+    }
+
+    /// The scale and the offset, `(C)` each, where it is affine.
+    pub fn affine(&self) -> (Option<&Tensor>, Option<&Tensor>) {
         match &self.affine {
             Some((weight, bias)) => (Some(weight), Some(bias)),
             None => (None, None),
@@ -75,6 +87,21 @@ impl GroupNorm {
     pub fn new(groups: usize, channels: usize, eps: f64, vb: VarBuilder<'_>) -> Result<Self> {
         let (weight, bias) = scale_and_offset(channels, &vb)?;
         Ok(Self { groups, weight, bias, eps })
+    }
+
+    /// Blocks of channels.
+    pub fn groups(&self) -> usize {
+        self.groups
+    }
+
+    /// The scale and the offset, `(C)` each.
+    pub fn affine(&self) -> (&Tensor, &Tensor) {
+        (&self.weight, &self.bias)
+    }
+
+    /// What is added to the variance.
+    pub fn eps(&self) -> f64 {
+        self.eps
     }
 
     /// The normalization of `x`, `(N, *S, C)`, and the activation after it; see
@@ -135,6 +162,16 @@ impl BatchNorm {
             vb.get_unchecked("num_batches_tracked")?;
         }
         Ok(Self { weight, bias, mean, variance, eps, momentum: 0.1 })
+    }
+
+    /// The scale and the offset, `(C)` each.
+    pub fn affine(&self) -> (&Tensor, &Tensor) {
+        (&self.weight, &self.bias)
+    }
+
+    /// What is added to the variance.
+    pub fn eps(&self) -> f64 {
+        self.eps
     }
 
     /// How far one batch moves the running statistics, from 0 to 1.

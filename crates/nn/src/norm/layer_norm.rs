@@ -74,4 +74,14 @@ impl LayerNorm {
     pub fn forward(&self, x: &Tensor) -> Result<Tensor> {
         layer_norm(x, Some(&self.weight), Some(&self.bias), self.eps)
     }
+
+    /// The scale and the offset, `(C)` each.
+    pub fn affine(&self) -> (&Tensor, &Tensor) {
+        (&self.weight, &self.bias)
+    }
+
+    /// What is added to the variance.
+    pub fn eps(&self) -> f64 {
+        self.eps
+    }
 }
