@@ -7,6 +7,7 @@
 //! | [`cache`] | prepared cases on disk |
 //! | [`nn`] | layers, optimizers, schedules |
 //! | [`models`] | networks |
+//! | [`onnx`] | graphs of ONNX |
 //! | [`losses`] | objectives for hard and soft labels |
 //! | [`metrics`] | scores in physical units |
 //! | [`engine`] | train, predict, evaluate, report |
@@ -32,6 +33,8 @@ pub use metrics;
 pub use models;
 #[doc(inline)]
 pub use nn;
+#[doc(inline)]
+pub use onnx;
 #[doc(inline)]
 pub use preprocess;
 #[doc(inline)]

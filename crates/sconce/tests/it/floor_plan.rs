@@ -15,6 +15,7 @@ const PLAN: &[(&str, &[&str])] = &[
     ("sconce-cache", &["sconce-preprocess"]),
     ("sconce-metrics", &["sconce-registry", "sconce-volume"]),
     ("sconce-losses", &["sconce-nn", "sconce-registry"]),
+    ("sconce-onnx", &[]),
     ("sconce-models", &["sconce-nn", "sconce-registry"]),
     ("sconce-ranks", &["sconce-nn"]),
     (
@@ -54,6 +55,7 @@ const PLAN: &[(&str, &[&str])] = &[
             "sconce-metrics",
             "sconce-models",
             "sconce-nn",
+            "sconce-onnx",
             "sconce-preprocess",
             "sconce-pytorch",
             "sconce-ranks",

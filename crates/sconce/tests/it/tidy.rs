@@ -73,6 +73,7 @@ const PRIVILEGES: &[Privilege] = &[
         exceptions: &[("crates/engine/src/report/picture.rs", "draws pictures into a page")],
     },
     Privilege { words: &["mpi::"], owner: "crates/ranks/", exceptions: &[] },
+    Privilege { words: &["prost::"], owner: "crates/onnx/", exceptions: &[] },
     Privilege { words: &["hf_hub::"], owner: "zoo/", exceptions: &[] },
     Privilege {
         words: &["ureq::", "rustls::", "std::net::"],
