@@ -3,11 +3,13 @@
 use candle::Result;
 use candle_nn::VarBuilder;
 use nn::{Act, Pending};
+use onnx::Value;
 
 use crate::Error;
 use crate::block::{Layer, Layers, run};
 use crate::isotropic::{Draw, Isotropic};
 use crate::limits::width;
+use crate::sketch::Sketch;
 use crate::smp::{LINEAR, resized};
 use crate::unit::{AnyConv, Unit, extents, joined};
 
@@ -112,5 +114,17 @@ impl Layer for Aspp {
         parts.push(resized(&mean, size, LINEAR)?);
         let all = nn::concat(&parts.iter().collect::<Vec<_>>())?;
         self.project.forward_t(&[&all.into()], train)
+    }
+
+    fn onnx(&self, sketch: &mut Sketch, inputs: &[&Value]) -> Result<Value> {
+        let x = sketch.joined(inputs);
+        let mut parts = Vec::new();
+        for branch in &self.branches {
+            parts.push(sketch.run(branch, &[&x])?);
+        }
+        let mean = sketch.adaptive_avg_pool(1, &x)?;
+        let mean = self.mean.onnx(sketch, &[&mean])?;
+        parts.push(sketch.resized(&mean, &x, LINEAR)?);
+        self.project.onnx(sketch, &parts.iter().collect::<Vec<_>>())
     }
 }

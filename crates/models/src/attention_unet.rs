@@ -3,6 +3,7 @@
 use candle::{Result, Tensor};
 use candle_nn::VarBuilder;
 use nn::{Act, Pending};
+use onnx::Value;
 use serde::{Deserialize, Serialize};
 
 use crate::block::{Layer, Layers, run};
@@ -11,6 +12,7 @@ use crate::monai::{Adn, Window, convolution, transposed};
 use crate::monai_unet::strides;
 use crate::nonlinearity::Nonlinear;
 use crate::normalization::{EPS, Normalizer};
+use crate::sketch::Sketch;
 use crate::unit::{Unit, joined};
 use crate::{
     AdnOrdering, Architecture, Error, HeadId, Interface, Model, ModelConfig, Nonlinearity,
@@ -174,6 +176,16 @@ impl Layer for Gate {
         let weights = self.weigh.forward_t(&[&inner.into()], train)?.resolve()?;
         Ok(skip.resolve()?.broadcast_mul(&weights)?.into())
     }
+
+    fn onnx(&self, sketch: &mut Sketch, inputs: &[&Value]) -> Result<Value> {
+        let [below, skip] = inputs else { candle::bail!("a gate has two inputs") };
+        let below = self.below.onnx(sketch, &[below])?;
+        let inner = self.skip.onnx(sketch, &[skip])?;
+        let inner = sketch.sum(&below, &inner);
+        let inner = sketch.act(Act::Relu, &inner)?;
+        let weights = self.weigh.onnx(sketch, &[&inner])?;
+        Ok(sketch.product(skip, &weights))
+    }
 }
 
 impl Body for Unet {
@@ -192,5 +204,20 @@ impl Body for Unet {
             x = level.merge.forward_t(&[&skip, &below], train)?;
         }
         Ok(vec![(HeadId::Main, self.reduce.forward_t(&[&x], train)?.resolve()?)])
+    }
+
+    fn onnx(&self, sketch: &mut Sketch, images: &Value) -> Result<Value> {
+        let mut x = sketch.run(&self.head, &[images])?;
+        let mut skips = Vec::new();
+        for level in &self.levels {
+            skips.push(x.clone());
+            x = sketch.run(&level.down, &[&x])?;
+        }
+        for (level, skip) in self.levels.iter().zip(&skips).rev() {
+            let below = level.up.onnx(sketch, &[&x])?;
+            let skip = level.gate.onnx(sketch, &[&below, skip])?;
+            x = level.merge.onnx(sketch, &[&skip, &below])?;
+        }
+        self.reduce.onnx(sketch, &[&x])
     }
 }

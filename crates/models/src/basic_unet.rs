@@ -3,12 +3,14 @@
 use candle::{Result, Tensor};
 use candle_nn::VarBuilder;
 use nn::{Conv, ConvConfig, Pending, PoolConfig};
+use onnx::Value;
 use serde::{Deserialize, Serialize};
 
 use crate::block::{Layer, Layers, run};
 use crate::door::{Body, Housed};
 use crate::limits::widths;
 use crate::monai::{Adn, UpSample, Window, convolution};
+use crate::sketch::Sketch;
 use crate::unit::MaxPool;
 use crate::{
     AdnOrdering, Architecture, Error, HeadId, Interface, Model, ModelConfig, Nonlinearity,
@@ -134,5 +136,21 @@ impl Body for Unet {
             x = run(convs, &[&skip, &fine], train)?;
         }
         Ok(vec![(HeadId::Main, self.head.forward_of(&[&x])?.resolve()?)])
+    }
+
+    fn onnx(&self, sketch: &mut Sketch, images: &Value) -> Result<Value> {
+        let mut x = images.clone();
+        let mut skips = Vec::new();
+        for layers in &self.down {
+            x = sketch.run(layers, &[&x])?;
+            skips.push(x.clone());
+        }
+        skips.pop();
+        for Up { upsample, convs } in &self.up {
+            let fine = upsample.onnx(sketch, &[&x])?;
+            let skip = skips.pop().expect("one skip for each step up");
+            x = sketch.run(convs, &[&skip, &fine])?;
+        }
+        sketch.conv(&self.head, &[&x])
     }
 }

@@ -5,8 +5,10 @@ use std::fmt;
 use candle::Result;
 use candle_nn::{Init, VarBuilder};
 use nn::{Act, Conv, ConvConfig, Pending, PoolConfig};
+use onnx::Value;
 
 use crate::normalization::Normalizer;
+use crate::sketch::Sketch;
 use crate::topology::Style;
 use crate::unit::joined;
 
@@ -14,6 +16,9 @@ use crate::unit::joined;
 /// `(N, *S', C')`.
 pub(crate) trait Layer: fmt::Debug + Send + Sync {
     fn forward_t(&self, inputs: &[&Pending], train: bool) -> Result<Pending>;
+
+    /// The same without training, as nodes of a graph, whose values are `(N, C, *S)`.
+    fn onnx(&self, sketch: &mut Sketch, inputs: &[&Value]) -> Result<Value>;
 }
 
 /// Layers one after the other.
@@ -83,6 +88,16 @@ impl Layer for ConvNorm {
             return self.norm.defer_t(x.into(), Act::Identity, train);
         }
         self.norm.defer_t(x, self.act, train)
+    }
+
+    fn onnx(&self, sketch: &mut Sketch, inputs: &[&Value]) -> Result<Value> {
+        let x = sketch.conv(&self.conv, inputs)?;
+        if self.act_first {
+            let x = sketch.act(self.act, &x)?;
+            return self.norm.onnx(sketch, &x);
+        }
+        let x = self.norm.onnx(sketch, &x)?;
+        sketch.act(self.act, &x)
     }
 }
 
@@ -156,5 +171,20 @@ impl Layer for ResidualBlock {
         let inner = self.conv1.forward_t(&[&x.into()], train)?;
         let inner = self.conv2.forward_t(&[&inner], train)?;
         Ok(self.act.forward(&(inner.resolve()? + skip.resolve()?)?)?.into())
+    }
+
+    fn onnx(&self, sketch: &mut Sketch, inputs: &[&Value]) -> Result<Value> {
+        let x = sketch.joined(inputs);
+        let mut skip = x.clone();
+        if let Some(pool) = &self.pool {
+            skip = sketch.avg_pool(pool, &skip);
+        }
+        if let Some(project) = &self.project {
+            skip = project.onnx(sketch, &[&skip])?;
+        }
+        let inner = self.conv1.onnx(sketch, &[&x])?;
+        let inner = self.conv2.onnx(sketch, &[&inner])?;
+        let sum = sketch.sum(&inner, &skip);
+        sketch.act(self.act, &sum)
     }
 }

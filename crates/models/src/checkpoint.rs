@@ -4,8 +4,10 @@ use std::sync::Arc;
 
 use candle::Result;
 use nn::Pending;
+use onnx::Value;
 
 use crate::block::{Layer, Layers, run};
+use crate::sketch::Sketch;
 
 /// Layers one after the other, of which training keeps the inputs and the result alone, as
 /// [`nn::checkpoint_of`] says.
@@ -26,5 +28,9 @@ impl Layer for Checkpoint {
         }
         let layers = Arc::clone(&self.0);
         nn::checkpoint_of(inputs, move |inputs| run(&layers, inputs, train))
+    }
+
+    fn onnx(&self, sketch: &mut Sketch, inputs: &[&Value]) -> Result<Value> {
+        sketch.run(&self.0, inputs)
     }
 }

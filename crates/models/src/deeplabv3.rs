@@ -3,12 +3,14 @@
 use candle::Result;
 use candle_nn::VarBuilder;
 use nn::{Act, Pending};
+use onnx::Value;
 use serde::{Deserialize, Serialize};
 
 use crate::aspp::{Aspp, Rates};
 use crate::block::{Layers, chain};
 use crate::door::Housed;
 use crate::isotropic::{Draw, Isotropic};
+use crate::sketch::Sketch;
 use crate::smp::{Decoder, EncoderDecoder, Plan};
 use crate::unit::Unit;
 use crate::{
@@ -94,5 +96,9 @@ struct Chain(Layers);
 impl Decoder for Chain {
     fn forward_t(&self, features: &[Pending], train: bool) -> Result<Pending> {
         chain(&self.0, features[features.len() - 1].clone(), train)
+    }
+
+    fn onnx(&self, sketch: &mut Sketch, features: &[Value]) -> Result<Value> {
+        sketch.chain(&self.0, &features[features.len() - 1])
     }
 }

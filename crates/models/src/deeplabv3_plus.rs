@@ -3,12 +3,14 @@
 use candle::Result;
 use candle_nn::VarBuilder;
 use nn::Pending;
+use onnx::Value;
 use serde::{Deserialize, Serialize};
 
 use crate::aspp::{Aspp, Rates, separable};
 use crate::block::{Layer, Layers, chain, run};
 use crate::door::Housed;
 use crate::isotropic::{Draw, Isotropic};
+use crate::sketch::Sketch;
 use crate::smp::{CORNERS, Decoder, EncoderDecoder, Plan, resized};
 use crate::unit::{Unit, extents};
 use crate::{
@@ -112,5 +114,12 @@ impl Decoder for Joined {
         let coarse = Pending::from(resized(&coarse, extents(&features[2]), CORNERS)?);
         let fine = self.fine.forward_t(&[&features[2]], train)?;
         run(&self.fuse, &[&coarse, &fine], train)
+    }
+
+    fn onnx(&self, sketch: &mut Sketch, features: &[Value]) -> Result<Value> {
+        let coarse = sketch.chain(&self.coarse, &features[5])?;
+        let coarse = sketch.resized(&coarse, &features[2], CORNERS)?;
+        let fine = self.fine.onnx(sketch, &[&features[2]])?;
+        sketch.run(&self.fuse, &[&coarse, &fine])
     }
 }

@@ -3,8 +3,9 @@
 use std::fmt;
 
 use candle::{DType, Result, Tensor};
+use onnx::Value;
 
-use crate::{Error, HeadId, Input, Interface, Logits, Model};
+use crate::{Error, HeadId, Input, Interface, Logits, Model, Sketch};
 
 /// Checks images and turns them into the layout of layers.
 #[derive(Debug)]
@@ -58,6 +59,9 @@ pub(crate) trait Body: fmt::Debug + Send + Sync {
     /// The heads, `(N, *S', C)` each and the main one first, of images `(N, *S, C_in)`; the main one
     /// alone, where this is not training.
     fn forward_t(&self, images: &Tensor, train: bool) -> Result<Vec<(HeadId, Tensor)>>;
+
+    /// The main head of images `(N, C_in, *S)`, as nodes of a graph.
+    fn onnx(&self, sketch: &mut Sketch, images: &Value) -> Result<Value>;
 }
 
 /// A body behind its door.
@@ -93,5 +97,9 @@ impl<B: Body> Model for Housed<B> {
         let (_, main) = heads.next().expect("a main head");
         let logits = Logits::new(leave(&main)?);
         heads.try_fold(logits, |logits, (id, head)| Ok(logits.with(id, leave(&head)?)))
+    }
+
+    fn onnx(&self, sketch: &mut Sketch, images: &Value) -> Result<Value> {
+        self.body.onnx(sketch, images)
     }
 }

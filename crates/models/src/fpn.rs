@@ -3,6 +3,7 @@
 use candle::{Result, Tensor};
 use candle_nn::VarBuilder;
 use nn::{Act, Conv, GroupNorm, Interpolation, Pending};
+use onnx::Value;
 use serde::{Deserialize, Serialize};
 
 use crate::block::{Layer, Layers, run};
@@ -11,6 +12,7 @@ use crate::isotropic::{Draw, Isotropic};
 use crate::limits;
 use crate::nonlinearity::Nonlinear;
 use crate::normalization::{EPS, Normalizer};
+use crate::sketch::Sketch;
 use crate::smp::{CORNERS, Decoder, EncoderDecoder, Plan, resized};
 use crate::unit::{AnyConv, Unit, extents, joined};
 use crate::{
@@ -139,6 +141,11 @@ impl Layer for Double {
     fn forward_t(&self, inputs: &[&Pending], _: bool) -> Result<Pending> {
         Ok(doubled(&joined(inputs)?, CORNERS)?.into())
     }
+
+    fn onnx(&self, sketch: &mut Sketch, inputs: &[&Value]) -> Result<Value> {
+        let x = sketch.joined(inputs);
+        sketch.doubled(&x, CORNERS)
+    }
 }
 
 fn doubled(x: &Tensor, interpolation: Interpolation) -> Result<Tensor> {
@@ -167,5 +174,19 @@ impl Decoder for Pyramid {
             sum = (sum + run(block, &[&Pending::from(&x)], train)?.resolve()?)?;
         }
         Ok(sum.into())
+    }
+
+    fn onnx(&self, sketch: &mut Sketch, features: &[Value]) -> Result<Value> {
+        let mut x = sketch.conv(&self.coarsest, &[&features[5]])?;
+        let mut sum = sketch.run(&self.blocks[0], &[&x])?;
+        let levels = self.laterals.iter().zip(features.iter().rev().skip(1));
+        for ((lateral, skip), block) in levels.zip(&self.blocks[1..]) {
+            let skip = sketch.conv(lateral, &[skip])?;
+            let finer = sketch.doubled(&x, Interpolation::Nearest)?;
+            x = sketch.sum(&finer, &skip);
+            let part = sketch.run(block, &[&x])?;
+            sum = sketch.sum(&sum, &part);
+        }
+        Ok(sum)
     }
 }

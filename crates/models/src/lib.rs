@@ -34,6 +34,8 @@
 //!   has one, and what pretrained weights it takes.
 //! - [`Normalization`], [`Nonlinearity`], [`AdnOrdering`], [`UpsampleMode`], [`PerAxis`]: settings of
 //!   MONAI's networks.
+//! - [`to_onnx`]: a network as a graph of ONNX, whose axes have the names of [`extents`]; [`Sketch`]: that graph
+//!   while it is made.
 //! - [`Error`]: why a network could not be built or refused its images.
 
 mod aspp;
@@ -61,6 +63,7 @@ mod pspnet;
 mod residual_unet;
 mod segformer;
 mod segresnet;
+mod sketch;
 mod smp;
 mod smp_unet;
 mod state_dict;
@@ -84,6 +87,7 @@ pub use crate::monai::{AdnOrdering, UpsampleMode};
 pub use crate::nonlinearity::Nonlinearity;
 pub use crate::normalization::Normalization;
 pub use crate::per_axis::PerAxis;
+pub use crate::sketch::{Sketch, extents, to_onnx};
 pub use crate::smp_unet::Upscaling;
 pub use crate::state_dict::canonical_name;
 pub use crate::summary::{LayerSummary, Summary};
@@ -139,6 +143,14 @@ pub trait Model: fmt::Debug + Send + Sync {
     /// Where the images do not fit the interface or [`Model::stride`], or a tensor operation
     /// fails.
     fn forward_t(&self, input: &Input, train: bool) -> Result<Logits>;
+
+    /// Adds what [`Model::forward_t`] computes without `train` to a graph of ONNX: from `images`,
+    /// `(N, C_in, *S)`, to the logits of the main head, `(N, C, *S)`, which are returned. See [`to_onnx`].
+    ///
+    /// # Errors
+    ///
+    /// Where the graph has no room for the weights.
+    fn onnx(&self, sketch: &mut Sketch, images: &onnx::Value) -> Result<onnx::Value>;
 }
 
 registry::registry! {

@@ -3,6 +3,7 @@
 use candle::{Result, Tensor};
 use candle_nn::VarBuilder;
 use nn::{Act, Conv, ConvTranspose, ConvTransposeConfig, InstanceNorm, Pending, PoolConfig};
+use onnx::Value;
 use serde::{Deserialize, Serialize};
 
 use crate::block::{Layer, Layers, run};
@@ -11,6 +12,7 @@ use crate::isotropic::{Draw, Isotropic};
 use crate::limits::width;
 use crate::nonlinearity::Nonlinear;
 use crate::normalization::Normalizer;
+use crate::sketch::Sketch;
 use crate::unit::{AnyConv, MaxPool, Unit};
 use crate::{Architecture, Error, HeadId, Interface, Model, ModelConfig, Topology};
 
@@ -134,5 +136,21 @@ impl Body for Unet {
             x = run(block, &[&finer, &skip], train)?;
         }
         Ok(vec![(HeadId::Main, self.head.forward_of(&[&x])?.resolve()?)])
+    }
+
+    fn onnx(&self, sketch: &mut Sketch, images: &Value) -> Result<Value> {
+        let mut x = images.clone();
+        let mut skips = Vec::new();
+        for layers in &self.down {
+            x = sketch.run(layers, &[&x])?;
+            skips.push(x.clone());
+        }
+        skips.pop();
+        for (upsample, block) in &self.up {
+            let skip = skips.pop().expect("one skip for each step up");
+            let finer = sketch.conv_transpose(upsample, &[&x])?;
+            x = sketch.run(block, &[&finer, &skip])?;
+        }
+        sketch.conv(&self.head, &[&x])
     }
 }

@@ -6,11 +6,13 @@ use nn::{
     Conv, ConvConfig, ConvTranspose, ConvTransposeConfig, Interpolation, PadMode, Pending,
     PoolConfig,
 };
+use onnx::Value;
 use serde::{Deserialize, Serialize};
 
 use crate::block::{Layer, Layers, run};
 use crate::nonlinearity::Nonlinear;
 use crate::normalization::{EPS, Normalizer};
+use crate::sketch::Sketch;
 use crate::unit::{AnyConv, Unit, extents, joined};
 use crate::{Nonlinearity, Normalization};
 
@@ -141,6 +143,16 @@ impl Layer for ResidualUnit {
         };
         Ok((inner + skip)?.into())
     }
+
+    fn onnx(&self, sketch: &mut Sketch, inputs: &[&Value]) -> Result<Value> {
+        let x = sketch.joined(inputs);
+        let inner = sketch.run(&self.units, &[&x])?;
+        let skip = match &self.residual {
+            Some(conv) => Unit::bare(conv.clone()).onnx(sketch, &[&x])?,
+            None => x,
+        };
+        Ok(sketch.sum(&inner, &skip))
+    }
 }
 
 /// How MONAI's networks double their resolution.
@@ -216,6 +228,28 @@ impl Layer for UpSample {
                 let window =
                     PoolConfig { stride: vec![1; rank], ..PoolConfig::new(&vec![2; rank]) };
                 Ok(nn::avg_pool(&x, &window)?.into())
+            }
+        }
+    }
+
+    fn onnx(&self, sketch: &mut Sketch, inputs: &[&Value]) -> Result<Value> {
+        match self {
+            Self::Deconv(conv) => sketch.conv_transpose(conv, inputs),
+            Self::Nontrainable { preconv, align_corners } => {
+                let x = match preconv {
+                    Some(conv) => sketch.conv(conv, inputs)?,
+                    None => sketch.joined(inputs),
+                };
+                sketch.doubled(&x, Interpolation::Linear { align_corners: *align_corners })
+            }
+            Self::Pixelshuffle(conv) => {
+                let rank = sketch.rank();
+                let x = sketch.conv(conv, inputs)?;
+                let x = sketch.pixel_shuffle(conv.weight().dims()[0] >> rank, &x)?;
+                let x = sketch.padded_before(&x)?;
+                let window =
+                    PoolConfig { stride: vec![1; rank], ..PoolConfig::new(&vec![2; rank]) };
+                Ok(sketch.avg_pool(&window, &x))
             }
         }
     }

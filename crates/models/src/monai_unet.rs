@@ -3,12 +3,14 @@
 use candle::{Result, Tensor};
 use candle_nn::VarBuilder;
 use nn::Pending;
+use onnx::Value;
 use serde::{Deserialize, Serialize};
 
 use crate::block::{Layers, run};
 use crate::door::{Body, Door, Housed};
 use crate::limits::widths;
 use crate::monai::{Adn, ResidualUnit, Window, convolution, transposed};
+use crate::sketch::Sketch;
 use crate::{
     AdnOrdering, Architecture, Error, HeadId, Interface, Model, ModelConfig, Nonlinearity,
     Normalization, PerAxis, Topology,
@@ -212,5 +214,19 @@ impl Body for Unet {
             x = run(&level.up, &[skip, &x], train)?;
         }
         Ok(vec![(HeadId::Main, x.resolve()?)])
+    }
+
+    fn onnx(&self, sketch: &mut Sketch, images: &Value) -> Result<Value> {
+        let mut x = images.clone();
+        let mut skips = Vec::new();
+        for level in &self.levels {
+            x = sketch.run(&level.down, &[&x])?;
+            skips.push(x.clone());
+        }
+        x = sketch.run(&self.bottom, &[&x])?;
+        for (level, skip) in self.levels.iter().zip(&skips).rev() {
+            x = sketch.run(&level.up, &[skip, &x])?;
+        }
+        Ok(x)
     }
 }

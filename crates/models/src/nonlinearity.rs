@@ -3,9 +3,10 @@
 use candle::Result;
 use candle_nn::VarBuilder;
 use nn::{Act, Activation, Prelu};
+use onnx::Value;
 use serde::{Deserialize, Serialize};
 
-use crate::Error;
+use crate::{Error, Sketch};
 
 /// The activation of a network's layers, by MONAI's names.
 ///
@@ -56,6 +57,14 @@ impl Nonlinear {
             Nonlinearity::Mish => Act::Mish,
             Nonlinearity::Tanh => Act::Tanh,
         }))
+    }
+
+    /// The activation of `x`, as nodes of a graph.
+    pub(crate) fn onnx(&self, sketch: &mut Sketch, x: &Value) -> Result<Value> {
+        match self {
+            Self::Act(act) => sketch.act(*act, x),
+            Self::Prelu(prelu) => sketch.prelu(prelu, x),
+        }
     }
 }
 

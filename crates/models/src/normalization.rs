@@ -3,9 +3,10 @@
 use candle::Result;
 use candle_nn::VarBuilder;
 use nn::{Activation, BatchNorm, GroupNorm, InstanceNorm, Pending};
+use onnx::Value;
 use serde::{Deserialize, Serialize};
 
-use crate::{Error, Norm};
+use crate::{Error, Norm, Sketch};
 
 /// How channels are brought to zero mean and unit variance, with MONAI's names and settings.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -81,6 +82,16 @@ impl Normalizer {
             Self::Instance(norm) => norm.defer(x, act),
             Self::Batch(norm) => norm.defer_t(x, act, train),
             Self::Group(norm) => norm.defer(x, act),
+        }
+    }
+
+    /// The norm of `x` alone, as nodes of a graph.
+    pub(crate) fn onnx(&self, sketch: &mut Sketch, x: &Value) -> Result<Value> {
+        match self {
+            Self::None => Ok(x.clone()),
+            Self::Instance(norm) => sketch.instance_norm(norm, x),
+            Self::Batch(norm) => sketch.batch_norm(norm, x),
+            Self::Group(norm) => sketch.group_norm(norm, x),
         }
     }
 }

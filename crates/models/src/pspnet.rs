@@ -3,6 +3,7 @@
 use candle::Result;
 use candle_nn::VarBuilder;
 use nn::{Act, Pending};
+use onnx::Value;
 use serde::{Deserialize, Serialize};
 
 use crate::block::Layer;
@@ -11,6 +12,7 @@ use crate::isotropic::{Draw, Isotropic};
 use crate::limits;
 use crate::nonlinearity::Nonlinear;
 use crate::normalization::Normalizer;
+use crate::sketch::Sketch;
 use crate::smp::{CORNERS, Decoder, EncoderDecoder, Plan, resized};
 use crate::unit::{AnyConv, Unit, extents};
 use crate::{
@@ -133,5 +135,17 @@ impl Decoder for Means {
         parts.push(x);
         let all = nn::concat(&parts.iter().collect::<Vec<_>>())?;
         self.fuse.forward_t(&[&all.into()], train)
+    }
+
+    fn onnx(&self, sketch: &mut Sketch, features: &[Value]) -> Result<Value> {
+        let x = &features[features.len() - 1];
+        let mut parts = Vec::new();
+        for (bins, unit) in &self.pools {
+            let means = sketch.adaptive_avg_pool(*bins, x)?;
+            let means = unit.onnx(sketch, &[&means])?;
+            parts.push(sketch.resized(&means, x, CORNERS)?);
+        }
+        parts.push(x.clone());
+        self.fuse.onnx(sketch, &parts.iter().collect::<Vec<_>>())
     }
 }

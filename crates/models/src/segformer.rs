@@ -3,6 +3,7 @@
 use candle::Result;
 use candle_nn::{Init, VarBuilder};
 use nn::Pending;
+use onnx::Value;
 use serde::{Deserialize, Serialize};
 
 use crate::block::Layer;
@@ -10,6 +11,7 @@ use crate::door::Housed;
 use crate::encoder::Linear;
 use crate::isotropic::{Draw, Isotropic};
 use crate::limits;
+use crate::sketch::Sketch;
 use crate::smp::{Decoder, EncoderDecoder, LINEAR, Plan, resized};
 use crate::unit::{Unit, extents};
 use crate::{
@@ -94,5 +96,14 @@ impl Decoder for Maps {
         }
         let all = nn::concat(&parts.iter().collect::<Vec<_>>())?;
         self.fuse.forward_t(&[&all.into()], train)
+    }
+
+    fn onnx(&self, sketch: &mut Sketch, features: &[Value]) -> Result<Value> {
+        let mut parts = Vec::new();
+        for (level, map) in &self.maps {
+            let part = map.onnx(sketch, &features[*level])?;
+            parts.push(sketch.resized(&part, &features[2], LINEAR)?);
+        }
+        self.fuse.onnx(sketch, &parts.iter().collect::<Vec<_>>())
     }
 }

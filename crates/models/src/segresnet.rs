@@ -3,6 +3,7 @@
 use candle::{Result, Tensor};
 use candle_nn::VarBuilder;
 use nn::{Conv, ConvConfig, Pending};
+use onnx::Value;
 use serde::{Deserialize, Serialize};
 
 use crate::block::{Layer, Layers, chain, run};
@@ -11,6 +12,7 @@ use crate::limits::width;
 use crate::monai::{UpSample, Window, convolution};
 use crate::nonlinearity::Nonlinear;
 use crate::normalization::{EPS, Normalizer};
+use crate::sketch::Sketch;
 use crate::unit::joined;
 use crate::{
     Architecture, Error, HeadId, Interface, Model, ModelConfig, Nonlinearity, Normalization,
@@ -169,6 +171,12 @@ impl Preactivated {
     fn forward_t(&self, x: Pending, train: bool) -> Result<Pending> {
         self.conv.forward_of(&[&self.norm.defer_t(x, &self.act, train)?])
     }
+
+    fn onnx(&self, sketch: &mut Sketch, x: &Value) -> Result<Value> {
+        let x = self.norm.onnx(sketch, x)?;
+        let x = self.act.onnx(sketch, &x)?;
+        sketch.conv(&self.conv, &[&x])
+    }
 }
 
 #[derive(Clone, Debug)]
@@ -180,6 +188,14 @@ impl Layer for ResBlock {
         let [first, second] = &self.0;
         let inner = second.forward_t(first.forward_t(Pending::from(&x), train)?, train)?;
         Ok((inner.resolve()? + x)?.into())
+    }
+
+    fn onnx(&self, sketch: &mut Sketch, inputs: &[&Value]) -> Result<Value> {
+        let x = sketch.joined(inputs);
+        let [first, second] = &self.0;
+        let inner = first.onnx(sketch, &x)?;
+        let inner = second.onnx(sketch, &inner)?;
+        Ok(sketch.sum(&inner, &x))
     }
 }
 
@@ -199,5 +215,22 @@ impl Body for Network {
             x = chain(blocks, x, train)?;
         }
         Ok(vec![(HeadId::Main, self.last.forward_t(x, train)?.resolve()?)])
+    }
+
+    fn onnx(&self, sketch: &mut Sketch, images: &Value) -> Result<Value> {
+        let mut x = sketch.conv(&self.first, &[images])?;
+        let mut skips = Vec::new();
+        for layers in &self.down {
+            x = sketch.chain(layers, &x)?;
+            skips.push(x.clone());
+        }
+        skips.pop();
+        for [finer, blocks] in &self.up {
+            let skip = skips.pop().expect("one skip for each step up");
+            x = sketch.run(finer, &[&x])?;
+            x = sketch.sum(&x, &skip);
+            x = sketch.chain(blocks, &x)?;
+        }
+        self.last.onnx(sketch, &x)
     }
 }

@@ -6,11 +6,13 @@ use std::fmt;
 use candle::{Result, Tensor};
 use candle_nn::VarBuilder;
 use nn::{Conv, Interpolation, Pending};
+use onnx::Value;
 
 use crate::block::Layer;
 use crate::door::Body;
 use crate::encoder::Pyramid;
 use crate::isotropic::{Draw, Isotropic};
+use crate::sketch::Sketch;
 use crate::unit::{Unit, extents};
 use crate::{EncoderKind, HeadId, Interface};
 
@@ -18,6 +20,9 @@ use crate::{EncoderKind, HeadId, Interface};
 pub(crate) trait Decoder: fmt::Debug + Send + Sync {
     /// `features` are the images, then what each stage of the encoder gives.
     fn forward_t(&self, features: &[Pending], train: bool) -> Result<Pending>;
+
+    /// The same without training, as nodes of a graph.
+    fn onnx(&self, sketch: &mut Sketch, features: &[Value]) -> Result<Value>;
 }
 
 /// What a network makes of its encoder's features.
@@ -83,6 +88,13 @@ impl Body for EncoderDecoder {
             heads.push((HeadId::Auxiliary(0), head.forward(&x, size)?));
         }
         Ok(heads)
+    }
+
+    fn onnx(&self, sketch: &mut Sketch, images: &Value) -> Result<Value> {
+        let features = self.encoder.onnx(sketch, images, self.depth)?;
+        let x = self.decoder.onnx(sketch, &features)?;
+        let x = sketch.conv(&self.head.0, &[&x])?;
+        sketch.resized(&x, images, CORNERS)
     }
 }
 

@@ -3,12 +3,14 @@
 use candle::Result;
 use candle_nn::VarBuilder;
 use nn::{Interpolation, Pending};
+use onnx::Value;
 use serde::{Deserialize, Serialize};
 
 use crate::block::{Layer, Layers, run};
 use crate::door::Housed;
 use crate::isotropic::{Draw, Isotropic};
 use crate::limits::widths;
+use crate::sketch::Sketch;
 use crate::smp::{Decoder, EncoderDecoder, LINEAR, Plan, resized};
 use crate::unit::{Unit, extents};
 use crate::{
@@ -155,6 +157,16 @@ impl Decoder for Steps {
             let finer = Pending::from(resized(&x.resolve()?, &size, self.interpolation)?);
             let inputs = if step.is_joined { vec![&finer, skip] } else { vec![&finer] };
             x = run(&step.convs, &inputs, train)?;
+        }
+        Ok(x)
+    }
+
+    fn onnx(&self, sketch: &mut Sketch, features: &[Value]) -> Result<Value> {
+        let mut x = features[features.len() - 1].clone();
+        for (step, skip) in self.steps.iter().zip(features.iter().rev().skip(1)) {
+            let finer = sketch.doubled(&x, self.interpolation)?;
+            let inputs = if step.is_joined { vec![&finer, skip] } else { vec![&finer] };
+            x = sketch.run(&step.convs, &inputs)?;
         }
         Ok(x)
     }

@@ -3,11 +3,13 @@
 use candle::{Result, Tensor};
 use candle_nn::VarBuilder;
 use nn::{Act, BatchNorm, Conv, ConvTranspose, Pending, PoolConfig};
+use onnx::Value;
 
 use crate::block::Layer;
 use crate::isotropic::Isotropic;
 use crate::nonlinearity::Nonlinear;
 use crate::normalization::{EPS, Normalizer, activate};
+use crate::sketch::Sketch;
 
 /// A convolution one way or the other.
 #[derive(Clone, Debug)]
@@ -21,6 +23,13 @@ impl AnyConv {
         match self {
             Self::Conv(conv) => conv.forward_of(inputs),
             Self::Transpose(conv) => conv.forward_of(inputs),
+        }
+    }
+
+    fn onnx(&self, sketch: &mut Sketch, inputs: &[&Value]) -> Result<Value> {
+        match self {
+            Self::Conv(conv) => sketch.conv(conv, inputs),
+            Self::Transpose(conv) => sketch.conv_transpose(conv, inputs),
         }
     }
 }
@@ -70,6 +79,16 @@ impl Layer for Unit {
         }
         self.norm.defer_t(x, &self.act, train)
     }
+
+    fn onnx(&self, sketch: &mut Sketch, inputs: &[&Value]) -> Result<Value> {
+        let x = self.conv.onnx(sketch, inputs)?;
+        if self.act_first {
+            let x = self.act.onnx(sketch, &x)?;
+            return self.norm.onnx(sketch, &x);
+        }
+        let x = self.norm.onnx(sketch, &x)?;
+        self.act.onnx(sketch, &x)
+    }
 }
 
 /// A max pooling.
@@ -79,6 +98,11 @@ pub(crate) struct MaxPool(pub(crate) PoolConfig);
 impl Layer for MaxPool {
     fn forward_t(&self, inputs: &[&Pending], _: bool) -> Result<Pending> {
         Ok(nn::max_pool(&joined(inputs)?, &self.0)?.into())
+    }
+
+    fn onnx(&self, sketch: &mut Sketch, inputs: &[&Value]) -> Result<Value> {
+        let x = sketch.joined(inputs);
+        Ok(sketch.max_pool(&self.0, &x))
     }
 }
 

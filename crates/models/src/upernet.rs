@@ -3,12 +3,14 @@
 use candle::{Result, Tensor};
 use candle_nn::VarBuilder;
 use nn::{LayerNorm, Pending};
+use onnx::Value;
 use serde::{Deserialize, Serialize};
 
 use crate::block::Layer;
 use crate::door::Housed;
 use crate::isotropic::{Draw, Isotropic};
 use crate::limits;
+use crate::sketch::Sketch;
 use crate::smp::{Decoder, EncoderDecoder, LINEAR, Plan, resized};
 use crate::unit::{Unit, extents};
 use crate::{
@@ -134,6 +136,29 @@ impl Decoder for Pyramid {
         let all = nn::concat(&parts.iter().collect::<Vec<_>>())?;
         self.fuse.forward_t(&[&all.into()], train)
     }
+
+    fn onnx(&self, sketch: &mut Sketch, features: &[Value]) -> Result<Value> {
+        let mut normed = Vec::new();
+        for (norm, x) in self.norms.iter().zip(&features[2..]) {
+            normed.push(sketch.layer_norm(norm, x)?);
+        }
+        let finest = normed[0].clone();
+        let coarsest = normed.pop().expect("a coarsest feature");
+
+        let mut x = self.means_onnx(sketch, &coarsest)?;
+        // The finest first, as the fusion reads them.
+        let mut parts = vec![sketch.resized(&x, &finest, LINEAR)?];
+        for ((lateral, smooth), feature) in
+            self.laterals.iter().zip(&self.smooth).zip(normed.iter().rev())
+        {
+            let lateral = lateral.onnx(sketch, &[feature])?;
+            x = sketch.resized(&x, &lateral, LINEAR)?;
+            x = sketch.sum(&x, &lateral);
+            let part = smooth.onnx(sketch, &[&x])?;
+            parts.insert(0, sketch.resized(&part, &finest, LINEAR)?);
+        }
+        self.fuse.onnx(sketch, &parts.iter().collect::<Vec<_>>())
+    }
 }
 
 impl Pyramid {
@@ -148,6 +173,17 @@ impl Pyramid {
         }
         let all = nn::concat(&parts.iter().collect::<Vec<_>>())?;
         self.top.forward_t(&[&all.into()], train)?.resolve()
+    }
+
+    /// The same, as nodes of a graph.
+    fn means_onnx(&self, sketch: &mut Sketch, x: &Value) -> Result<Value> {
+        let mut parts = vec![x.clone()];
+        for (bins, unit) in &self.pools {
+            let means = sketch.adaptive_avg_pool(*bins, x)?;
+            let means = unit.onnx(sketch, &[&means])?;
+            parts.push(sketch.resized(&means, x, LINEAR)?);
+        }
+        self.top.onnx(sketch, &parts.iter().collect::<Vec<_>>())
     }
 }
 

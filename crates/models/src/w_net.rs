@@ -2,9 +2,11 @@
 
 use candle::{Result, Tensor};
 use candle_nn::VarBuilder;
+use onnx::Value;
 use serde::{Deserialize, Serialize};
 
 use crate::door::{Body, Housed};
+use crate::sketch::Sketch;
 use crate::smp::EncoderDecoder;
 use crate::{
     Architecture, EncoderKind, EncoderSlot, Error, Fpn, HeadId, Interface, Model, ModelConfig,
@@ -92,5 +94,11 @@ impl Body for Two {
             heads.push((HeadId::Network(0), opinion));
         }
         Ok(heads)
+    }
+
+    fn onnx(&self, sketch: &mut Sketch, images: &Value) -> Result<Value> {
+        let opinion = self.first.onnx(sketch, images)?;
+        let both = sketch.joined(&[images, &opinion]);
+        self.second.onnx(sketch, &both)
     }
 }

@@ -3,10 +3,12 @@
 use candle::Result;
 use candle_nn::VarBuilder;
 use nn::{Act, Conv, Pending};
+use onnx::Value;
 
 use super::{Grids, Pyramid};
 use crate::block::{Layer, Layers, run};
 use crate::isotropic::{Draw, Grid, Isotropic};
+use crate::sketch::Sketch;
 use crate::unit::{Unit, joined};
 
 /// One group of blocks.
@@ -165,6 +167,12 @@ impl Layer for Limit {
         let excess = Act::Relu.forward(&(&x - 6.0)?)?;
         Ok((x - excess)?.into())
     }
+
+    fn onnx(&self, sketch: &mut Sketch, inputs: &[&Value]) -> Result<Value> {
+        let x = sketch.joined(inputs);
+        let most = sketch.number(6.0)?;
+        Ok(sketch.graph().node("Min", &[&x, &most], &[]))
+    }
 }
 
 /// A squeeze and excitation: channels are multiplied by numbers from 0 to 1, which the means of all
@@ -193,6 +201,16 @@ impl Layer for Squeeze {
         let gate = Act::Sigmoid.forward(&self.expand.forward(&inner)?)?;
         Ok(x.broadcast_mul(&gate)?.into())
     }
+
+    fn onnx(&self, sketch: &mut Sketch, inputs: &[&Value]) -> Result<Value> {
+        let x = sketch.joined(inputs);
+        let means = sketch.adaptive_avg_pool(1, &x)?;
+        let inner = sketch.conv(&self.reduce, &[&means])?;
+        let inner = sketch.act(Act::Silu, &inner)?;
+        let gate = sketch.conv(&self.expand, &[&inner])?;
+        let gate = sketch.act(Act::Sigmoid, &gate)?;
+        Ok(sketch.product(&x, &gate))
+    }
 }
 
 #[derive(Debug)]
@@ -210,5 +228,11 @@ impl Layer for Inverted {
         let x = joined(inputs)?;
         let inner = run(&self.convs, &[&Pending::from(&x)], train)?;
         Ok((inner.resolve()? + x)?.into())
+    }
+
+    fn onnx(&self, sketch: &mut Sketch, inputs: &[&Value]) -> Result<Value> {
+        let x = sketch.joined(inputs);
+        let inner = sketch.run(&self.convs, &[&x])?;
+        Ok(if self.is_skipped { sketch.sum(&inner, &x) } else { inner })
     }
 }

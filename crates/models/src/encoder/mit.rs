@@ -3,11 +3,13 @@
 use candle::{D, Result, Tensor};
 use candle_nn::{Init, VarBuilder};
 use nn::{Act, Conv, ConvConfig, LayerNorm, Pending};
+use onnx::Value;
 
 use super::Pyramid;
 use crate::block::{Layer, Layers, chain};
 use crate::isotropic::{Draw, Isotropic};
 use crate::normalization::EPS;
+use crate::sketch::{Sketch, signed};
 use crate::unit::joined;
 
 /// Channels, heads and reductions of each stage.
@@ -70,6 +72,10 @@ impl Layer for Plain {
     fn forward_t(&self, inputs: &[&Pending], _: bool) -> Result<Pending> {
         self.0.forward_of(inputs)
     }
+
+    fn onnx(&self, sketch: &mut Sketch, inputs: &[&Value]) -> Result<Value> {
+        sketch.conv(&self.0, inputs)
+    }
 }
 
 /// A norm over channels.
@@ -79,6 +85,11 @@ struct Norm(LayerNorm);
 impl Layer for Norm {
     fn forward_t(&self, inputs: &[&Pending], _: bool) -> Result<Pending> {
         Ok(self.0.forward(&joined(inputs)?)?.into())
+    }
+
+    fn onnx(&self, sketch: &mut Sketch, inputs: &[&Value]) -> Result<Value> {
+        let x = sketch.joined(inputs);
+        sketch.layer_norm(&self.0, &x)
     }
 }
 
@@ -102,6 +113,11 @@ impl Linear {
         let rank = x.rank() - 2;
         let weight = self.weight.reshape([self.weight.dims(), &vec![1; rank]].concat())?;
         nn::conv(x, &weight, Some(&self.bias), &ConvConfig::new(rank))
+    }
+
+    /// The same as nodes of a graph: of `(N, C_in, *S)`, giving `(N, C_out, *S)`.
+    pub(crate) fn onnx(&self, sketch: &mut Sketch, x: &Value) -> Result<Value> {
+        sketch.linear(&self.weight, &self.bias, x)
     }
 }
 
@@ -146,6 +162,19 @@ impl Layer for Block {
         let x = (&x + self.attention.forward(&self.norm1.forward(&x)?, train)?)?;
         let inner = self.mix.forward(&self.widen.forward(&self.norm2.forward(&x)?)?)?;
         Ok((self.narrow.forward(&Act::Gelu.forward(&inner)?)? + x)?.into())
+    }
+
+    fn onnx(&self, sketch: &mut Sketch, inputs: &[&Value]) -> Result<Value> {
+        let x = sketch.joined(inputs);
+        let normed = sketch.layer_norm(&self.norm1, &x)?;
+        let seen = self.attention.onnx(sketch, &normed)?;
+        let x = sketch.sum(&x, &seen);
+        let inner = sketch.layer_norm(&self.norm2, &x)?;
+        let inner = self.widen.onnx(sketch, &inner)?;
+        let inner = sketch.conv(&self.mix, &[&inner])?;
+        let inner = sketch.act(Act::Gelu, &inner)?;
+        let inner = self.narrow.onnx(sketch, &inner)?;
+        Ok(sketch.sum(&inner, &x))
     }
 }
 
@@ -207,5 +236,37 @@ impl Attention {
         let found = nn::softmax_along(&scores, 3)?.matmul(&values)?;
         let found = found.transpose(1, 2)?.contiguous()?.reshape(x.dims())?;
         self.out.forward(&found)
+    }
+
+    /// The same as nodes of a graph: of `(N, C, *S)`.
+    fn onnx(&self, sketch: &mut Sketch, x: &Value) -> Result<Value> {
+        // Each head has the channels that it has here, and they come before the voxels.
+        const TURNED: [usize; 4] = [0, 1, 3, 2];
+        let channels = self.queries.weight.dim(0)?;
+        let (heads, each) = (signed(self.heads), signed(channels / self.heads));
+        let scale = (each as f64).sqrt().recip();
+        let shape = sketch.graph().shape(x, 0, None);
+        let queries = self.queries.onnx(sketch, x)?;
+        let queries = sketch.reshape(&queries, &[0, heads, each, -1])?;
+        let coarse = sketch.chain(&self.reduce, x)?;
+        let pairs = self.pairs.onnx(sketch, &coarse)?;
+        let pairs = sketch.reshape(&pairs, &[0, 2 * heads, each, -1])?;
+        let axis = sketch.integers(&[1])?;
+        let mut halves = Vec::new();
+        for first in [0, heads] {
+            let (from, to) = (sketch.integers(&[first])?, sketch.integers(&[first + heads])?);
+            halves.push(sketch.graph().node("Slice", &[&pairs, &from, &to, &axis], &[]));
+        }
+        let scale = sketch.number(scale)?;
+        let graph = sketch.graph();
+        let queries = graph.transpose(&queries, &TURNED);
+        let scores = graph.node("MatMul", &[&queries, &halves[0]], &[]);
+        let scores = graph.node("Mul", &[&scores, &scale], &[]);
+        let weights = graph.softmax(&scores);
+        let values = graph.transpose(&halves[1], &TURNED);
+        let found = graph.node("MatMul", &[&weights, &values], &[]);
+        let found = graph.transpose(&found, &TURNED);
+        let found = graph.node("Reshape", &[&found, &shape], &[]);
+        self.out.onnx(sketch, &found)
     }
 }

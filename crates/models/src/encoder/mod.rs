@@ -8,6 +8,7 @@ mod weights;
 use candle::{Result, Tensor};
 use candle_nn::VarBuilder;
 use nn::Pending;
+use onnx::Value;
 use serde::{Deserialize, Serialize};
 
 pub(crate) use self::mit::Linear;
@@ -15,6 +16,7 @@ pub use self::weights::EncoderSlot;
 use crate::Error;
 use crate::block::{Layers, chain};
 use crate::isotropic::Grid;
+use crate::sketch::Sketch;
 
 /// Which encoder a network has.
 ///
@@ -142,6 +144,20 @@ impl Pyramid {
             let x = chain(stage, x, train)?;
             // A tensor: the next stage and the decoder both read it.
             features.push(x.resolve()?.into());
+        }
+        Ok(features)
+    }
+
+    /// The same without training, as nodes of a graph.
+    pub(crate) fn onnx(
+        &self,
+        sketch: &mut Sketch,
+        images: &Value,
+        depth: usize,
+    ) -> Result<Vec<Value>> {
+        let mut features = vec![images.clone()];
+        for stage in &self.stages[..depth] {
+            features.push(sketch.chain(stage, &features[features.len() - 1])?);
         }
         Ok(features)
     }

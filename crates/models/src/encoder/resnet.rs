@@ -3,10 +3,12 @@
 use candle::Result;
 use candle_nn::VarBuilder;
 use nn::{Act, Pending, PoolConfig};
+use onnx::Value;
 
 use super::{Grids, Pyramid};
 use crate::block::{Layer, Layers, run};
 use crate::isotropic::{Draw, Grid, Isotropic};
+use crate::sketch::Sketch;
 use crate::unit::{MaxPool, Unit, joined};
 
 /// Blocks of each stage, and whether they are bottlenecks.
@@ -110,5 +112,16 @@ impl Layer for Residual {
             None => x,
         };
         Ok(Act::Relu.forward(&(inner + skip)?)?.into())
+    }
+
+    fn onnx(&self, sketch: &mut Sketch, inputs: &[&Value]) -> Result<Value> {
+        let x = sketch.joined(inputs);
+        let inner = sketch.run(&self.convs, &[&x])?;
+        let skip = match &self.downsample {
+            Some(project) => project.onnx(sketch, &[&x])?,
+            None => x,
+        };
+        let sum = sketch.sum(&inner, &skip);
+        sketch.act(Act::Relu, &sum)
     }
 }

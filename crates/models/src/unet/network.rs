@@ -1,10 +1,12 @@
 use candle::Result;
 use candle_nn::VarBuilder;
 use nn::{Conv, ConvConfig, ConvTranspose, ConvTransposeConfig, Pending};
+use onnx::Value;
 
 use crate::block::{Encoder, Layer, Layers, Window, chain, convs, run};
 use crate::checkpoint::Checkpoint;
 use crate::door::{Door, leave};
+use crate::sketch::Sketch;
 use crate::topology::{Stage, Style};
 use crate::{HeadId, Input, Interface, Logits, Model};
 
@@ -38,6 +40,12 @@ impl Layer for Step {
         let (coarse, skip) = inputs.split_first().expect("a coarser resolution");
         let coarse = self.upsample.forward_of(&[coarse])?;
         run(&self.convs, &[&[&coarse], skip].concat(), train)
+    }
+
+    fn onnx(&self, sketch: &mut Sketch, inputs: &[&Value]) -> Result<Value> {
+        let (coarse, skip) = inputs.split_first().expect("a coarser resolution");
+        let coarse = sketch.conv_transpose(&self.upsample, &[coarse])?;
+        sketch.run(&self.convs, &[&[&coarse], skip].concat())
     }
 }
 
@@ -135,5 +143,21 @@ impl Model for Network {
         let main = heads.pop().expect("a head on the finest resolution");
         let deep = heads.into_iter().rev().enumerate();
         Ok(deep.fold(Logits::new(main), |logits, (i, head)| logits.with(HeadId::Deep(i + 1), head)))
+    }
+
+    fn onnx(&self, sketch: &mut Sketch, images: &Value) -> Result<Value> {
+        let mut x = sketch.chain(&self.encoder.stem, images)?;
+        let mut skips = Vec::new();
+        for stage in &self.encoder.stages {
+            x = sketch.chain(stage, &x)?;
+            skips.push(x.clone());
+        }
+        skips.pop();
+        for up in &self.decoder {
+            let skip = skips.pop().expect("one skip for each step up");
+            x = sketch.run(&up.step, &[&x, &skip])?;
+        }
+        let finest = self.decoder.last().expect("a head on the finest resolution");
+        sketch.conv(&finest.head, &[&x])
     }
 }

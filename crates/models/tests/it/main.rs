@@ -10,6 +10,7 @@ mod golden_forward;
 mod heads;
 mod miscnn;
 mod names;
+mod onnx;
 mod references;
 mod refusals;
 mod shapes;

@@ -16,7 +16,7 @@ const PLAN: &[(&str, &[&str])] = &[
     ("sconce-metrics", &["sconce-registry", "sconce-volume"]),
     ("sconce-losses", &["sconce-nn", "sconce-registry"]),
     ("sconce-onnx", &[]),
-    ("sconce-models", &["sconce-nn", "sconce-registry"]),
+    ("sconce-models", &["sconce-nn", "sconce-onnx", "sconce-registry"]),
     ("sconce-ranks", &["sconce-nn"]),
     (
         "sconce-engine",
