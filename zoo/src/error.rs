@@ -54,6 +54,12 @@ pub enum Error {
         /// The folder.
         path: PathBuf,
     },
+    /// The place for a new file is taken.
+    #[error("{} is there already; remove it, or choose another name", path.display())]
+    Taken {
+        /// What is there.
+        path: PathBuf,
+    },
     /// What was asked for cannot go into a model card.
     #[error("{what} {value:?} cannot be used: {reason}")]
     Option {

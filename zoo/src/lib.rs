@@ -27,6 +27,7 @@
 //! | read the network, several that are averaged, those before them in a cascade | [`load`], [`load_all`], [`load_previous`], [`first`] |
 //! | take over what nnU-Net has trained | [`import_nnunet`], [`read_nnunet`], [`NnunetOptions`], giving [`Imported`], [`NnunetModel`] |
 //! | have nnU-Net predict with a model | [`export_nnunet`], giving [`Exported`] |
+//! | have any other program compute one, as an ONNX file | [`export_onnx`], giving [`ExportedOnnx`] |
 //! | say what a model is | [`show`], [`list`], [`Summary`], [`Content`], [`Details`], [`Headline`] |
 //! | find a model by name | [`resolve`], [`Reference`], [`HubReference`] |
 //! | get a model from the hub | `hub::fetch`, with the feature `hub` |
@@ -54,7 +55,7 @@ mod show;
 mod verify;
 
 pub use crate::error::{Error, Result};
-pub use crate::export::{Exported, export_nnunet};
+pub use crate::export::{Exported, ExportedOnnx, export_nnunet, export_onnx};
 pub use crate::golden::GoldenCheck;
 pub use crate::import::{Imported, NnunetModel, NnunetOptions, import_nnunet, read_nnunet};
 pub use crate::list::list;

@@ -84,7 +84,7 @@ pub fn first(folder: &Path) -> Result<PathBuf> {
 }
 
 /// The folders of the folds, in their order; none where the folder is itself one of a network.
-fn folds(folder: &Path) -> Result<Vec<PathBuf>> {
+pub(crate) fn folds(folder: &Path) -> Result<Vec<PathBuf>> {
     let is_network = |folder: &Path| folder.join("model.safetensors").exists();
     if is_network(folder) || !folder.is_dir() {
         return Ok(Vec::new());

@@ -2,6 +2,8 @@
 
 /// Networks that see what others have said before them.
 mod cascades;
+/// ONNX files: what is in them, and what cannot become one.
+mod exporting;
 /// A small network that was never trained, in a run folder.
 mod fixture;
 /// Model folders of other implementations, and one of our own.

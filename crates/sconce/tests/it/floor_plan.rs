@@ -41,6 +41,7 @@ const PLAN: &[(&str, &[&str])] = &[
             "sconce-engine",
             "sconce-losses",
             "sconce-models",
+            "sconce-onnx",
             "sconce-preprocess",
             "sconce-pytorch",
         ],
