@@ -102,6 +102,14 @@ pub(crate) enum Export {
         #[arg(long, short, value_name = "DIR")]
         output: PathBuf,
     },
+    /// As an ONNX file, for any runtime of ONNX
+    Onnx {
+        /// A run folder, a model folder, one with a folder for each fold, or hub:owner/name[@revision]
+        model: String,
+        /// The file to make; of several folds, the folder
+        #[arg(long, short, value_name = "FILE")]
+        output: PathBuf,
+    },
 }
 
 impl Import {
@@ -140,6 +148,9 @@ pub(crate) fn run(command: &Command) -> anyhow::Result<Output> {
         Command::Import(import) => import.run(),
         Command::Export(Export::Nnunet { model, output }) => {
             Ok(Output::of(&zoo::export_nnunet(&resolve(model)?, output)?))
+        }
+        Command::Export(Export::Onnx { model, output }) => {
+            Ok(Output::of(&zoo::export_onnx(&resolve(model)?, output)?))
         }
         Command::Show { model } => Ok(Output::of(&zoo::show(&resolve(model)?)?)),
         Command::Pack { run, output, name, license, description } => {

@@ -49,6 +49,28 @@ fn folds_are_averaged_and_a_fold_that_is_not_done_is_named() -> anyhow::Result<(
 }
 
 #[test]
+fn a_network_becomes_an_onnx_file() -> anyhow::Result<()> {
+    let workplace = trained()?;
+    let folder = workplace.path();
+
+    let report = json(folder, "zoo export onnx run -o model.onnx")?;
+    assert_eq!(report["files"], serde_json::json!(["model.onnx"]));
+    let size = fs::metadata(folder.join("model.onnx"))?.len();
+    assert_eq!(report["bytes"], size);
+    for (line, reason) in [
+        ("zoo export onnx run -o model.onnx", "model.onnx is there already"),
+        ("zoo export onnx data -o x.onnx", "it is no model"),
+    ] {
+        let ran = sconce(folder, line.split(' '))?;
+        assert_eq!((ran.code, ran.err.lines().count()), (Some(1), 1), "{line}: {ran:?}");
+        assert!(ran.error().contains(reason), "{line}: {ran:?}");
+    }
+    assert_eq!(fs::metadata(folder.join("model.onnx"))?.len(), size);
+    assert!(!folder.join("x.onnx").exists());
+    assert_no_partial(folder)
+}
+
+#[test]
 fn what_is_no_network_of_nnunet_is_one_line() -> anyhow::Result<()> {
     let workplace = trained()?;
     let folder = workplace.path();

@@ -83,6 +83,7 @@ fn a_name_in_a_header_is_in_no_report_model_log_or_prediction() -> anyhow::Resul
             format!(
                 "predict -m out/model -i {image} -o out/predicted --probabilities --file-ending .nii.gz"
             ),
+            "zoo export onnx out/model -o out/model.onnx".to_owned(),
             "evaluate -m out/run --data data -o out/scores".to_owned(),
         ] {
             let ran = sconce(folder, line.split_whitespace())?;
