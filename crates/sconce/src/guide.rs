@@ -8,6 +8,7 @@
 //! | [`metrics`] | every score: formula, unit, what it is of empty masks, whose definition |
 //! | [`prediction`] | what is written, memory, post-processing, several networks averaged |
 //! | [`nnunet`] | networks of nnU-Net here, and ours there |
+//! | [`onnx`] | models as files for other runtimes: what goes in, what comes out, how exact it is |
 //! | [`clusters`] | arrays of jobs, jobs that are stopped, and shards, for Slurm and Kubernetes |
 //! | [`threads`] | one number of threads for every pool |
 //! | [`candle`] | what candle gets wrong, and what to use instead |
@@ -29,6 +30,9 @@ pub mod prediction {}
 
 #[doc = include_str!("../guide/nnunet.md")]
 pub mod nnunet {}
+
+#[doc = include_str!("../guide/onnx.md")]
+pub mod onnx {}
 
 #[doc = include_str!("../guide/clusters.md")]
 pub mod clusters {}
