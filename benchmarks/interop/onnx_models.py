@@ -57,7 +57,7 @@ def check(file, folder):
     assert said["channels"] == config["channels"] and said["classes"] == config["classes"], said
     assert said["calibration"]["method"] == config["predict"]["calibration"], said
     (opset,) = model.opset_import
-    return dict(opset=opset.version, nodes=len(model.graph.node), weights=named, stride=said["stride"],
+    return dict(opset=opset.version, nodes=len(model.graph.node), weights=named, stride="x".join(map(str, said["stride"])),
                 calibration=said["calibration"]["method"])
 
 
@@ -77,7 +77,7 @@ def compare(folder):
         (theirs,) = session.run(None, {"image": images})
         assert theirs.shape == ours.shape and theirs.dtype == np.float32, (theirs.shape, ours.shape)
         assert np.isfinite(ours).all() and ours.max() > ours.min(), "logits that show nothing"
-        shapes.append(list(images.shape))
+        shapes.append("x".join(map(str, images.shape)))
         apart.append(float(np.abs(theirs - ours).max() / (ours.max() - ours.min())))
     return row | dict(shapes=shapes, largest_difference=max(apart), agrees=max(apart) <= TOLERANCE)
 
