@@ -43,7 +43,7 @@ pub(crate) struct Args {
     output: PathBuf,
     #[command(flatten)]
     asked: Asked,
-    /// What becomes of predictions that are there already
+    /// What becomes of predictions that are there already; --overwrite alone is always
     #[arg(long, value_enum, default_value_t, num_args = 0..=1, default_missing_value = "always", value_name = "WHEN")]
     overwrite: Overwrite,
     /// What label files end in, such as .nii.gz, .nrrd, .mha or .dcm; default: .dcm for DICOM, .png for pictures, .tif for
@@ -84,10 +84,10 @@ pub(crate) struct Args {
 /// What becomes of predictions that are there already.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
 enum Overwrite {
-    /// They stay
+    // They stay.
     #[default]
     Never,
-    /// They are replaced
+    // They are replaced.
     Always,
 }
 
