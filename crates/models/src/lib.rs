@@ -9,6 +9,7 @@
 //! | `residual_unet` | [`ResidualUnet`]: its residual-encoder U-Net |
 //! | `monai_unet` | [`MonaiUnet`]: MONAI's U-Net, perhaps of residual units |
 //! | `basic_unet` | [`BasicUnet`]: MONAI's basic U-Net |
+//! | `dyn_unet` | [`DynUnet`]: MONAI's U-Net with a kernel and a stride for each resolution |
 //! | `segresnet` | [`SegResNet`]: MONAI's SegResNet |
 //! | `attention_unet` | [`AttentionUnet`]: MONAI's U-Net whose skips are weighed |
 //! | `miscnn_unet` | [`MiscnnUnet`]: MIScnn's U-Net, with its norm after the activation |
@@ -46,6 +47,7 @@ mod checkpoint;
 mod deeplabv3;
 mod deeplabv3_plus;
 mod door;
+mod dyn_unet;
 mod encoder;
 mod error;
 mod fpn;
@@ -160,6 +162,7 @@ registry::registry! {
         "residual_unet" => residual_unet::ResidualUnet,
         "monai_unet" => monai_unet::MonaiUnet,
         "basic_unet" => basic_unet::BasicUnet,
+        "dyn_unet" => dyn_unet::DynUnet,
         "segresnet" => segresnet::SegResNet,
         "attention_unet" => attention_unet::AttentionUnet,
         "miscnn_unet" => miscnn_unet::MiscnnUnet,

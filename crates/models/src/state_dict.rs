@@ -3,8 +3,8 @@
 ///
 /// nnU-Net lists many tensors several times: `….all_modules.…` and `decoder.encoder.…` are other
 /// names for the same storage. Wrappers put `module.` or `_orig_mod.` in front, and batch norms
-/// count their batches. MONAI's SegResNet lists an activation twice, and encoders of timm have layers
-/// before their classifier that no decoder reads.
+/// count their batches. MONAI's SegResNet lists an activation twice, its DynUNet all layers, with heads that only
+/// training asks for, and encoders of timm have layers before their classifier that no decoder reads.
 ///
 /// ```
 /// use sconce_models::canonical_name;
@@ -23,6 +23,8 @@ pub fn canonical_name(name: &str) -> Option<&str> {
     let dropped = name.contains(".all_modules.")
         || name.starts_with("decoder.encoder.")
         || name.starts_with("act_mod.")
+        || name.starts_with("skip_layers.")
+        || name.starts_with("deep_supervision_heads.")
         || name.starts_with("encoder.conv_head.")
         || name.starts_with("encoder.bn2.")
         || name.ends_with(".num_batches_tracked");

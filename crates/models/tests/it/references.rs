@@ -103,7 +103,9 @@ impl Sample {
 
 #[test]
 fn networks_of_monai_agree() -> Result<()> {
-    check(|id| ["attention", "monai", "basic", "segresnet"].iter().any(|name| id.starts_with(name)))
+    check(|id| {
+        ["attention", "monai", "basic", "dyn", "segresnet"].iter().any(|name| id.starts_with(name))
+    })
 }
 
 #[test]
@@ -132,6 +134,7 @@ fn every_reference_belongs_to_a_test() -> Result<()> {
         "attention",
         "monai_unet_adn",
         "basic_unet",
+        "dyn_unet",
         "segresnet",
         "_resnet18",
         "_resnet50",
@@ -153,6 +156,7 @@ fn networks_of_default_size_have_the_parameters_of_their_definitions() -> Result
     for (name, interface, expected) in [
         ("monai_unet", deep, 1_979_610),
         ("basic_unet", deep, 5_749_410),
+        ("dyn_unet", deep, 5_600_930),
         ("segresnet", deep, 1_176_186),
         ("attention_unet", deep, 5_909_130),
         ("smp_unet", flat, 24_430_242),

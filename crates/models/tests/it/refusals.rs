@@ -71,6 +71,10 @@ fn settings_of_other_networks_that_make_no_sense_are_named() -> anyhow::Result<(
             "num_groups is 3, but it must divide the channels of every layer",
         ),
         ("[basic_unet]\nfeatures = [4, 4, 4, 4, 1, 4]", "features is 1, but halves of 1"),
+        ("[dyn_unet]\nfilters = [4, 8]", "filters is of 2 entries, but there must be three"),
+        ("[dyn_unet]\nstrides = [1, 2]", "strides is of 2 entries, but there must be as many"),
+        ("[dyn_unet]\nstrides = [2, 2, 2, 2]", "strides is [[2, 2, 2], "),
+        ("[dyn_unet]\nstrides = [1, 2, 3, 2]", "strides is [[1, 1, 1], "),
         ("[segresnet]\nblocks_up = [1]", "blocks_up is of 1 entries, but there must be one"),
         ("[segresnet]\ninit_filters = 0", "init_filters must be at least 1"),
         (

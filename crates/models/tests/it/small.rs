@@ -7,6 +7,7 @@ const SETTINGS: &[&str] = &[
     "[residual_unet]\nfeatures_per_stage = [4, 8, 16]",
     "[monai_unet]\nchannels = [4, 8, 16]\nstrides = [2, 2]\nnum_res_units = 2",
     "[basic_unet]\nfeatures = [4, 4, 8, 8, 16, 4]",
+    "[dyn_unet]\nfilters = [4, 8, 16]\nkernel_size = [3, 3, 3]\nstrides = [1, 2, 2]\nres_block = true",
     "[segresnet]\nblocks_down = [1, 1, 1]\nblocks_up = [1, 1]",
     "[attention_unet]\nchannels = [4, 8, 16]\nstrides = [2, 2]",
     "[miscnn_unet]\nn_filters = 4\ndepth = 2",
