@@ -95,7 +95,7 @@ impl VolumeWork {
     /// Where the file cannot be read.
     pub fn run(&self) -> anyhow::Result<f64> {
         let VolumeRequest { volume, shape, to, separate, file, .. } = &self.request;
-        let resampling = Resampling { from: *shape, to: *to, separate: *separate };
+        let resampling = Resampling { from: *shape, to: *to, separate: *separate, steps: None };
         Ok(match volume {
             Task::ResampleImage => {
                 let (within, across) = (Interpolation::Cubic, Interpolation::Nearest);

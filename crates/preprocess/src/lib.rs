@@ -87,7 +87,7 @@
 //! | normalise intensities | [`Normalize`], [`NormalizeScheme`] |
 //! | find what is not empty | [`nonzero`], [`Nonzero`], [`Region`] |
 //! | turn axes | [`Orientation`] |
-//! | change the spacing | [`Resampling`], [`new_size`], [`separate_axis`] |
+//! | change the spacing | [`Resampling`], [`GridRule`], [`new_size`], [`separate_axis`] |
 //! | move an image or labels to another grid | [`resample_onto`], [`resample_labels_onto`], [`resample_array_onto`] |
 //! | resize arrays, or look between voxels | [`resize`], [`map_coordinates`], [`Beyond`], [`Interpolation`], [`spline_coefficients`], [`Boundary`] |
 //! | write a kernel for `f32` and `f64` | [`Real`] |
@@ -110,6 +110,7 @@ mod crop;
 mod error;
 mod fingerprint;
 mod fusion;
+mod grid_rule;
 mod locations;
 mod normalize;
 mod number;
@@ -140,6 +141,7 @@ pub use crate::crop::{Nonzero, Region, nonzero};
 pub use crate::error::{Error, Result};
 pub use crate::fingerprint::{CaseFingerprint, Fingerprint, Intensities};
 pub use crate::fusion::{Fusion, fuse, mean_of_raters, rater_weights};
+pub use crate::grid_rule::GridRule;
 pub use crate::locations::Locations;
 pub use crate::normalize::{Normalize, NormalizeScheme};
 pub use crate::number::{Factors, Interval};

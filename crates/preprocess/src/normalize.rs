@@ -42,6 +42,33 @@ pub enum Normalize {
     /// `x / 255`: for photographs.
     #[serde(rename = "rgb_to_0_1")]
     RgbTo01,
+    /// `(x − from₀) / (from₁ − from₀) · (to₁ − to₀) + to₀`, limited to `to` if `clip`: MONAI's `ScaleIntensityRange`.
+    Range {
+        /// What becomes the first and the second of `to`.
+        from: [f64; 2],
+        /// What these become.
+        to: [f64; 2],
+        /// Whether what is beyond `from` becomes the nearer of `to`.
+        clip: bool,
+    },
+    /// `(x − min) / (max − min) · (to₁ − to₀) + to₀`: MONAI's `ScaleIntensity`. An image of one intensity is multiplied
+    /// by the first of `to` instead, as there.
+    Extremes {
+        /// What the least and the greatest intensity become.
+        to: [f64; 2],
+    },
+    /// `(x − subtrahend) / divisor`: MONAI's `NormalizeIntensity`, and what photographs are prepared by for networks
+    /// that were pretrained.
+    Standardize {
+        /// `None` for the mean of the image.
+        subtrahend: Option<f64>,
+        /// `None` for the standard deviation of the image, or 1 where that is 0.
+        divisor: Option<f64>,
+        /// Whether to look only at voxels that are not 0, and to leave others 0.
+        nonzero: bool,
+    },
+    /// One after the other.
+    Steps(Vec<Self>),
     /// Intensities as they are.
     None,
 }
@@ -117,10 +144,64 @@ impl Normalize {
                 }
                 channel.par_mapv_inplace(|x| x / 255.0);
             }
+            Self::Range { from, to, clip } => {
+                let span = single(from[1] - from[0]);
+                scale(channel, single(from[0]), span, to, clip);
+            }
+            Self::Extremes { to } => {
+                let (minimum, maximum) = range(channel.view());
+                if minimum < maximum {
+                    scale(channel, minimum, maximum - minimum, to, false);
+                } else {
+                    channel.mapv_inplace(|x| x * single(to[0]));
+                }
+            }
+            Self::Standardize { subtrahend, divisor, nonzero } => {
+                let counts = |x: f32| !nonzero || x != 0.0;
+                let some = channel.iter().copied().filter(|&x| counts(x));
+                let (mean, std) = mean_and_deviation(some);
+                let subtrahend = single(subtrahend.unwrap_or(mean));
+                let divisor = divisor.unwrap_or(std);
+                let divisor = if divisor == 0.0 { 1.0 } else { single(divisor) };
+                channel.par_mapv_inplace(
+                    |x| {
+                        if counts(x) { (x - subtrahend) / divisor } else { x }
+                    },
+                );
+            }
+            Self::Steps(ref steps) => {
+                for step in steps {
+                    step.apply(channel.view_mut(), outside)?;
+                }
+            }
             Self::None => {}
         }
         Ok(())
     }
+
+    /// Why it says nothing sensible, if so; in words.
+    pub(crate) fn fault(&self) -> Option<String> {
+        let finite = |numbers: &[f64]| numbers.iter().all(|number| number.is_finite());
+        let fits = match self {
+            Self::Range { from, to, .. } => finite(from) && finite(to) && from[0] < from[1],
+            Self::Extremes { to } => finite(to),
+            Self::Standardize { subtrahend, divisor, .. } => {
+                finite(&[subtrahend.unwrap_or(0.0), divisor.unwrap_or(1.0)])
+            }
+            Self::Steps(steps) => return steps.iter().find_map(Self::fault),
+            _ => true,
+        };
+        (!fits).then(|| format!("{self:?}"))
+    }
+}
+
+fn scale(mut channel: ArrayViewMut3<'_, f32>, start: f32, span: f32, to: [f64; 2], clip: bool) {
+    let [low, high] = to.map(single);
+    channel.par_mapv_inplace(|x| {
+        let x = (x - start) / span * (high - low) + low;
+        // Not `clamp`, which wants them in their order.
+        if clip { x.max(low).min(high) } else { x }
+    });
 }
 
 fn z_score(mut channel: ArrayViewMut3<'_, f32>) {
@@ -178,6 +259,44 @@ mod tests {
             normalize.apply(image.view_mut(), None)?;
             assert_eq!(image, array![[[0.0, 0.0]]]);
         }
+        Ok(())
+    }
+
+    #[test]
+    fn ranges_are_mapped_and_clipped_as_asked() -> anyhow::Result<()> {
+        let image = array![[[-60.0, 20.0, 140.0]]];
+        for (clip, expected) in
+            [(true, array![[[0.0, 0.5, 1.0]]]), (false, array![[[-0.5, 0.5, 2.0]]])]
+        {
+            let mut mapped = image.clone();
+            let range = Normalize::Range { from: [-20.0, 60.0], to: [0.0, 1.0], clip };
+            range.apply(mapped.view_mut(), None)?;
+            assert_eq!(mapped, expected);
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn steps_follow_one_another_and_zeros_stay() -> anyhow::Result<()> {
+        let mut image = array![[[0.0, 1.0, 3.0]]];
+
+        let standardize = Normalize::Standardize { subtrahend: None, divisor: None, nonzero: true };
+        let steps = vec![standardize, Normalize::Extremes { to: [-2.0, 2.0] }];
+        Normalize::Steps(steps).apply(image.view_mut(), None)?;
+
+        // 0, −1, 1 after the first step.
+        assert_eq!(image, array![[[0.0, -2.0, 2.0]]]);
+        Ok(())
+    }
+
+    #[test]
+    fn flat_images_are_scaled_as_monai_scales_them() -> anyhow::Result<()> {
+        let mut image = array![[[7.0, 7.0]]];
+        Normalize::Extremes { to: [-1.0, 1.0] }.apply(image.view_mut(), None)?;
+        assert_eq!(image, array![[[-7.0, -7.0]]]);
+        let known = Normalize::Standardize { subtrahend: None, divisor: None, nonzero: false };
+        known.apply(image.view_mut(), None)?;
+        assert_eq!(image, array![[[0.0, 0.0]]]);
         Ok(())
     }
 

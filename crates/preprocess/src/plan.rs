@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::budget::{Allotted, Budget, MIN_EDGE, voxels};
 use crate::fingerprint::{CaseFingerprint, Fingerprint};
+use crate::grid_rule::GridRule;
 use crate::normalize::{Normalize, NormalizeScheme};
 use crate::resample::new_size;
 use crate::spline::Interpolation;
@@ -37,6 +38,9 @@ pub struct Plan {
     pub spacing: [f64; 3],
     /// How intensities are interpolated; across thick slices, those of the nearest are taken.
     pub interpolation: Interpolation,
+    /// When images are resampled, and where the voxels of the new grid lie.
+    #[serde(default, skip_serializing_if = "GridRule::is_nnunet")]
+    pub grid: GridRule,
     /// Median size of the resampled cases of the training set, voxels.
     pub median_size: [f64; 3],
     /// What the network sees at once, voxels; the first extent is 1 at rank 2.
@@ -169,6 +173,7 @@ impl Plan {
             resample,
             spacing,
             interpolation: config.interpolation.unwrap_or(Interpolation::Cubic),
+            grid: GridRule::Nnunet,
             median_size,
             patch_size,
             context,

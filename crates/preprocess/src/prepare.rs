@@ -6,6 +6,7 @@ use volume::{Grid, Image, Label, SoftLabelMap};
 
 use crate::budget::voxels;
 use crate::crop::{Nonzero, Region, cut, cut_channels, nonzero};
+use crate::grid_rule::GridRule;
 use crate::locations::Locations;
 use crate::normalize::Normalize;
 use crate::orient::Orientation;
@@ -61,7 +62,7 @@ pub struct Outside {
 
 impl Plan {
     /// Prepares a case: fuses raters, turns axes, cuts off the empty margin, normalises, and
-    /// resamples, in this order.
+    /// resamples, in this order; by [`GridRule::Monai`], it resamples before it normalises.
     ///
     /// The same case gives the same bits, whatever the number of threads.
     ///
@@ -87,25 +88,34 @@ impl Plan {
         } else {
             Nonzero { region: Region::whole(size), outside: None }
         };
+        let spacing = orientation.turn(image.grid.spacing);
+        let target = self.target(spacing);
+        let resampling = Resampling::by_rule(self.grid, region.size, spacing, target);
+        check_size(resampling.to)?;
+
         let mut data = cut_channels(view, region).as_standard_layout().into_owned();
+        if self.grid == GridRule::Monai {
+            data = self.resampled_image(data, resampling);
+        }
         for (mut channel, normalize) in data.axis_iter_mut(Axis(0)).zip(&self.normalize) {
             normalize.apply(channel.view_mut(), outside.as_ref().map(|outside| outside.view()))?;
         }
-
-        let spacing = orientation.turn(image.grid.spacing);
-        let target = self.target(spacing);
-        let resampling = Resampling::to_spacing(region.size, spacing, target);
-        check_size(resampling.to)?;
+        if self.grid == GridRule::Nnunet {
+            data = self.resampled_image(data, resampling);
+        }
         let truth = truth.map(|truth| {
             let kept = cropped(&truth, orientation, region);
             resampled(kept, outside.as_ref(), resampling)
         });
         let locations = truth.as_ref().map(|truth| Locations::find(truth, classes));
-        let separate = separate_axis(target, spacing);
+        let separate = match self.grid {
+            GridRule::Nnunet => separate_axis(target, spacing),
+            GridRule::Monai => None,
+        };
         let restore =
             Restore { grid: image.grid.clone(), orientation, region, resampling, separate };
         Ok(Prepared {
-            image: self.resampled_image(data, resampling),
+            image: data,
             truth,
             further: Arc::default(),
             outside: outside.and_then(|outside| self.outside(&outside, resampling)),
@@ -121,7 +131,7 @@ impl Plan {
             if self.canonical { Orientation::canonical(grid) } else { Orientation::IDENTITY };
         let orientation = turned.then(self.transpose);
         let (size, spacing) = (orientation.turn(grid.size), orientation.turn(grid.spacing));
-        Resampling::to_spacing(size, spacing, self.target(spacing)).to
+        Resampling::by_rule(self.grid, size, spacing, self.target(spacing)).to
     }
 
     /// The spacing that an image of another is brought to.
@@ -139,6 +149,7 @@ impl Plan {
                 format!("the plan's transpose is {:?}; use 0, 1 and 2 once each", self.transpose);
             return Err(Error::Settings(text));
         }
+        self.check_rules()?;
         check_size(image.grid.size)?;
         let (expected, actual) = (self.normalize.len(), image.channels());
         if expected != actual {
@@ -151,6 +162,23 @@ impl Plan {
             }
             None => Ok(()),
         }
+    }
+
+    /// That its rules go together.
+    fn check_rules(&self) -> Result<()> {
+        if let Some(fault) = self.normalize.iter().find_map(Normalize::fault) {
+            let text = format!("the plan's normalisation {fault} has no finite result; change it");
+            return Err(Error::Settings(text));
+        }
+        let plain = self.interpolation <= Interpolation::Linear && !self.crop_to_nonzero;
+        if self.grid == GridRule::Monai && !plain {
+            return Err(Error::Settings(
+                "the plan's grid is MONAI's, which goes with interpolation nearest or linear, and without \
+                 crop_to_nonzero; change one of them"
+                    .to_owned(),
+            ));
+        }
+        Ok(())
     }
 
     fn resampled_image(&self, data: Array4<f32>, resampling: Resampling) -> Array4<f32> {

@@ -1,12 +1,13 @@
-//! nnU-Net's rule for bringing images and labels to another spacing.
+//! Bringing images and labels to another spacing, by nnU-Net's rule or MONAI's.
 
 use ndarray::{Array3, Array4, ArrayView3, ArrayView4, Axis};
 use serde::{Deserialize, Serialize};
 
 use crate::Truth;
+use crate::grid_rule::{GridRule, Mix, mixed, monai_size, monai_steps, nearest, stepped};
 use crate::real::{Real, index};
 use crate::resample_labels::resample_labels;
-use crate::resize::{range, resize};
+use crate::resize::{mixes, range, resize};
 use crate::spline::Interpolation;
 
 /// Above this ratio of the largest to the smallest spacing, slices are resampled one by one.
@@ -17,8 +18,8 @@ const ANISOTROPY: f64 = 3.0;
 /// # Source
 ///
 /// `resample_data_or_seg_to_shape` of nnU-Net v2 (2.8.1), with the label rule of batchgenerators
-/// 0.25.5.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+/// 0.25.5; with [`steps`](Self::steps), `Spacing` of MONAI 1.6.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Resampling {
     /// Voxels before, `(D, H, W)`.
@@ -28,23 +29,51 @@ pub struct Resampling {
     /// The axis across thick slices, along which values are those of the nearest slice; `None`
     /// where all axes are interpolated alike.
     pub separate: Option<usize>,
+    /// By [`GridRule::Monai`], how far apart the voxels after are, in voxels before; else `None`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub steps: Option<[f64; 3]>,
 }
 
 impl Resampling {
     /// Nothing to do.
     pub fn none(size: [usize; 3]) -> Self {
-        Self { from: size, to: size, separate: None }
+        Self { from: size, to: size, separate: None, steps: None }
+    }
+
+    /// From `size` voxels of `spacing` mm to voxels of `target` mm, by a rule.
+    pub fn by_rule(rule: GridRule, size: [usize; 3], spacing: [f64; 3], target: [f64; 3]) -> Self {
+        match rule {
+            GridRule::Nnunet => Self::to_spacing(size, spacing, target),
+            GridRule::Monai => monai_steps(spacing, target).map_or(Self::none(size), |steps| {
+                let to = monai_size(size, steps);
+                Self { from: size, to, separate: None, steps: Some(steps) }
+            }),
+        }
+    }
+
+    /// Which voxels after each voxel before is mixed from along an axis, on the way back: two neighbours and the
+    /// weight of the second. With `nearest`, that weight is 0.
+    pub fn back(&self, axis: usize, nearest: bool) -> Vec<(usize, usize, f64)> {
+        let (from, to) = (self.from[axis], self.to[axis]);
+        match self.steps {
+            Some(steps) => stepped(to, from, steps[axis].recip(), nearest),
+            None => mixes(to, from, nearest),
+        }
+    }
+
+    fn forth(&self, steps: [f64; 3], nearest: bool) -> [Vec<Mix>; 3] {
+        std::array::from_fn(|axis| stepped(self.from[axis], self.to[axis], steps[axis], nearest))
     }
 
     /// From `size` voxels of `spacing` mm to voxels of `target` mm.
     pub fn to_spacing(size: [usize; 3], spacing: [f64; 3], target: [f64; 3]) -> Self {
         let to = new_size(size, spacing, target);
-        Self { from: size, to, separate: separate_axis(spacing, target) }
+        Self { from: size, to, separate: separate_axis(spacing, target), steps: None }
     }
 
-    /// Whether sizes are equal, and nothing is resampled.
+    /// Whether nothing is resampled: by nnU-Net's rule, whether sizes are equal.
     pub fn is_identity(&self) -> bool {
-        self.from == self.to
+        self.from == self.to && self.steps.is_none()
     }
 
     /// Resamples intensities `(D, H, W)`, `across` thick slices where there are any. The result
@@ -55,6 +84,10 @@ impl Resampling {
         interpolation: Interpolation,
         across: Interpolation,
     ) -> Array3<T> {
+        if let Some(steps) = self.steps {
+            let nearest = interpolation == Interpolation::Nearest;
+            return mixed(input, &self.forth(steps, nearest));
+        }
         let Some(axis) = self.separate else {
             return resize(input, self.to, [interpolation; 3], true);
         };
@@ -80,15 +113,21 @@ impl Resampling {
         let [d, h, w] = self.to;
         let mut output = Array4::zeros((input.shape()[0], d, h, w));
         for (class, mut to) in input.axis_iter(Axis(0)).zip(output.axis_iter_mut(Axis(0))) {
-            to.assign(&resize(class, self.to, self.linear(), false));
+            to.assign(&match self.steps {
+                Some(steps) => mixed(class, &self.forth(steps, false)),
+                None => resize(class, self.to, self.linear(), false),
+            });
         }
         output
     }
 
     /// Resamples class indices `(D, H, W)`: of the indices around a position, that with the most
-    /// weight in linear interpolation; of equal ones, that of the nearest voxel.
+    /// weight in linear interpolation; of equal ones, that of the nearest voxel. By MONAI's rule, that of the nearest.
     pub fn labels(&self, input: ArrayView3<'_, u16>) -> Array3<u16> {
-        resample_labels(input, self.to, self.separate)
+        match self.steps {
+            Some(steps) => nearest(input, &self.forth(steps, true)),
+            None => resample_labels(input, self.to, self.separate),
+        }
     }
 
     /// Resamples a truth. Voxels of a soft truth that are mostly ignored are ignored afterwards.
@@ -191,10 +230,25 @@ mod tests {
     }
 
     #[test]
+    fn monai_s_rule_leads_there_and_back_between_the_same_centers() {
+        let (size, spacing, target) = ([1, 1, 5], [1.0; 3], [1.0, 1.0, 0.5]);
+        let rule = Resampling::by_rule(GridRule::Monai, size, spacing, target);
+        let input = Array3::from_shape_fn((1, 1, 5), |(_, _, x)| x as f64);
+
+        let output = rule.intensities(input.view(), Interpolation::Linear, Interpolation::Nearest);
+
+        let expected: Vec<f64> = (0..9).map(|i| 0.5 * f64::from(i)).collect();
+        assert_eq!(output.into_raw_vec_and_offset().0, expected);
+        let back: Vec<_> = rule.back(2, false).into_iter().map(|(low, _, _)| low).collect();
+        assert_eq!(back, [0, 2, 4, 6, 8]);
+        assert!(Resampling::by_rule(GridRule::Monai, size, spacing, spacing).is_identity());
+    }
+
+    #[test]
     fn half_ignored_voxels_are_settled_one_way_or_the_other() {
         // Linear: sums 1, 0.75, 0.25, 0 between a voxel that counts and one that is ignored.
         let soft = Array4::from_shape_vec((2, 1, 1, 2), vec![0.5, 0.0, 0.5, 0.0]);
-        let rule = Resampling { from: [1, 1, 2], to: [1, 1, 4], separate: None };
+        let rule = Resampling { from: [1, 1, 2], to: [1, 1, 4], separate: None, steps: None };
 
         let truth = rule.truth(&Truth::Soft(soft.unwrap()));
 

@@ -3,7 +3,7 @@ use std::array;
 use super::{Architecture, Configuration, Plans, ResamplingSettings};
 use crate::normalize::Normalize;
 use crate::spline::Interpolation;
-use crate::{Error, Plan, Result};
+use crate::{Error, GridRule, Plan, Result};
 
 /// The stages of a planned network, finest first: for each, one number for each axis.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -102,6 +102,7 @@ impl Plans {
             resample: resampling_fn_data.as_deref() != Some("no_resampling_data_or_seg_to_shape"),
             spacing: with(self.original_median_spacing_after_transp[0], &spacing),
             interpolation,
+            grid: GridRule::Nnunet,
             median_size: with(self.original_median_shape_after_transp[0] as f64, &size),
             patch_size: array::from_fn(|axis| if axis < first { 1 } else { patch[axis - first] }),
             context: 0,

@@ -12,7 +12,7 @@ use engine::{NetworkConfig, PredictConfig, Trained, WeightsMetadata};
 use golden::number;
 use losses::Activation;
 use models::{Interface, ModelConfig, ResidualUnet, Unet, canonical_name};
-use preprocess::{Interpolation, Normalize, NormalizeScheme, Plan};
+use preprocess::{GridRule, Interpolation, Normalize, NormalizeScheme, Plan};
 use serde_json::Value;
 
 /// The network of a fold; `mirror_axes` are counted among the axes that the network has.
@@ -161,6 +161,7 @@ fn plan(plans: &Value, settings: &Value) -> anyhow::Result<Plan> {
         resample: true,
         spacing: std::array::from_fn(|axis| along(axis).map_or(1.0, |axis| spacing[axis])),
         interpolation: Interpolation::Cubic,
+        grid: GridRule::Nnunet,
         median_size: [1.0; 3],
         patch_size: std::array::from_fn(|axis| along(axis).map_or(1, |axis| patch[axis])),
         context: 0,

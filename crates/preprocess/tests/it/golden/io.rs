@@ -48,7 +48,7 @@ fn nnunet(case: &Case) -> anyhow::Result<()> {
         Some(true) => separate_axis(spacing.map(|mm| mm.powi(64)), spacing),
     };
     check_rule(case, separate, new_size(from, spacing, target))?;
-    let rule = Resampling { from, to, separate };
+    let rule = Resampling { from, to, separate, steps: None };
     let (order, across) = (interpolation(&params["order"])?, interpolation(&params["order_z"])?);
     let shape = &case.output("output")?.shape;
 
@@ -150,7 +150,7 @@ fn grid(value: &Value) -> anyhow::Result<Grid> {
 #[test]
 fn channels_are_resampled_one_by_one() {
     let data = Array4::from_shape_fn((2, 3, 4, 5), |(c, z, y, x)| (c * 7 + z * y + x) as f32 / 9.0);
-    let rule = Resampling { from: [3, 4, 5], to: [5, 4, 3], separate: None };
+    let rule = Resampling { from: [3, 4, 5], to: [5, 4, 3], separate: None, steps: None };
 
     let all = rule.probabilities(data.view());
 

@@ -5,7 +5,7 @@ use anyhow::{Context, ensure};
 use golden::{Case, Group, Tolerance, close, number};
 use ndarray::{Array3, Axis};
 use sconce_preprocess::{
-    Fusion, Interpolation, Normalize, NormalizeScheme, Plan, Prepared, Truth, rng,
+    Fusion, GridRule, Interpolation, Normalize, NormalizeScheme, Plan, Prepared, Truth, rng,
 };
 use serde_json::Value;
 use volume::{Image, Label};
@@ -116,6 +116,7 @@ fn plan(case: &Case, plans: &Value) -> anyhow::Result<Plan> {
         resample: true,
         spacing: std::array::from_fn(|axis| threefold(axis, &spacing)),
         interpolation: Interpolation::Cubic,
+        grid: GridRule::Nnunet,
         median_size: [1.0; 3],
         patch_size: std::array::from_fn(|axis| {
             (axis + rank).checked_sub(3).map_or(1, |axis| patch[axis])

@@ -59,6 +59,7 @@ proptest! {
                 case.spacing,
                 restore.orientation().turn(grid.spacing),
             ),
+            steps: None,
         };
         let full = back.probabilities(logits.view());
         let turned = restore.orientation().view(labels.data.view());
