@@ -26,6 +26,8 @@
 //! | check a model folder | [`verify`], [`Verification`], [`FileCheck`], [`FileState`], [`GoldenCheck`] |
 //! | read the network, several that are averaged, those before them in a cascade | [`load`], [`load_all`], [`load_previous`], [`first`] |
 //! | take over what nnU-Net has trained | [`import_nnunet`], [`read_nnunet`], [`NnunetOptions`], giving [`Imported`], [`NnunetModel`] |
+//! | take over a bundle of MONAI | [`import_monai`], [`read_monai`], [`MonaiOptions`], giving [`Imported`], [`ImportedModel`] |
+//! | take over a network of segmentation-models-pytorch | [`import_smp`], [`read_smp`], [`SmpOptions`], [`SmpNormalization`] |
 //! | have nnU-Net predict with a model | [`export_nnunet`], giving [`Exported`] |
 //! | have any other program compute one, as an ONNX file | [`export_onnx`], giving [`ExportedOnnx`] |
 //! | say what a model is | [`show`], [`list`], [`Summary`], [`Content`], [`Details`], [`Headline`] |
@@ -57,7 +59,10 @@ mod verify;
 pub use crate::error::{Error, Result};
 pub use crate::export::{Exported, ExportedOnnx, export_nnunet, export_onnx};
 pub use crate::golden::GoldenCheck;
-pub use crate::import::{Imported, NnunetModel, NnunetOptions, import_nnunet, read_nnunet};
+pub use crate::import::{
+    Imported, ImportedModel, MonaiOptions, NnunetModel, NnunetOptions, SmpNormalization,
+    SmpOptions, import_monai, import_nnunet, import_smp, read_monai, read_nnunet, read_smp,
+};
 pub use crate::list::list;
 pub use crate::load::{first, load, load_all, load_previous};
 pub use crate::pack::{PackOptions, Packed, pack};

@@ -1,7 +1,10 @@
 //! Networks of other programs, made model folders.
 
+mod monai;
 mod nnunet;
+mod smp;
 mod source;
+mod weights;
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -13,7 +16,9 @@ use crate::load::PREVIOUS;
 use crate::pack::{Workshop, check_vacant};
 use crate::{PackOptions, Result, pack};
 
+pub use self::monai::{MonaiOptions, read_monai};
 pub use self::nnunet::{NnunetModel, NnunetOptions, read_nnunet};
+pub use self::smp::{SmpNormalization, SmpOptions, read_smp};
 
 /// What has been imported.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -28,6 +33,31 @@ pub struct Imported {
     pub parameters: usize,
     /// Of a cascade, what speaks first, in the folder `previous`.
     pub previous: Option<String>,
+    /// What whoever predicts with it should know, a sentence each.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub notes: Vec<String>,
+}
+
+/// What a model of another program holds.
+#[derive(Clone, Debug)]
+pub struct ImportedModel {
+    /// What has trained it.
+    pub(crate) program: &'static str,
+    /// What it is called there.
+    pub origin: String,
+    /// By the name of the fold; one without a name where there is but one.
+    pub networks: Vec<(String, Trained)>,
+    /// What whoever predicts with it should know, a sentence each.
+    pub notes: Vec<String>,
+    /// Of a cascade, the networks that speak first.
+    pub(crate) previous: Option<Box<ImportedModel>>,
+}
+
+impl ImportedModel {
+    /// One paragraph for a model card.
+    fn description(&self) -> String {
+        format!("Imported from {}: {}.", self.program, self.origin)
+    }
 }
 
 /// Makes a model folder of a network that nnU-Net v2 has trained.
@@ -50,19 +80,67 @@ pub fn import_nnunet(
 ) -> Result<Imported> {
     check_vacant(output)?;
     let found = read_nnunet(source, options)?;
-    let card = PackOptions {
-        description: if card.description.is_empty() {
-            found.description()
-        } else {
-            card.description.clone()
-        },
-        ..card.clone()
-    };
+    let card = described(card, found.description());
+    packed(found.into(), output, &card)
+}
+
+/// Makes a model folder of a bundle of MONAI.
+///
+/// `source` is a bundle, or a ZIP archive of one: `configs/inference.json` or `.yaml`, `configs/metadata.json`, and a state
+/// dict, `models/model.pt` or `.safetensors`. Known are the networks UNet, BasicUNet, DynUNet and SegResNet, the
+/// `SlidingWindowInferer`, and the usual transforms; what is not known is refused by name, and no expression is evaluated.
+///
+/// The folder appears whole or not at all.
+///
+/// # Errors
+///
+/// As [`read_monai`] and [`pack`](fn@pack).
+pub fn import_monai(
+    source: &Path,
+    output: &Path,
+    options: &MonaiOptions,
+    card: &PackOptions,
+) -> Result<Imported> {
+    check_vacant(output)?;
+    let found = read_monai(source, options)?;
+    let card = described(card, found.description());
+    packed(found, output, &card)
+}
+
+/// Makes a model folder of a network of segmentation-models-pytorch.
+///
+/// `source` is a folder that `save_pretrained` wrote, or a file with a state dict, of safetensors or of `torch.save`. Known
+/// are `Unet`, `FPN` and `DeepLabV3Plus` with a ResNet of 18, 34 or 50 layers as encoder, for pictures.
+///
+/// The folder appears whole or not at all.
+///
+/// # Errors
+///
+/// As [`read_smp`] and [`pack`](fn@pack).
+pub fn import_smp(
+    source: &Path,
+    output: &Path,
+    options: &SmpOptions,
+    card: &PackOptions,
+) -> Result<Imported> {
+    check_vacant(output)?;
+    let found = read_smp(source, options)?;
+    let card = described(card, found.description());
+    packed(found, output, &card)
+}
+
+/// The card, with this paragraph where it has none.
+fn described(card: &PackOptions, text: String) -> PackOptions {
+    let description = if card.description.is_empty() { text } else { card.description.clone() };
+    PackOptions { description, ..card.clone() }
+}
+
+fn packed(found: ImportedModel, output: &Path, card: &PackOptions) -> Result<Imported> {
     let workshop = Workshop::beside(output)?;
     let made = workshop.0.join("made");
     let parameters = found.networks.first().map_or(0, |(_, network)| elements(network));
     let several = found.networks.len() > 1 || found.previous.is_some();
-    write_all(&found, &workshop.0, &made, several, &card)?;
+    write_all(&found, &workshop.0, &made, several, card)?;
     let mut stage = &found;
     let mut place = made.clone();
     while let Some(previous) = &stage.previous {
@@ -74,14 +152,23 @@ pub fn import_nnunet(
     }
     let previous = found.previous.as_ref().map(|previous| previous.origin.clone());
     Workshop(made).rename(output)?;
-    let names = found.networks.into_iter().map(|(name, _)| name);
+    let ImportedModel { origin, networks, notes, .. } = found;
+    let names = networks.into_iter().map(|(name, _)| name);
     let folds = if several { names.collect() } else { Vec::new() };
-    Ok(Imported { folder: output.to_owned(), origin: found.origin, folds, parameters, previous })
+    Ok(Imported { folder: output.to_owned(), origin, folds, parameters, previous, notes })
+}
+
+impl From<NnunetModel> for ImportedModel {
+    fn from(found: NnunetModel) -> Self {
+        let NnunetModel { origin, networks, previous } = found;
+        let previous = previous.map(|previous| Box::new(Self::from(*previous)));
+        Self { program: "nnU-Net", origin, networks, notes: Vec::new(), previous }
+    }
 }
 
 /// Writes the networks of a folder: one by itself, several each in a folder of its own.
 fn write_all(
-    found: &NnunetModel,
+    found: &ImportedModel,
     workshop: &Path,
     made: &Path,
     several: bool,
@@ -110,13 +197,16 @@ fn elements(trained: &Trained) -> usize {
 
 impl fmt::Display for Imported {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { folder, origin, folds, parameters, previous } = self;
+        let Self { folder, origin, folds, parameters, previous, notes } = self;
         write!(f, "imported {origin} into {}: {parameters} parameters", folder.display())?;
         if !folds.is_empty() {
             write!(f, ", {} networks that are averaged: {}", folds.len(), folds.join(", "))?;
         }
         if let Some(previous) = previous {
             write!(f, "; they see what {previous} says before them")?;
+        }
+        for note in notes {
+            write!(f, "\nnote: {note}")?;
         }
         Ok(())
     }

@@ -24,7 +24,7 @@ impl Source {
             let folder = choose(path, path, configuration)?;
             return Ok(Self { folder, _unpacked: None });
         }
-        let unpacked = unpack(path)?;
+        let unpacked = unpack(path, is_needed)?;
         let folder = choose(unpacked.path(), path, configuration)?;
         Ok(Self { folder, _unpacked: Some(unpacked) })
     }
@@ -90,7 +90,7 @@ fn is_fold(path: &Path) -> bool {
 }
 
 /// Unpacks what is needed of an archive, and nothing that leads out of the folder.
-fn unpack(path: &Path) -> Result<TempDir> {
+pub(super) fn unpack(path: &Path, is_needed: fn(&Path) -> bool) -> Result<TempDir> {
     let wrong = |reason: String| Error::Import { path: path.to_owned(), reason };
     let file = File::open(path).map_err(Error::io(path))?;
     let mut archive = ZipArchive::new(file).map_err(|_| {

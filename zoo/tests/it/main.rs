@@ -13,8 +13,14 @@ mod golden;
 mod hub;
 /// Networks of nnU-Net, there and back, and those that cannot be taken over.
 mod importing;
+/// Bundles of MONAI.
+mod importing_monai;
+/// Networks of segmentation-models-pytorch, and those that cannot be taken over.
+mod importing_smp;
 /// What a model folder looks like, and what cannot become one.
 mod packing;
+/// Bundles of MONAI that cannot be taken over, or that mean harm.
+mod refusing_monai;
 /// What lists and summaries say.
 mod showing;
 /// What is found when a model folder was changed.
