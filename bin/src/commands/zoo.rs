@@ -1,13 +1,16 @@
 //! `sconce zoo`: model folders.
 
+mod import;
+
 use std::fmt;
 use std::path::PathBuf;
 
 use anyhow::bail;
 use sconce::engine::DeviceChoice;
-use sconce::zoo::{self, NnunetOptions, PackOptions, Summary, Verification};
+use sconce::zoo::{self, PackOptions, Summary, Verification};
 use serde::Serialize;
 
+pub(crate) use self::import::Import;
 use crate::output::Output;
 use crate::resolve::resolve;
 
@@ -59,38 +62,6 @@ pub(crate) enum Command {
     },
 }
 
-/// Take over what another program has trained; nothing in its files is run
-#[derive(Debug, clap::Subcommand)]
-pub(crate) enum Import {
-    /// A network of nnU-Net v2; several folds are averaged in prediction
-    Nnunet {
-        /// The folder of a trained configuration, one that holds such folders, or a ZIP archive of one
-        #[arg(value_name = "FOLDER|ZIP")]
-        source: PathBuf,
-        /// The model folder to make
-        #[arg(long, short, value_name = "DIR")]
-        output: PathBuf,
-        /// The configuration, where there are several, such as 2d
-        #[arg(long, value_name = "NAME")]
-        configuration: Option<String>,
-        /// Such as 0,1,2 or all; default: every fold that there is
-        #[arg(long, value_name = "LIST", value_delimiter = ',')]
-        folds: Vec<String>,
-        /// The file of each fold
-        #[arg(long, value_name = "FILE", default_value = "checkpoint_final.pth")]
-        checkpoint: String,
-        /// The model's name; default: the folder's
-        #[arg(long)]
-        name: Option<String>,
-        /// The licence of the weights, which follows the data's, such as cc-by-4.0
-        #[arg(long, default_value = "other")]
-        license: String,
-        /// One paragraph on what the model is for
-        #[arg(long, default_value = "")]
-        description: String,
-    },
-}
-
 /// Write a model as another program reads it
 #[derive(Debug, clap::Subcommand)]
 pub(crate) enum Export {
@@ -110,33 +81,6 @@ pub(crate) enum Export {
         #[arg(long, short, value_name = "FILE")]
         output: PathBuf,
     },
-}
-
-impl Import {
-    fn run(&self) -> anyhow::Result<Output> {
-        let Self::Nnunet {
-            source,
-            output,
-            configuration,
-            folds,
-            checkpoint,
-            name,
-            license,
-            description,
-        } = self;
-        let options = NnunetOptions {
-            configuration: configuration.clone(),
-            folds: folds.clone(),
-            checkpoint: checkpoint.clone(),
-        };
-        let card = PackOptions {
-            name: name.clone().unwrap_or_else(|| super::train::title(output)),
-            license: license.clone(),
-            description: description.clone(),
-            ..PackOptions::default()
-        };
-        Ok(Output::of(&zoo::import_nnunet(source, output, &options, &card)?))
-    }
 }
 
 pub(crate) fn run(command: &Command) -> anyhow::Result<Output> {

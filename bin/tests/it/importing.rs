@@ -71,7 +71,7 @@ fn a_network_becomes_an_onnx_file() -> anyhow::Result<()> {
 }
 
 #[test]
-fn what_is_no_network_of_nnunet_is_one_line() -> anyhow::Result<()> {
+fn what_is_no_network_of_another_program_is_one_line() -> anyhow::Result<()> {
     let workplace = trained()?;
     let folder = workplace.path();
     fs::create_dir_all(folder.join("model/fold_0"))?;
@@ -87,6 +87,13 @@ fn what_is_no_network_of_nnunet_is_one_line() -> anyhow::Result<()> {
         ("zoo import nnunet model -o run", 1, "run is not empty"),
         ("zoo import nnunet -o x", 2, "<FOLDER|ZIP>"),
         ("zoo export nnunet data -o x", 1, "it is no model"),
+        ("zoo import monai data -o x", 1, "there is no folder configs"),
+        ("zoo import monai data -o x --set network_def", 1, "give it as ID=VALUE"),
+        ("zoo import monai data -o run", 1, "run is not empty"),
+        ("zoo import smp data -o x", 1, "neither model.safetensors nor pytorch_model.bin"),
+        ("zoo import smp run -o x", 1, "it has no encoder.conv1.weight"),
+        ("zoo import smp data -o x --patch 32", 1, "--patch takes two numbers"),
+        ("zoo import smp data -o x --mean 0.5", 2, "--std"),
     ] {
         let ran = sconce(folder, line.split(' '))?;
         assert_eq!(ran.code, Some(code), "{line}: {ran:?}");

@@ -9,6 +9,7 @@
 //! | [`prediction`] | what is written, memory, post-processing, several networks averaged |
 //! | [`nnunet`] | networks of nnU-Net here, and ours there |
 //! | [`onnx`] | models as files for other runtimes: what goes in, what comes out, how exact it is |
+//! | [`monai`] | bundles of MONAI and networks of segmentation-models-pytorch |
 //! | [`clusters`] | arrays of jobs, jobs that are stopped, and shards, for Slurm and Kubernetes |
 //! | [`threads`] | one number of threads for every pool |
 //! | [`candle`] | what candle gets wrong, and what to use instead |
@@ -33,6 +34,9 @@ pub mod nnunet {}
 
 #[doc = include_str!("../guide/onnx.md")]
 pub mod onnx {}
+
+#[doc = include_str!("../guide/monai.md")]
+pub mod monai {}
 
 #[doc = include_str!("../guide/clusters.md")]
 pub mod clusters {}

@@ -79,7 +79,13 @@ pub fn read_monai(source: &Path, options: &MonaiOptions) -> Result<ImportedModel
         )));
     }
     let program = "a bundle of MONAI";
-    Ok(ImportedModel { program, origin, networks: vec![(String::new(), trained)], notes, previous: None })
+    Ok(ImportedModel {
+        program,
+        origin,
+        networks: vec![(String::new(), trained)],
+        notes,
+        previous: None,
+    })
 }
 
 /// A file of a bundle under a name that lasts, where the bundle was an archive.
