@@ -23,6 +23,10 @@ const KINDS: &[(&str, &str)] = &[
         r#"{"monai_unet": {"channels": [6, 8, 16], "strides": [2, 2], "num_res_units": 2}}"#,
     ),
     ("basic_unet", r#"{"basic_unet": {"features": [6, 6, 8, 8, 16, 6]}}"#),
+    (
+        "dyn_unet",
+        r#"{"dyn_unet": {"filters": [6, 8, 16], "kernel_size": [3, 3, 3], "strides": [1, 2, 2]}}"#,
+    ),
     ("segresnet", r#"{"segresnet": {}}"#),
     ("attention_unet", r#"{"attention_unet": {"channels": [6, 8, 16], "strides": [2, 2]}}"#),
     ("miscnn_unet", r#"{"miscnn_unet": {"n_filters": 6, "depth": 3}}"#),
@@ -80,6 +84,11 @@ const SETTINGS: &[(&str, &str)] = &[
         "monai_unet_act_first",
         r#"{"monai_unet": {"channels": [6, 8], "strides": [2], "num_res_units": 1, "norm": "batch",
             "act": "gelu", "adn_ordering": "ADN"}}"#,
+    ),
+    (
+        "dyn_unet_residual",
+        r#"{"dyn_unet": {"filters": [6, 8, 16], "kernel_size": [3, 1, 3], "strides": [1, 2, 2],
+            "res_block": true, "trans_bias": true}}"#,
     ),
     (
         "basic_unet_linear",

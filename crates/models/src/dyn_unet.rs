@@ -3,6 +3,7 @@
 use candle::{Result, Tensor};
 use candle_nn::VarBuilder;
 use nn::{Act, Conv, ConvConfig, ConvTranspose, ConvTransposeConfig, Pending};
+use onnx::Value;
 use serde::{Deserialize, Serialize};
 
 use crate::block::{Layer, Layers, run};
@@ -11,6 +12,7 @@ use crate::limits::widths;
 use crate::monai::Window;
 use crate::nonlinearity::Nonlinear;
 use crate::normalization::{EPS, Normalizer};
+use crate::sketch::Sketch;
 use crate::unit::{AnyConv, Unit, joined};
 use crate::{
     Architecture, Error, HeadId, Interface, Model, ModelConfig, Nonlinearity, Normalization,
@@ -198,6 +200,10 @@ impl Layer for Chain {
     fn forward_t(&self, inputs: &[&Pending], train: bool) -> Result<Pending> {
         run(&self.0, inputs, train)
     }
+
+    fn onnx(&self, sketch: &mut Sketch, inputs: &[&Value]) -> Result<Value> {
+        sketch.run(&self.0, inputs)
+    }
 }
 
 #[derive(Debug)]
@@ -219,6 +225,18 @@ impl Layer for Residual {
         };
         crate::normalization::activate((inner + skip)?.into(), &self.act)
     }
+
+    fn onnx(&self, sketch: &mut Sketch, inputs: &[&Value]) -> Result<Value> {
+        let x = sketch.joined(inputs);
+        let inner = self.first.onnx(sketch, &[&x])?;
+        let inner = self.second.onnx(sketch, &[&inner])?;
+        let skip = match &self.project {
+            Some(project) => project.onnx(sketch, &[&x])?,
+            None => x,
+        };
+        let sum = sketch.sum(&inner, &skip);
+        self.act.onnx(sketch, &sum)
+    }
 }
 
 impl Body for Network {
@@ -237,5 +255,21 @@ impl Body for Network {
             x = run(convs, &[&fine, &skip], train)?;
         }
         Ok(vec![(HeadId::Main, self.head.forward_of(&[&x])?.resolve()?)])
+    }
+
+    fn onnx(&self, sketch: &mut Sketch, images: &Value) -> Result<Value> {
+        let mut x = images.clone();
+        let mut skips = Vec::new();
+        for layer in &self.down {
+            x = layer.onnx(sketch, &[&x])?;
+            skips.push(x.clone());
+        }
+        skips.pop();
+        for (finer, convs) in &self.up {
+            let fine = sketch.conv_transpose(finer, &[&x])?;
+            let skip = skips.pop().expect("one skip for each step up");
+            x = sketch.run(convs, &[&fine, &skip])?;
+        }
+        sketch.conv(&self.head, &[&x])
     }
 }

@@ -40,7 +40,8 @@ impl Restore {
     /// Of a network's grid with other voxels, in the place and the order of the file's; no slices are apart.
     pub fn resampled(grid: Grid, network_size: [usize; 3]) -> Self {
         let (orientation, region) = (Orientation::IDENTITY, Region::whole(grid.size));
-        let resampling = Resampling { from: grid.size, to: network_size, separate: None };
+        let resampling =
+            Resampling { from: grid.size, to: network_size, separate: None, steps: None };
         Self { grid, orientation, region, resampling, separate: None }
     }
 

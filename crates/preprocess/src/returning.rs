@@ -4,8 +4,6 @@ use ndarray::{Array3, Array4, ArrayView4, Axis, CowArray, Ix4, s};
 use rayon::prelude::*;
 
 use crate::real::{label, single};
-use crate::resample::Resampling;
-use crate::resize::mixes;
 use crate::{Error, Restore, Result};
 
 /// The way back for values that become known slice by slice, such as those of a sliding window: what a slice of the file's
@@ -33,16 +31,15 @@ type Mix = (usize, usize, f32);
 impl Restore {
     /// The way back for `channels` values at each voxel, slab by slab.
     pub fn returning(&self, channels: usize) -> Returning<'_> {
-        let Resampling { from, to, .. } = self.resampling;
         let along = |axis: usize| {
-            let mixes = mixes(to[axis], from[axis], self.separate == Some(axis));
+            let mixes = self.resampling.back(axis, self.separate == Some(axis));
             mixes.into_iter().map(|(low, high, weight)| (low, high, single(weight))).collect()
         };
         Returning {
             channels,
-            network: to,
+            network: self.resampling.to,
             mixes: [along(0), along(1), along(2)],
-            held: Array4::zeros((channels, 0, to[1], to[2])).into(),
+            held: Array4::zeros((channels, 0, self.resampling.to[1], self.resampling.to[2])).into(),
             first: 0,
             next: 0,
         }

@@ -8,7 +8,7 @@ use preprocess::nnunet::{
     ActivationSettings, Architecture, ArchitectureSettings, Configuration, ForegroundIntensities,
     NormSettings, Plans, ResamplingSettings,
 };
-use preprocess::{Interpolation, Normalize, Plan};
+use preprocess::{GridRule, Interpolation, Normalize, Plan};
 
 /// The plans of a network that has one configuration; where nnU-Net has no place for it, why.
 pub(super) fn plans(network: &Trained, configuration: &str) -> Result<Plans, String> {
@@ -86,6 +86,9 @@ fn refuse(plan: &Plan) -> Result<(), String> {
         return Err(
             "it sees neighbouring slices as channels, which nnU-Net does not offer".to_owned()
         );
+    }
+    if plan.grid != GridRule::Nnunet {
+        return Err("it resamples as MONAI does, which nnU-Net does not".to_owned());
     }
     if !plan.crop_to_nonzero {
         return Err(

@@ -182,6 +182,7 @@ impl Understood {
             interface,
             activation,
             channels,
+            previous_labels: Vec::new(),
             classes,
             regions_class_order,
             mirror_axes: [false; 3],

@@ -147,6 +147,7 @@ fn trained(
         interface,
         activation,
         channels,
+        previous_labels: Vec::new(),
         classes,
         regions_class_order,
         mirror_axes: [false; 3],
