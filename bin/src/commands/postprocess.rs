@@ -78,6 +78,10 @@ pub(crate) fn run(command: &Command) -> anyhow::Result<Output> {
 }
 
 fn find(args: &Find) -> anyhow::Result<Output> {
+    let folder = args.output.parent().filter(|folder| !folder.as_os_str().is_empty());
+    if let Some(folder) = folder.filter(|folder| !folder.is_dir()) {
+        bail!("{} is no folder; make it, or name another --output", folder.display());
+    }
     let predictions = data::label_files(&args.predictions)?;
     let references = data::label_files(&args.references)?;
     let pairs: Vec<(&String, &PathBuf, &PathBuf)> =
@@ -108,8 +112,7 @@ fn find(args: &Find) -> anyhow::Result<Output> {
         progress.count("cases", seen % total, total);
         seen += 1;
         let (_, prediction, reference) = pairs[case];
-        let (prediction, reference) = read_pair(prediction, reference)?;
-        Ok((prediction, reference))
+        read_pair(prediction, reference)
     })?;
     progress.finish();
     file::write_json(&args.output, &found.rule)?;
@@ -117,7 +120,15 @@ fn find(args: &Find) -> anyhow::Result<Output> {
 }
 
 fn read_pair(prediction: &Path, reference: &Path) -> sconce::engine::Result<(LabelMap, LabelMap)> {
-    Ok((data::read_label_map(prediction)?, data::read_label_map(reference)?))
+    let maps = (data::read_label_map(prediction)?, data::read_label_map(reference)?);
+    match maps.1.grid.difference(&maps.0.grid) {
+        None => Ok(maps),
+        Some(difference) => Err(sconce::engine::Error::Settings(format!(
+            "{} and {} lie apart: {difference}; give predictions of these references",
+            prediction.display(),
+            reference.display()
+        ))),
+    }
 }
 
 /// The label values of each class or region of a model.

@@ -188,6 +188,22 @@ fn a_rule_is_found_applied_and_minded() -> anyhow::Result<()> {
 }
 
 #[test]
+fn images_are_never_replaced_by_what_is_said_of_them() -> anyhow::Result<()> {
+    let workplace = with_images()?;
+    let folder = workplace.path();
+    let before = below(&folder.join("images"))?;
+
+    for more in ["", " --overwrite always"] {
+        let ran = sconce(folder, format!("{LINE} -o images{more}").split(' '))?;
+        assert_eq!(ran.code, Some(2), "{ran:?}");
+        assert!(ran.error().contains("is an image, and would be replaced"), "{ran:?}");
+    }
+
+    assert_eq!(below(&folder.join("images"))?, before);
+    Ok(())
+}
+
+#[test]
 fn a_full_disk_costs_no_prediction_that_is_there() -> anyhow::Result<()> {
     let workplace = with_images()?;
     let folder = workplace.path();

@@ -17,6 +17,8 @@ pub struct Returning<'a> {
     /// Of one slice on the network's grid, and of the kept region.
     network: [usize; 3],
     mixes: [Vec<Mix>; 3],
+    /// Whether rows stay as they are.
+    plain: bool,
     /// Slices of the network's grid that are still needed, `(C, n, H, W)` in standard layout.
     held: CowArray<'a, f32, Ix4>,
     /// The first of these.
@@ -31,14 +33,19 @@ type Mix = (usize, usize, f32);
 impl Restore {
     /// The way back for `channels` values at each voxel, slab by slab.
     pub fn returning(&self, channels: usize) -> Returning<'_> {
-        let along = |axis: usize| {
+        let along = |axis: usize| -> Vec<Mix> {
             let mixes = self.resampling.back(axis, self.separate == Some(axis));
             mixes.into_iter().map(|(low, high, weight)| (low, high, single(weight))).collect()
         };
+        let mixes = [along(0), along(1), along(2)];
+        let stays = |(at, &(low, _, weight)): (usize, &Mix)| low == at && weight <= 0.0;
+        let plain =
+            mixes[2].len() == self.resampling.to[2] && mixes[2].iter().enumerate().all(stays);
         Returning {
             channels,
             network: self.resampling.to,
-            mixes: [along(0), along(1), along(2)],
+            mixes,
+            plain,
             held: Array4::zeros((channels, 0, self.resampling.to[1], self.resampling.to[2])).into(),
             first: 0,
             next: 0,
@@ -115,12 +122,13 @@ impl<'a> Returning<'a> {
     ) {
         assert!((self.next..=self.ready()).contains(&end), "slices that are ready");
         assert_eq!(targets.len(), end - self.next, "a target for each slice");
-        let Self { held, first, mixes, next, .. } = self;
+        let Self { held, first, mixes, plain, next, .. } = self;
         let shape = <[usize; 4]>::try_from(held.shape()).expect("an array of four axes");
         let values = held.as_slice().expect("in standard layout");
         targets.enumerate().for_each_init(Buffers::default, |buffers, (at, target)| {
             let z = *next + at;
-            make(target, &mut ReturnedSlice { values, shape, first: *first, mixes, z, buffers });
+            let (first, plain) = (*first, *plain);
+            make(target, &mut ReturnedSlice { values, shape, first, mixes, plain, z, buffers });
         });
         self.next = end;
     }
@@ -143,6 +151,7 @@ pub struct ReturnedSlice<'a> {
     /// The first of these.
     first: usize,
     mixes: &'a [Vec<Mix>; 3],
+    plain: bool,
     z: usize,
     buffers: &'a mut Buffers,
 }
@@ -155,7 +164,7 @@ impl ReturnedSlice<'_> {
 
     /// Gives `each` the values of one channel, row by row.
     pub fn rows(&mut self, channel: usize, mut each: impl FnMut(usize, &[f32])) {
-        let Self { values, first, mixes, .. } = *self;
+        let Self { values, first, mixes, plain, .. } = *self;
         let [_, depth, height, width] = self.shape;
         let area = height * width;
         let volume = &values[channel * depth * area..][..depth * area];
@@ -166,7 +175,7 @@ impl ReturnedSlice<'_> {
         let plane = mix(volume, area, low - first, high - first, weight, plane);
         for (y, &(low, high, weight)) in mixes[1].iter().enumerate() {
             let line = mix(plane, width, low, high, weight, row);
-            if mixes[2].len() == width {
+            if plain {
                 each(y, line);
                 continue;
             }

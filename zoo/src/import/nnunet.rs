@@ -65,11 +65,11 @@ impl NnunetModel {
 /// [`Error::Import`], where there is no such network, or it is of a kind that there is not here; [`Error::Io`].
 pub fn read_nnunet(source: &Path, options: &NnunetOptions) -> Result<NnunetModel> {
     let found = Source::find(source, options.configuration.as_deref())?;
-    read_folder(&found.folder, options)
+    read_folder(&found.folder, options, true)
 }
 
 /// Reads a folder of plans and folds, and that of the stage before it.
-fn read_folder(folder: &Path, options: &NnunetOptions) -> Result<NnunetModel> {
+fn read_folder(folder: &Path, options: &NnunetOptions, is_last: bool) -> Result<NnunetModel> {
     let plans_file = folder.join("plans.json");
     let wrong = |reason: String| Error::Import { path: plans_file.clone(), reason };
     let text = fs::read_to_string(&plans_file).map_err(Error::io(&plans_file))?;
@@ -98,6 +98,11 @@ fn read_folder(folder: &Path, options: &NnunetOptions) -> Result<NnunetModel> {
         }
         let mut network = network(&plans, configuration, &plan, &labels.description, &facts)?;
         if let Some(stage) = &config.previous_stage {
+            if !is_last {
+                return Err(wrong(format!(
+                    "{configuration} reads what {stage} says, and is itself read by another; cascades have two stages here"
+                )));
+            }
             if previous.is_none() {
                 previous = Some(before(folder, stage, options)?);
             }
@@ -143,7 +148,7 @@ fn before(folder: &Path, stage: &str, options: &NnunetOptions) -> Result<Box<Nnu
     };
     // Other folds may be at hand there.
     let options = NnunetOptions { folds: Vec::new(), ..options.clone() };
-    Ok(Box::new(read_folder(&beside, &options)?))
+    Ok(Box::new(read_folder(&beside, &options, false)?))
 }
 
 /// The folds that are asked for, or all, in their order.

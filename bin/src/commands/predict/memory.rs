@@ -2,11 +2,19 @@
 
 use anyhow::bail;
 use sconce::engine::{Ensemble, MemoryMeter as _, PredictionNeeds, available_memory};
+use sconce::volume::Grid;
 
 use super::files::Work;
 use crate::allocator::Meter;
 use crate::memory_size::enough;
 use crate::output::Usage;
+
+/// What an image is, by its header, where that is an image that there can be: another will be refused by itself.
+fn size(work: &Work) -> Option<Grid> {
+    let grid = work.case.grid().ok()?;
+    let voxels: f64 = grid.size.iter().map(|&extent| extent as f64).product();
+    (voxels <= f64::from(u32::MAX)).then_some(grid)
+}
 
 /// What memory has room for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,8 +32,7 @@ pub(super) fn plan(
     limit: Option<u64>,
 ) -> anyhow::Result<Room> {
     let available = limit.unwrap_or_else(available_memory);
-    let sizes: Vec<_> =
-        works.iter().filter_map(|work| Some((work, work.case.grid().ok()?))).collect();
+    let sizes: Vec<_> = works.iter().filter_map(|work| Some((work, size(work)?))).collect();
     let channels = networks.channels();
     let most = |network| {
         let needs = sizes
@@ -42,7 +49,8 @@ pub(super) fn plan(
     if limit.is_none() && all.overlapping() <= available {
         return Ok(Room { overlap: true });
     }
-    let found = networks.probe(&Meter)?;
+    let wanted = works.first().map(Work::wanted).unwrap_or_default();
+    let found = networks.probe(&Meter, wanted)?;
     Meter.set_back();
     let Some(((alone, work), all)) = most(Some(found)) else { return Ok(Room { overlap: true }) };
     if alone.alone() > available {

@@ -6,6 +6,7 @@ mod memory;
 mod pipeline;
 
 use std::cell::RefCell;
+use std::collections::BTreeSet;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
@@ -172,7 +173,7 @@ fn of_process(args: &Args, job: &Job) -> anyhow::Result<Output> {
         left_out: found.left_out,
         failed: Vec::new(),
     };
-    let works = works(args, cases, &networks, &mut report);
+    let works = works(args, cases, &networks, &mut report)?;
     let Room { overlap } = memory::plan(&works, &networks, args.memory)?;
     let progress = RefCell::new(Progress::new("predict"));
     let total = works.len();
@@ -208,11 +209,29 @@ fn works(
     cases: Vec<ImageFiles>,
     networks: &Ensemble,
     report: &mut Report,
-) -> Vec<Work> {
+) -> anyhow::Result<Vec<Work>> {
+    let place = |path: &Path| path.canonicalize().unwrap_or_else(|_| path.to_owned());
+    let images: BTreeSet<PathBuf> =
+        cases.iter().flat_map(|case| &case.files).map(|file| place(file)).collect();
+    let mut taken = BTreeSet::new();
     let mut works = Vec::new();
     for case in cases {
         let ending = args.file_ending.as_deref().unwrap_or(case.extension());
         let files = Files::of(&case, &args.output, args.asked, ending, networks.config());
+        for path in files.all() {
+            if images.contains(&place(path)) {
+                let usage = format!(
+                    "{} is an image, and would be replaced by what is predicted; name another --output",
+                    path.display()
+                );
+                return Err(Usage(usage).into());
+            }
+            if !taken.insert(path.clone()) {
+                let usage =
+                    format!("two images would both be predicted to {}; rename one", path.display());
+                return Err(Usage(usage).into());
+            }
+        }
         let stays = |path: &PathBuf| args.overwrite == Overwrite::Never && path.exists();
         let (kept, missing): (Vec<_>, Vec<_>) = files.all().cloned().partition(stays);
         report.kept.extend(kept);
@@ -220,7 +239,7 @@ fn works(
             works.push(Work { case, files, missing });
         }
     }
-    works
+    Ok(works)
 }
 
 /// What label files may end in.
@@ -262,6 +281,13 @@ fn rule(args: &Args, model: &Path) -> anyhow::Result<Postprocess> {
     Ok(match &args.postprocess {
         Some(path) if path.as_os_str() == "none" => Postprocess::default(),
         Some(path) => Postprocess::read(path)?,
+        None if own.exists() && args.model.len() > 1 => {
+            note(&format!(
+                "{} is left out, as a rule for one model and not for the mean of several; --postprocess names it",
+                own.display()
+            ));
+            Postprocess::default()
+        }
         None if own.exists() => Postprocess::read(&own)?,
         None => Postprocess::default(),
     })

@@ -1,9 +1,10 @@
 //! Images one after the other, or one read while another is predicted and a third is written.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::mpsc::{channel, sync_channel};
 use std::thread;
 
-use anyhow::bail;
+use anyhow::{anyhow, bail};
 use sconce::data::ReadImage;
 use sconce::engine::{Ensemble, PreparedImage, Segmentation};
 use sconce::volume::{Grid, Image};
@@ -83,6 +84,10 @@ impl Pipeline<'_> {
     }
 
     fn read(&self, work: &Work) -> anyhow::Result<Ready> {
+        caught(|| self.read_image(work))
+    }
+
+    fn read_image(&self, work: &Work) -> anyhow::Result<Ready> {
         let ReadImage { image, grid } = work.case.read(self.networks.channels())?;
         if self.networks.rank() == 3 && image.grid.is_planar() {
             bail!(
@@ -104,12 +109,25 @@ impl Pipeline<'_> {
         let Ready { image, grid, prepared } = ready;
         let share = |tile: usize, tiles: usize| tile as f64 / tiles.max(1) as f64;
         let mut tick = |tile, tiles| seen(at, share(tile, tiles));
-        let segmentation = self.networks.segment(&prepared, work.wanted(), &mut tick)?;
+        let run = || Ok(self.networks.segment(&prepared, work.wanted(), &mut tick)?);
+        let segmentation = caught(run)?;
         Ok(Said { image, grid, segmentation })
     }
 
     fn write(&self, work: &Work, said: Said) -> anyhow::Result<()> {
         let Said { image, grid, segmentation } = said;
-        work.write(self.networks, (image.as_ref(), &grid), segmentation, self.made)
+        caught(|| work.write(self.networks, (image.as_ref(), &grid), segmentation, self.made))
     }
+}
+
+/// What `run` returns; a defect of this program that one image meets is not to cost the others.
+fn caught<T>(run: impl FnOnce() -> anyhow::Result<T>) -> anyhow::Result<T> {
+    catch_unwind(AssertUnwindSafe(run)).unwrap_or_else(|payload| {
+        let said = payload.downcast_ref::<String>().map(String::as_str);
+        let said = said.or_else(|| payload.downcast_ref::<&str>().copied());
+        Err(anyhow!(
+            "a defect of this program: {}; please report it",
+            said.unwrap_or("it does not say why")
+        ))
+    })
 }

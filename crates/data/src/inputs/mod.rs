@@ -10,6 +10,8 @@ use std::path::{Path, PathBuf};
 use volume::{Grid, Image};
 
 use self::names::{name, split};
+use crate::error::Action;
+use crate::format::decoded::Meta;
 use crate::format::meta;
 use crate::layout::{read_picture, spacing_beside};
 use crate::{Error, Result};
@@ -70,6 +72,7 @@ impl ImageFiles {
         let how = HowRead { spacing: self.spacing()?, ..self.how_read };
         let mut channels = Vec::with_capacity(self.files.len());
         for file in &self.files {
+            self.refuse_many(file, wanted)?;
             channels.push(read_picture(file, if alone { wanted } else { 1 }, how)?);
         }
         let image = if alone { channels.remove(0) } else { self.stack(&channels)? };
@@ -78,6 +81,20 @@ impl ImageFiles {
             None => image.grid.clone(),
         };
         Ok(ReadImage { image, grid })
+    }
+
+    /// Refuses a file of a volume with more channels than are wanted before they are all read, such as a series over time.
+    fn refuse_many(&self, file: &Path, wanted: usize) -> Result<()> {
+        let Meta { channels, geometry, .. } = meta(file)?;
+        if !geometry || channels <= wanted || self.how_read.slices_are_channels {
+            return Ok(());
+        }
+        Err(Error::Unsupported {
+            action: Action::Read,
+            path: file.to_owned(),
+            cause: format!("it has {channels} channels, and the network takes {wanted}"),
+            remedy: "give an image of as many channels".to_owned(),
+        })
     }
 
     /// The spacing that is taken for its own: the model's, or what a file beside a TIFF image states, as nnU-Net has it.

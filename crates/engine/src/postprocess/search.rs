@@ -74,7 +74,9 @@ pub fn search_postprocess(
     let [before, largest] = two(scores(&[rule.clone(), with(&rule, &together)])?);
     let mut trials = Vec::new();
     let worse = before.iter().zip(&largest).any(|(before, after)| after < before);
-    let kept = mean(&largest) > mean(&before) && !worse;
+    // As in nnU-Net, whose mean is none where a class is in no case.
+    let known = largest.iter().all(Option::is_some);
+    let kept = known && mean(&largest) > mean(&before) && !worse;
     trials.push(PostprocessTrial {
         before: mean(&before),
         after: mean(&largest),

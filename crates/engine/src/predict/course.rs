@@ -5,6 +5,7 @@ use preprocess::{Prepared, Restore, Returning};
 use rayon::prelude::*;
 use volume::Image;
 
+use super::needs::at_once;
 use super::segmentation::{Canvas, Part, Reading, Segmentation, Wanted};
 use super::{Predictor, Window};
 use crate::Result;
@@ -56,8 +57,8 @@ pub(super) fn together(
     let all: usize = courses.iter().map(|course| course.predictor.networks()).sum();
     let alone = courses.len() == 1;
     let slices = restore.region().size[0];
-    // Slices of all classes that are held at once: enough for all threads.
-    let most = 2 * rayon::current_num_threads();
+    let [_, height, width] = restore.region().size;
+    let most = at_once(reading.classes, (height * width) as f64);
     let mut next = 0;
     while next < slices {
         let ready = courses[0].until(next + 1, seen)?;

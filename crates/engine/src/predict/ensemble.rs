@@ -27,7 +27,7 @@ pub struct Ensemble {
     pub(super) previous: Option<Box<Ensemble>>,
     rule: Postprocess,
     /// How probable each class or region must be, by that rule.
-    thresholds: Vec<Option<f64>>,
+    pub(super) thresholds: Vec<Option<f64>>,
 }
 
 impl Ensemble {

@@ -40,6 +40,8 @@ pub struct Predictor {
     device: Device,
     /// Of all networks, whose weights stay as they are.
     weights: PreparedWeights,
+    /// How many numbers they have learnt, together.
+    parameters: usize,
 }
 
 /// One of the networks that are averaged.
@@ -91,6 +93,7 @@ impl Predictor {
             settings,
             device: device.clone(),
             weights: PreparedWeights::default(),
+            parameters: trained.iter().map(elements).sum(),
         })
     }
 
@@ -190,6 +193,10 @@ impl Predictor {
     pub fn networks(&self) -> usize {
         self.models.len()
     }
+}
+
+fn elements(trained: &Trained) -> usize {
+    trained.parameters.values().map(candle::Tensor::elem_count).sum()
 }
 
 /// Whether the logits of two networks mean the same.

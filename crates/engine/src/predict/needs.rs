@@ -74,8 +74,8 @@ pub struct NetworkNeeds {
 const VALUE: f64 = 4.0;
 /// Bytes of a voxel while a file is unpacked: the file's own voxels, and those in double precision where it is scaled.
 const UNPACKED: f64 = 8.0;
-/// Copies of the slices that a tile has: sums, those that no further tile changes, and those that wait for the next.
-const SLABS: f64 = 3.0;
+/// Copies of the slices that a tile has: sums, those that no further tile changes, those that wait, and both as one.
+const SLABS: f64 = 4.0;
 
 impl Ensemble {
     /// Lets the networks look at two small tiles, and concludes what one tile takes; `meter` counts.
@@ -83,13 +83,17 @@ impl Ensemble {
     /// # Errors
     ///
     /// Where a tensor operation fails.
-    pub fn probe(&self, meter: &dyn MemoryMeter) -> Result<NetworkNeeds> {
+    pub fn probe(&self, meter: &dyn MemoryMeter, wanted: Wanted) -> Result<NetworkNeeds> {
         let before = meter.held() as f64;
         let mut most: f64 = 0.0;
-        for group in self.groups.iter().chain(self.previous.iter().flat_map(|it| &it.groups)) {
-            most = most.max(group.probe(meter)?);
+        let mut forms = 0.0;
+        for group in self.all_groups() {
+            // What is made of the weights of all stays; that of one is in what its tile takes.
+            let own = group.most_of_forms();
+            most = most.max(group.probe(meter, wanted.disagreement)? - own);
+            forms += own;
         }
-        Ok(NetworkNeeds { bytes: before + most })
+        Ok(NetworkNeeds { bytes: before + forms + most.max(0.0) })
     }
 
     /// What an image takes whose file has `channels` channels on `grid`.
@@ -103,7 +107,7 @@ impl Ensemble {
         wanted: Wanted,
         network: Option<NetworkNeeds>,
     ) -> PredictionNeeds {
-        let voxels = |size: [usize; 3]| size.iter().product::<usize>() as f64;
+        let voxels = |size: [usize; 3]| size.iter().map(|&extent| extent as f64).product::<f64>();
         let file = voxels(grid.size);
         let count = channels;
         let channels = channels as f64;
@@ -135,8 +139,14 @@ impl Ensemble {
         } else {
             VALUE * classes * file * if wanted.probabilities { 1.0 } else { 2.0 }
         };
-        let planes =
-            2.0 * rayon::current_num_threads() as f64 * VALUE * 3.0 * classes * largest_plane(grid);
+        let plane = VALUE * largest_plane(grid);
+        let threads = rayon::current_num_threads() as f64;
+        let planes = if wanted == Wanted::default() && self.speaks_in_logits() {
+            5.0 * threads * plane
+        } else {
+            let classes = self.config().interface.classes;
+            at_once(classes, largest_plane(grid)) as f64 * COPIES * classes as f64 * plane
+        };
         let before = match &self.previous {
             Some(previous) => previous.needs(grid, count, Wanted::default(), network).most(),
             None => 0.0,
@@ -161,24 +171,52 @@ impl Ensemble {
         self.groups.iter().all(|group| way(group) == way(&self.groups[0]))
     }
 
-    /// More than what any network of this program takes for a tile.
+    /// Whether labels need no probabilities.
+    fn speaks_in_logits(&self) -> bool {
+        self.groups.len() == 1 && self.thresholds.iter().all(Option::is_none)
+    }
+
+    /// More than what any network of this program takes for a tile, with what the program holds.
     fn guess(&self) -> f64 {
         let of_group = |group: &Predictor| {
             let patch: usize = group.plan.patch_size.iter().product();
             MOST_OF_VOXEL * patch as f64
         };
-        self.groups.iter().map(of_group).fold(0.0, f64::max) + MOST_OF_WEIGHTS
+        let forms: f64 = self.all_groups().map(Predictor::most_of_forms).sum();
+        let held = resident_memory().unwrap_or(0) as f64;
+        held + forms + self.all_groups().map(of_group).fold(0.0, f64::max)
+    }
+
+    /// Its networks, and those that speak first.
+    fn all_groups(&self) -> impl Iterator<Item = &Predictor> {
+        self.groups.iter().chain(self.previous.iter().flat_map(|previous| &previous.groups))
     }
 }
 
+/// How many slices of all classes are made at once: enough for all threads, but no more than a gigabyte.
+pub(super) fn at_once(classes: usize, plane: f64) -> usize {
+    let most = 1e9 / (COPIES * VALUE * classes as f64 * plane);
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a few slices")]
+    let most = most as usize;
+    most.clamp(1, 2 * rayon::current_num_threads())
+}
+
+/// Arrays of all classes while a slice becomes an answer.
+const COPIES: f64 = 3.0;
+
 /// Bytes for a voxel of a tile: more than 64 values that are held of it ten times.
 const MOST_OF_VOXEL: f64 = 3000.0;
-/// Bytes for weights and what is made of them.
-const MOST_OF_WEIGHTS: f64 = 2e9;
+/// What is made of weights, and kept, as a share of them.
+const FORMS: f64 = 3.6;
 
 impl Predictor {
+    /// What is made of its weights and kept, bytes, at most.
+    fn most_of_forms(&self) -> f64 {
+        FORMS * VALUE * self.parameters as f64
+    }
+
     /// What one tile takes, bytes.
-    fn probe(&self, meter: &dyn MemoryMeter) -> Result<f64> {
+    fn probe(&self, meter: &dyn MemoryMeter, apart: bool) -> Result<f64> {
         let (plan, rank) = (&self.plan, self.config.interface.rank);
         let stride = self.models.iter().map(|member| member.model.stride());
         let stride: Vec<usize> = (0..rank)
@@ -194,7 +232,7 @@ impl Predictor {
             meter.set_back();
             // What is made of weights for small tiles is not kept.
             let weights = PreparedWeights::default();
-            let run = || self.settings.precision.run(|| self.tile(&tile.view(), false));
+            let run = || self.settings.precision.run(|| self.tile(&tile.view(), apart));
             let run = || weights.within(run);
             nn::step_scope(&self.device, run)?;
             let most = meter.most().saturating_sub(before) as f64;

@@ -70,6 +70,41 @@ fn slices_are_those_of_the_whole_to_the_bit() -> anyhow::Result<()> {
 }
 
 #[test]
+fn logits_are_the_weighted_mean_of_tiles() -> anyhow::Result<()> {
+    let balls = Balls::new(6, [8, 18, 20]);
+    let network = trained(&config(3, 1), &balls)?;
+    let predictor = Predictor::new(&network, settings(&network), &device())?;
+    let image = Predictor::prepare(&predictor, &image(&balls)?)?.image;
+    let (_, d, h, w) = image.dim();
+    assert!(d > 8 && h > 8 && w > 8, "several tiles along each axis");
+
+    let found = predictor.logits(&image)?;
+
+    // All at once, of tiles that are images by themselves.
+    let importance = engine::predict::tiles::importance([8; 3], true);
+    let mut sums = ndarray::Array4::<f32>::zeros(found.dim());
+    let mut weights = ndarray::Array3::<f32>::zeros((d, h, w));
+    let positions = |extent| engine::predict::tiles::positions(extent, 8, 0.5);
+    for z in positions(d) {
+        for y in positions(h) {
+            for x in positions(w) {
+                let part = ndarray::s![.., z..z + 8, y..y + 8, x..x + 8];
+                let logits = predictor.logits(&image.slice(part).to_owned())?;
+                let mut sum = sums.slice_mut(part);
+                sum += &(logits * &importance);
+                let mut weight = weights.slice_mut(ndarray::s![z..z + 8, y..y + 8, x..x + 8]);
+                weight += &importance;
+            }
+        }
+    }
+    let expected = sums / weights;
+    for (found, expected) in found.iter().zip(&expected) {
+        approx::assert_abs_diff_eq!(*found, *expected, epsilon = 1e-4);
+    }
+    Ok(())
+}
+
+#[test]
 fn regions_are_painted_slice_by_slice() -> anyhow::Result<()> {
     let loss: LossConfig = toml::from_str("dice = { activation = \"sigmoid\" }")?;
     let balls = Balls::nested(6, [8, 18, 20]);

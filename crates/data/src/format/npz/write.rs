@@ -15,8 +15,8 @@ use crate::{Error, Result};
 /// What numpy's headers are padded to, bytes.
 const ALIGNED: usize = 64;
 
-/// Writes probabilities as `.npz`: an array `probabilities` `(C, D, H, W)` in half precision, compressed, which nnU-Net's own
-/// `nnUNetv2_ensemble` and numpy read. Where its voxels lie, it does not say.
+/// Writes probabilities as `.npz`: an array `probabilities` `(C, D, H, W)` in half precision, compressed, as nnU-Net saves them, but
+/// without the pickle that it keeps beside. Where its voxels lie, it does not say.
 ///
 /// The file is there whole or not at all, and the same for the same values, byte for byte.
 ///

@@ -2,7 +2,7 @@ use ndarray::{Array4, Axis, s};
 use proptest::prelude::*;
 use rand::Rng;
 use rayon::prelude::*;
-use sconce_preprocess::{Fusion, PlanConfig, Resampling, Truth};
+use sconce_preprocess::{Fusion, GridRule, PlanConfig, Resampling, Truth};
 use volume::Label;
 
 use super::{cases, grid, image, label_map, plan};
@@ -142,6 +142,37 @@ proptest! {
         prop_assert_eq!(back.next(), back.slices());
         prop_assert_eq!(found, whole);
         prop_assert!(back.push(values.slice(s![.., ..1, .., ..])).is_err());
+    }
+}
+
+#[test]
+fn equal_sizes_are_not_equal_places_where_monai_sets_the_grid() {
+    // Five voxels of 1 mm are five of 1.1 mm, whose last lies elsewhere.
+    let grid = volume::Grid::new([5, 5, 5], [1.0; 3]).unwrap();
+    let (image, mut random) = image(&grid, 3);
+    let label = Label::Hard(label_map(&grid, 1, &mut random));
+    let mut plan = plan(&image, &label, &config(true));
+    (plan.grid, plan.spacing, plan.crop_to_nonzero) = (GridRule::Monai, [1.1; 3], false);
+    let case = plan.prepare(&image, None).unwrap();
+    let restore = &case.restore;
+    assert_eq!(restore.network_size(), [5; 3]);
+    // A ramp along each axis in turn goes back the same way.
+    let ramp = |axis: usize| {
+        let values = Array4::from_shape_fn((1, 5, 5, 5), |(_, z, y, x)| [z, y, x][axis] as f32);
+        let back = restore.array(&values, &[0.0]).unwrap().index_axis_move(Axis(0), 0);
+        let line = |at: usize| {
+            let mut place = [2; 3];
+            place[axis] = at;
+            back[place]
+        };
+        (0..5).map(line).collect::<Vec<f32>>()
+    };
+    let (z, y, x) = (ramp(0), ramp(1), ramp(2));
+
+    assert_eq!((&y, &x), (&z, &z));
+    let position = |at: usize| at as f32 / 1.1;
+    for (at, value) in x.iter().enumerate() {
+        approx::assert_relative_eq!(*value, position(at), epsilon = 1e-5);
     }
 }
 
