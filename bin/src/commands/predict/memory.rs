@@ -54,7 +54,8 @@ pub(super) fn plan(
     Meter.set_back();
     let Some(((alone, work), all)) = most(Some(found)) else { return Ok(Room { overlap: true }) };
     if alone.alone() > available {
-        let (needed, id) = (enough(alone.alone()), &work.case.id);
+        // What the program holds besides is not the same to the byte each time.
+        let (needed, id) = (enough(alone.alone() + alone.alone() / 32), &work.case.id);
         if limit.is_some() {
             let usage =
                 format!("--memory is {}, but predicting {id} takes {needed}", enough(available));

@@ -74,7 +74,8 @@ fn logits_are_the_weighted_mean_of_tiles() -> anyhow::Result<()> {
     let balls = Balls::new(6, [8, 18, 20]);
     let network = trained(&config(3, 1), &balls)?;
     let predictor = Predictor::new(&network, settings(&network), &device())?;
-    let image = Predictor::prepare(&predictor, &image(&balls)?)?.image;
+    let whole = data::Dataset::read(&balls, "ball_0")?.image;
+    let image = predictor.prepare(&whole)?.image;
     let (_, d, h, w) = image.dim();
     assert!(d > 8 && h > 8 && w > 8, "several tiles along each axis");
 

@@ -2,7 +2,7 @@ use ndarray::{Array4, Axis, s};
 use proptest::prelude::*;
 use rand::Rng;
 use rayon::prelude::*;
-use sconce_preprocess::{Fusion, GridRule, PlanConfig, Resampling, Truth};
+use sconce_preprocess::{Fusion, GridRule, Interpolation, PlanConfig, Resampling, Truth};
 use volume::Label;
 
 use super::{cases, grid, image, label_map, plan};
@@ -152,7 +152,8 @@ fn equal_sizes_are_not_equal_places_where_monai_sets_the_grid() {
     let (image, mut random) = image(&grid, 3);
     let label = Label::Hard(label_map(&grid, 1, &mut random));
     let mut plan = plan(&image, &label, &config(true));
-    (plan.grid, plan.spacing, plan.crop_to_nonzero) = (GridRule::Monai, [1.1; 3], false);
+    (plan.grid, plan.interpolation) = (GridRule::Monai, Interpolation::Linear);
+    (plan.spacing, plan.crop_to_nonzero) = ([1.1; 3], false);
     let case = plan.prepare(&image, None).unwrap();
     let restore = &case.restore;
     assert_eq!(restore.network_size(), [5; 3]);
