@@ -175,7 +175,8 @@ impl Restore {
     /// [`Error::Shape`], where the array has another size.
     pub fn labels(&self, probabilities_or_logits: &Array4<f32>) -> Result<LabelMap> {
         self.check(probabilities_or_logits)?;
-        self.paint(probabilities_or_logits, |slice| slice.labels())
+        let classes = probabilities_or_logits.len_of(Axis(0));
+        self.paint(probabilities_or_logits, |slice| slice.labels_of(classes))
     }
 
     /// Regions that may overlap, painted one over the other: channel `i` of `values`,

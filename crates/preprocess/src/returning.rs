@@ -189,12 +189,7 @@ impl ReturnedSlice<'_> {
         }
     }
 
-    /// The channel with the greatest value at each voxel, of equal ones the first; row by row.
-    pub fn labels(&mut self) -> Vec<u16> {
-        self.labels_of(self.shape[0])
-    }
-
-    /// The same of the first `classes` channels.
+    /// Of the first `classes` channels, that with the greatest value at each voxel, of equal ones the first; row by row.
     pub fn labels_of(&mut self, classes: usize) -> Vec<u16> {
         let [height, width] = self.size();
         let mut labels = vec![0; height * width];
@@ -232,12 +227,13 @@ impl ReturnedSlice<'_> {
     /// All channels `(C, H, W)`.
     pub fn values(&mut self) -> Array3<f32> {
         let [height, width] = self.size();
-        let mut values = Vec::with_capacity(self.shape[0] * height * width);
-        for channel in 0..self.shape[0] {
-            self.rows(channel, |_, row| values.extend_from_slice(row));
+        let mut values = Array3::zeros((self.shape[0], height, width));
+        for (channel, mut plane) in values.axis_iter_mut(Axis(0)).enumerate() {
+            self.rows(channel, |y, row| {
+                plane.row_mut(y).iter_mut().zip(row).for_each(|(to, &value)| *to = value);
+            });
         }
-        Array3::from_shape_vec((self.shape[0], height, width), values)
-            .expect("so many rows of each channel")
+        values
     }
 }
 

@@ -100,23 +100,24 @@ impl Files {
 }
 
 impl Work {
-    fn is_missing(&self, path: &Option<PathBuf>) -> bool {
-        path.as_ref().is_some_and(|path| self.missing.contains(path))
+    fn is_missing(&self, path: Option<&PathBuf>) -> bool {
+        path.is_some_and(|path| self.missing.contains(path))
     }
 
     /// What the networks are to say.
     pub(super) fn wanted(&self) -> Wanted {
         let Files { probabilities, npz, entropy, disagreement, .. } = &self.files;
         Wanted {
-            probabilities: self.is_missing(probabilities) || self.is_missing(npz),
-            entropy: self.is_missing(entropy),
-            disagreement: self.is_missing(disagreement),
+            probabilities: self.is_missing(probabilities.as_ref()) || self.is_missing(npz.as_ref()),
+            entropy: self.is_missing(entropy.as_ref()),
+            disagreement: self.is_missing(disagreement.as_ref()),
         }
     }
 
     /// Whether the image itself is looked at once more when files are written.
     pub(super) fn needs_image(&self) -> bool {
-        self.is_missing(&self.files.statistics) || self.is_missing(&self.files.overlay)
+        self.is_missing(self.files.statistics.as_ref())
+            || self.is_missing(self.files.overlay.as_ref())
     }
 
     /// Writes the missing files; last the one that says what made them. The image is what [`Work::needs_image`] asks for, and the grid

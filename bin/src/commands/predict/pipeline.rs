@@ -76,10 +76,14 @@ impl Pipeline<'_> {
                 if to_files.send((at, said)).is_err() {
                     break;
                 }
-                outcomes.try_iter().for_each(|(at, outcome)| done(at, outcome));
+                for (at, outcome) in outcomes.try_iter() {
+                    done(at, outcome);
+                }
             }
             drop(to_files);
-            outcomes.iter().for_each(|(at, outcome)| done(at, outcome));
+            for (at, outcome) in outcomes {
+                done(at, outcome);
+            }
         });
     }
 

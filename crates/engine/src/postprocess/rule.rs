@@ -93,7 +93,7 @@ impl Postprocess {
                 return Err("each step needs labels, none of which is 0, the background".to_owned());
             }
             if let PostprocessStep::RemoveSmall { mm3, .. } = step
-                && !(*mm3 >= 0.0)
+                && (mm3.is_nan() || *mm3 < 0.0)
             {
                 return Err(format!("a volume of {mm3} mm³ is none"));
             }

@@ -78,10 +78,11 @@ mod tests {
         let members = [vec![0], vec![1]];
         let pixels = drawn(&image, &labels, &members)?;
 
-        assert_eq!(pixels[[0, 0]], [100.0; 3]);
-        assert_eq!(pixels[[1, 1]], COLOURS[0]);
-        for (found, colour) in pixels[[3, 3]].iter().zip(COLOURS[0]) {
-            approx::assert_relative_eq!(*found, 100.0 + TINT * (colour - 100.0));
+        let tinted = COLOURS[0].map(|colour| 100.0 + TINT * (colour - 100.0));
+        for (at, expected) in [([0, 0], [100.0; 3]), ([1, 1], COLOURS[0]), ([3, 3], tinted)] {
+            for (found, expected) in pixels[at].iter().zip(expected) {
+                approx::assert_relative_eq!(*found, expected);
+            }
         }
         assert!(overlay(&image, &labels, &members)?.starts_with(b"\x89PNG"));
         let volume = Grid::new([2, 7, 7], [1.0; 3])?;
