@@ -35,12 +35,29 @@ pub(crate) struct Find {
     /// The model whose classes these are; default: each label of the references is a class
     #[arg(long, short, value_name = "MODEL")]
     model: Option<String>,
+    /// A class, or a region that overlaps others, by its labels, such as 1+2; once for each, instead of a model
+    #[arg(long, value_name = "LABELS", value_parser = labels, conflicts_with = "model")]
+    class: Vec<Class>,
     /// A label of the references that does not count
     #[arg(long, value_name = "LABEL")]
     ignore: Option<u16>,
     /// Where to put the rule; in the folder of a model as postprocess.json, predictions mind it
     #[arg(long, short, value_name = "FILE")]
     output: PathBuf,
+}
+
+/// The labels of a class or region.
+#[derive(Clone, Debug)]
+struct Class(Vec<u16>);
+
+/// Labels as the command line has them.
+fn labels(text: &str) -> Result<Class, &'static str> {
+    let labels: Vec<u16> = text
+        .split('+')
+        .map(str::parse)
+        .collect::<Result<_, _>>()
+        .map_err(|_| "it is none such as 2, or 1+2")?;
+    if labels.contains(&0) { Err("0 is the background") } else { Ok(Class(labels)) }
 }
 
 #[derive(Debug, clap::Args)]
@@ -104,6 +121,7 @@ fn find(args: &Find) -> anyhow::Result<Output> {
     }
     let groups = match &args.model {
         Some(model) => of_model(model)?,
+        None if !args.class.is_empty() => args.class.iter().map(|class| class.0.clone()).collect(),
         None => of_labels(&pairs, args.ignore)?,
     };
     let mut seen = 0;

@@ -9,7 +9,9 @@ use std::time::{Duration, Instant, SystemTime};
 use sconce::engine::checkpoint::CheckpointState;
 use sconce::engine::weights;
 
-use crate::program::{Ran, assert_no_partial, clean, command, good, sconce, workplace};
+use crate::program::{
+    Ran, assert_no_partial, clean, command, good, on_a_small_disk, sconce, workplace,
+};
 
 /// Epochs long enough to be ended within.
 const LONG: &str = "--set train.epochs=12 --set train.iterations_per_epoch=150";
@@ -144,25 +146,9 @@ fn a_full_disk_ends_a_run_with_one_line_and_its_last_checkpoint() -> anyhow::Res
     let workplace = workplace()?;
     let folder = workplace.path();
     let long = format!("{} --set train.epochs=100000 --memory 1", line("run"));
-    fs::create_dir(folder.join("run"))?;
-    // A small disk of its own, where this user may have one; else files of limited size, here of the log.
-    let own = "mount -t tmpfs -o size=400k tmpfs run && \"$0\" \"$@\"; code=$?; cp -r run kept; exit $code";
-    let may = Command::new("unshare").args(["--map-root-user", "--mount", "true"]).status();
-    let mut shell = if may.is_ok_and(|status| status.success()) {
-        let mut shell = Command::new("unshare");
-        shell.args(["--map-root-user", "--mount", "sh", "-c", own]);
-        shell
-    } else {
-        let mut shell = Command::new("sh");
-        shell.args([
-            "-c",
-            "trap '' XFSZ; ulimit -f 300; \"$0\" \"$@\"; code=$?; cp -r run kept; exit $code",
-        ]);
-        shell
-    };
-    shell.arg(env!("CARGO_BIN_EXE_sconce")).args(long.split_whitespace());
 
-    let ended = Ran::of(&clean(shell, folder).output()?);
+    // Else files of limited size, here of the log.
+    let ended = on_a_small_disk(folder, "run", (400, 300), "true", &long)?;
 
     assert_last_checkpoint_is_good(&folder.join("kept"), &ended, "cannot access run/")?;
     let line = ended.error();

@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 use std::time::Duration;
 
 use sconce::data::{read_image, read_label_map, read_soft_labels, write_label_map};
@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 use crate::dicom_slices::write_series;
 use crate::program::{
-    Ran, assert_no_partial, clean, command, contents, good, json, sconce, trained,
+    assert_no_partial, command, contents, good, json, on_a_small_disk, sconce, trained,
 };
 
 const LINE: &str = "predict -m run -i images --device cpu";
@@ -160,6 +160,12 @@ fn a_rule_is_found_applied_and_minded() -> anyhow::Result<()> {
     assert_eq!(found["after"], json!([1.0]));
     let rule: Value = serde_json::from_str(&fs::read_to_string(folder.join("rule.json"))?)?;
     assert_eq!(rule["steps"], json!([{"keep_largest": {"labels": [1]}}]));
+    let regions = "postprocess find -p said -r truth -o regions.json --class 1+2 --class 2";
+    assert_eq!(json(folder, regions)?["trials"].as_array().map(Vec::len), Some(3));
+    for wrong in ["0", "1+", "a"] {
+        let line = format!("postprocess find -p said -r truth -o wrong.json --class {wrong}");
+        assert_eq!(sconce(folder, line.split(' '))?.code, Some(2), "{wrong}");
+    }
     good(folder, "postprocess apply --rule rule.json -i said -o cleaned")?;
     let cleaned = read_label_map(folder.join("cleaned/a.nii.gz"))?;
     assert_eq!(cleaned, read_label_map(folder.join("truth/a.nii.gz"))?);
@@ -208,24 +214,9 @@ fn a_full_disk_costs_no_prediction_that_is_there() -> anyhow::Result<()> {
     let workplace = with_images()?;
     let folder = workplace.path();
     good(folder, &format!("{LINE} -o first"))?;
-    fs::create_dir(folder.join("out"))?;
     let line = format!("{LINE} -o out --probabilities --npz --entropy --overwrite always");
-    // A small disk of its own, where this user may have one; else files of limited size.
-    let own = "mount -t tmpfs -o size=24k tmpfs out && cp first/* out && \"$0\" \"$@\"; code=$?; cp -r out kept; exit $code";
-    let limited = "cp first/* out; trap '' XFSZ; ulimit -f 4; \"$0\" \"$@\"; code=$?; cp -r out kept; exit $code";
-    let may = Command::new("unshare").args(["--map-root-user", "--mount", "true"]).status();
-    let mut shell = if may.is_ok_and(|status| status.success()) {
-        let mut shell = Command::new("unshare");
-        shell.args(["--map-root-user", "--mount", "sh", "-c", own]);
-        shell
-    } else {
-        let mut shell = Command::new("sh");
-        shell.args(["-c", limited]);
-        shell
-    };
-    shell.arg(env!("CARGO_BIN_EXE_sconce")).args(line.split(' '));
 
-    let ended = Ran::of(&clean(shell, folder).output()?);
+    let ended = on_a_small_disk(folder, "out", (24, 4), "cp first/* out", &line)?;
 
     assert_eq!(ended.code, Some(1), "{ended:?}");
     let full = |line: &str| line.contains("No space left") || line.contains("File too large");

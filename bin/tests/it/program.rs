@@ -122,3 +122,33 @@ pub(crate) fn assert_no_partial(folder: &Path) -> anyhow::Result<()> {
     assert!(left.is_empty(), "{left:?}");
     Ok(())
 }
+
+/// What comes of running the program with a disk of its own at the folder `place`, of so many KiB, where this user may have
+/// one; else with files of at most `blocks` of 512 bytes. `first` is run before it, and what it leaves in `place` is copied to
+/// `kept`.
+pub(crate) fn on_a_small_disk(
+    folder: &Path,
+    place: &str,
+    (kib, blocks): (usize, usize),
+    first: &str,
+    line: &str,
+) -> anyhow::Result<Ran> {
+    fs::create_dir(folder.join(place))?;
+    let then = format!("{first} && \"$0\" \"$@\"; code=$?; cp -r {place} kept; exit $code");
+    let may = Command::new("unshare").args(["--map-root-user", "--mount", "true"]).status();
+    let mut shell = if may.is_ok_and(|status| status.success()) {
+        let mut shell = Command::new("unshare");
+        let own = format!("mount -t tmpfs -o size={kib}k tmpfs {place} && {then}");
+        shell.args(["--map-root-user", "--mount", "sh", "-c", &own]);
+        shell
+    } else {
+        let mut shell = Command::new("sh");
+        // `first` may write what it likes.
+        let limited =
+            then.replacen("&& ", &format!("&& trap '' XFSZ && ulimit -f {blocks} && "), 1);
+        shell.args(["-c", &limited]);
+        shell
+    };
+    shell.arg(env!("CARGO_BIN_EXE_sconce")).args(line.split_whitespace());
+    Ok(Ran::of(&clean(shell, folder).output()?))
+}

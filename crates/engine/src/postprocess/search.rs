@@ -1,3 +1,4 @@
+use std::collections::BTreeMap;
 use std::fmt;
 
 use serde::Serialize;
@@ -146,8 +147,9 @@ fn scores(
         for (rule, scores) in rules.iter().zip(&mut all) {
             let mut labels = prediction.clone();
             rule.apply(&mut labels);
+            let pairs = Pairs::of(&labels, &reference, ignore);
             for (group, scores) in groups.iter().zip(scores) {
-                scores.push(dice(&labels, &reference, group, ignore));
+                scores.push(pairs.dice(group));
             }
         }
     }
@@ -155,23 +157,37 @@ fn scores(
     Ok(all.into_iter().map(means).collect())
 }
 
-/// `None`, where both masks are empty.
-fn dice(
-    labels: &LabelMap,
-    reference: &LabelMap,
-    group: &[u16],
-    ignore: Option<u16>,
-) -> Option<f64> {
-    let (mut both, mut sum) = (0_usize, 0_usize);
-    for (label, truth) in labels.data.iter().zip(&reference.data) {
-        if Some(*truth) == ignore {
-            continue;
+/// How often each label meets each label of the reference.
+struct Pairs(BTreeMap<(u16, u16), usize>);
+
+impl Pairs {
+    /// Counted once, however many classes there are; voxels whose reference is `ignore` do not count.
+    fn of(labels: &LabelMap, reference: &LabelMap, ignore: Option<u16>) -> Self {
+        let mut counts = BTreeMap::new();
+        // Neighbours are mostly alike.
+        let (mut last, mut run) = ((0, 0), 0_usize);
+        for pair in labels.data.iter().copied().zip(reference.data.iter().copied()) {
+            if pair != last {
+                *counts.entry(last).or_default() += run;
+                (last, run) = (pair, 0);
+            }
+            run += 1;
         }
-        let (found, there) = (group.contains(label), group.contains(truth));
-        both += usize::from(found && there);
-        sum += usize::from(found) + usize::from(there);
+        *counts.entry(last).or_default() += run;
+        counts.retain(|&(_, truth), _| Some(truth) != ignore);
+        Self(counts)
     }
-    (sum > 0).then(|| 2.0 * both as f64 / sum as f64)
+
+    /// Of a class or region; `None`, where both masks are empty.
+    fn dice(&self, group: &[u16]) -> Option<f64> {
+        let (mut both, mut sum) = (0_usize, 0_usize);
+        for (&(label, truth), &count) in &self.0 {
+            let (found, there) = (group.contains(&label), group.contains(&truth));
+            both += if found && there { count } else { 0 };
+            sum += count * (usize::from(found) + usize::from(there));
+        }
+        (sum > 0).then(|| 2.0 * both as f64 / sum as f64)
+    }
 }
 
 impl fmt::Display for PostprocessFound {
@@ -183,5 +199,73 @@ impl fmt::Display for PostprocessFound {
             write!(f, "\n{verdict}: {step}; Dice {} -> {}", shown(*before), shown(*after))?;
         }
         write!(f, "\nmean Dice {} -> {}", shown(mean(&self.before)), shown(mean(&self.after)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use ndarray::Array3;
+    use volume::Grid;
+
+    use super::*;
+
+    fn map(row: &[u16]) -> anyhow::Result<LabelMap> {
+        let data = Array3::from_shape_vec((1, 1, row.len()), row.to_vec())?;
+        Ok(LabelMap::new(Grid::new([1, 1, row.len()], [1.0; 3])?, data)?)
+    }
+
+    fn found(
+        cases: &[(&[u16], &[u16])],
+        groups: &[Vec<u16>],
+        ignore: Option<u16>,
+    ) -> anyhow::Result<PostprocessFound> {
+        let maps: Vec<(LabelMap, LabelMap)> = cases
+            .iter()
+            .map(|(said, truth)| Ok((map(said)?, map(truth)?)))
+            .collect::<anyhow::Result<_>>()?;
+        Ok(search_postprocess(maps.len(), groups, ignore, |case| Ok(maps[case].clone()))?)
+    }
+
+    fn kept(found: &PostprocessFound) -> Vec<bool> {
+        found.trials.iter().map(|trial| trial.kept).collect()
+    }
+
+    #[test]
+    fn what_helps_one_class_and_harms_another_is_done_for_the_one_alone() -> anyhow::Result<()> {
+        // The 1 at the end is not there; the two parts of 2 are.
+        let case: (&[u16], &[u16]) = (&[1, 1, 1, 0, 2, 0, 2, 0, 1], &[1, 1, 1, 0, 2, 0, 2, 0, 0]);
+
+        let found = found(&[case], &[vec![1], vec![2]], None)?;
+
+        assert_eq!(kept(&found), [false, true, false]);
+        assert_eq!(found.rule.steps, [PostprocessStep::KeepLargest { labels: vec![1] }]);
+        assert_eq!(found.before, [Some(6.0 / 7.0), Some(1.0)]);
+        assert_eq!(found.after, [Some(1.0), Some(1.0)]);
+        Ok(())
+    }
+
+    #[test]
+    fn regions_are_tried_on_what_the_earlier_ones_left() -> anyhow::Result<()> {
+        // Once the far part of the whole is gone, so is that of the core.
+        let case: (&[u16], &[u16]) = (&[1, 2, 2, 1, 0, 2], &[1, 2, 2, 1, 0, 0]);
+
+        let found = found(&[case], &[vec![1, 2], vec![2]], None)?;
+
+        assert_eq!(kept(&found), [true, false, false]);
+        assert_eq!(found.after, [Some(1.0), Some(1.0)]);
+        Ok(())
+    }
+
+    #[test]
+    fn ignored_voxels_and_absent_classes_count_as_in_nnunet() -> anyhow::Result<()> {
+        // What is removed lies where nothing is known.
+        let case: (&[u16], &[u16]) = (&[1, 1, 0, 1], &[1, 1, 0, 9]);
+        assert_eq!(kept(&found(&[case], &[vec![1]], Some(9))?), [false]);
+        assert_eq!(kept(&found(&[case], &[vec![1]], None)?), [true]);
+        // A class in no case leaves no mean of all, but each class has its own.
+        let with_absent = found(&[case], &[vec![1], vec![2]], None)?;
+        assert_eq!(kept(&with_absent), [false, true, false]);
+        assert!(found(&[], &[vec![1]], None).is_err() && found(&[case], &[], None).is_err());
+        Ok(())
     }
 }
