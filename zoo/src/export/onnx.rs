@@ -177,21 +177,23 @@ fn metadata(
 }
 
 /// What labels are written with.
-fn labels(config: &NetworkConfig) -> [(&'static str, Json); 2] {
+fn labels(config: &NetworkConfig) -> [(&'static str, Json); 3] {
     [
         ("label_values", json!(config.label_values())),
         ("regions_class_order", json!(config.regions_class_order)),
+        ("previous_labels", json!(config.previous_labels)),
     ]
 }
 
 /// How images are made ready.
-fn preparation(plan: &Plan, first: usize) -> [(&'static str, Json); 7] {
+fn preparation(plan: &Plan, first: usize) -> [(&'static str, Json); 8] {
     let spacing = plan.resample.then(|| &plan.spacing[first..]);
     [
         ("canonical", json!(plan.canonical)),
         ("transpose", json!(plan.transpose)),
         ("crop_to_nonzero", json!(plan.crop_to_nonzero)),
         ("spacing", json!(spacing)),
+        ("grid", json!(plan.grid)),
         ("interpolation", json!(plan.interpolation)),
         ("normalize", json!(plan.normalize)),
         ("context", json!(plan.context)),

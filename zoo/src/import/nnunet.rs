@@ -4,16 +4,17 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use candle::{DType, Device, Tensor};
+use candle::{Device, Tensor};
 use data::{Description, NnunetDescription};
 use engine::{NetworkConfig, PredictConfig, Trained, WeightsMetadata, planned_model};
 use losses::Activation;
-use models::{Interface, canonical_name};
+use models::Interface;
 use preprocess::Plan;
 use preprocess::nnunet::{Configuration, Plans, ResamplingSettings};
 use pytorch::{Checkpoint, Item};
 
 use super::source::Source;
+use super::weights::loaded;
 use crate::{Error, Result};
 
 /// What is to be read of a folder of nnU-Net.
@@ -343,20 +344,6 @@ fn parameters(checkpoint: &mut Checkpoint, path: &Path) -> Result<BTreeMap<Strin
     let weights =
         root.get("network_weights").ok_or_else(|| wrong("it has no network_weights".to_owned()))?;
     let listed = weights.tensors().map_err(|what| wrong(format!("network_weights {what}")))?;
-    let kept: BTreeMap<String, _> = listed
-        .into_iter()
-        .filter_map(|(name, info)| Some((canonical_name(name)?.to_owned(), info.clone())))
-        .collect();
-    // Each tensor has values of its own: what is spread out of a few would fill the memory.
-    let all: usize = kept.values().map(pytorch::TensorInfo::elements).sum();
-    let storages: BTreeMap<&str, usize> = kept.values().map(pytorch::TensorInfo::storage).collect();
-    if all > storages.values().sum() {
-        return Err(wrong("its tensors have more values than it holds; get it again".to_owned()));
-    }
-    let mut parameters = BTreeMap::new();
-    for (name, info) in kept {
-        let tensor = checkpoint.load(&info)?.to_dtype(DType::F32)?;
-        parameters.insert(name, tensor);
-    }
-    Ok(parameters)
+    let listed = listed.into_iter().map(|(name, info)| (name.to_owned(), info.clone())).collect();
+    loaded(checkpoint, listed, path)
 }

@@ -21,17 +21,29 @@ pub(super) fn state_dict(path: &Path) -> Result<BTreeMap<String, Tensor>> {
     if !path.is_file() {
         return Err(Error::io(path)(std::io::ErrorKind::NotFound.into()));
     }
-    let given = match path.extension() {
-        Some(ending) if ending == "safetensors" => of_safetensors(path)?,
-        _ => of_checkpoint(path)?,
-    };
-    let mut parameters = BTreeMap::new();
-    for (name, tensor) in given {
-        if let Some(name) = canonical_name(&name) {
-            parameters.insert(name.to_owned(), tensor.to_dtype(DType::F32)?);
-        }
+    match path.extension() {
+        Some(ending) if ending == "safetensors" => of_safetensors(path),
+        _ => of_checkpoint(path),
     }
-    Ok(parameters)
+}
+
+/// Tensors of a checkpoint by the names that they have here, each once, in single precision.
+pub(super) fn loaded(
+    checkpoint: &mut Checkpoint,
+    listed: Vec<(String, TensorInfo)>,
+    path: &Path,
+) -> Result<BTreeMap<String, Tensor>> {
+    let named =
+        |(name, info): (String, TensorInfo)| Some((canonical_name(&name)?.to_owned(), info));
+    let kept: BTreeMap<String, TensorInfo> = listed.into_iter().filter_map(named).collect();
+    // Each tensor has values of its own: what is spread out of a few would fill the memory.
+    let all = kept.values().map(TensorInfo::elements).fold(0, usize::saturating_add);
+    let storages: BTreeMap<&str, usize> = kept.values().map(TensorInfo::storage).collect();
+    if all > storages.values().copied().fold(0, usize::saturating_add) {
+        return Err(wrong(path, "its tensors have more values than it holds; get it again"));
+    }
+    let load = |(name, info)| Ok((name, checkpoint.load(&info)?.to_dtype(DType::F32)?));
+    kept.into_iter().map(load).collect()
 }
 
 fn wrong(path: &Path, reason: impl Into<String>) -> Error {
@@ -47,7 +59,10 @@ fn of_safetensors(path: &Path) -> Result<BTreeMap<String, Tensor>> {
             format!("it is no file of safetensors, or a part of one: {error}; get it again"),
         )
     })?;
-    Ok(tensors.into_iter().collect())
+    let named = tensors
+        .into_iter()
+        .filter_map(|(name, tensor)| Some((canonical_name(&name)?.to_owned(), tensor)));
+    named.map(|(name, tensor)| Ok((name, tensor.to_dtype(DType::F32)?))).collect()
 }
 
 fn of_checkpoint(path: &Path) -> Result<BTreeMap<String, Tensor>> {
@@ -60,15 +75,7 @@ fn of_checkpoint(path: &Path) -> Result<BTreeMap<String, Tensor>> {
     }
     let mut checkpoint = Checkpoint::open(path)?;
     let found = listed(&checkpoint.root()).map_err(|reason| wrong(path, reason))?;
-    // Each tensor has values of its own: what is spread out of a few would fill the memory.
-    let kept: BTreeMap<String, TensorInfo> =
-        found.into_iter().filter(|(name, _)| canonical_name(name).is_some()).collect();
-    let all = kept.values().map(TensorInfo::elements).fold(0, usize::saturating_add);
-    let storages: BTreeMap<&str, usize> = kept.values().map(TensorInfo::storage).collect();
-    if all > storages.values().copied().fold(0, usize::saturating_add) {
-        return Err(wrong(path, "its tensors have more values than it holds; get it again"));
-    }
-    kept.iter().map(|(name, info)| Ok((name.clone(), checkpoint.load(info)?))).collect()
+    loaded(&mut checkpoint, found, path)
 }
 
 /// The tensors of a checkpoint, which is a state dict or has one.

@@ -71,6 +71,8 @@ fn a_file_says_all_that_is_needed_to_use_it() -> anyhow::Result<()> {
         ("patch_size", json!([32, 48])),
         ("spacing", json!([0.5, 0.75])),
         ("label_values", json!([0, 255, 2])),
+        ("previous_labels", json!([])),
+        ("grid", json!("nnunet")),
         ("normalize", json!(["none", { "z_score": { "masked": false } }])),
         ("weights_sha256", json!(Trained::load(&model)?.weights_hash()?)),
     ] {
