@@ -8,8 +8,8 @@
 There: small networks are trained on generated volumes and slices, two of one plan are exported as folds, and images are
 predicted by both programs, with mirroring and all. Back: what was exported is imported, and predicts to the byte what the
 network that it came from does. A cascade: nnU-Net's own networks with random weights, of which the second sees what the first
-says, are imported and predict what nnU-Net's commands do. Labels must be equal but for voxels where nnU-Net, which adds logits in half precision, rounds
-to a tie: one in a thousand (of the cascade, whose random networks are never sure, five). Probabilities must be equal to 0.01, but for one voxel in a hundred: in the corners of its tiles
+says, are imported and predict what nnU-Net's commands do. Post-processing: both find one rule for made-up predictions. Labels must be equal but for voxels where nnU-Net, which adds logits in half precision, rounds
+to a tie: one in a thousand. Probabilities must be equal to 0.01, but for one voxel in a hundred: in the corners of its tiles
 the Gaussian is one or two units in the last place of half precision.
 """
 import argparse
@@ -112,8 +112,16 @@ def random_network(plans, configuration, dataset, folder):
     network = get_network_from_plans(chosen.network_arch_class_name, chosen.network_arch_init_kwargs,
                                      chosen.network_arch_init_kwargs_req_import, channels, heads, deep_supervision=False)
     with torch.no_grad():
-        for value in network.parameters():
-            value.copy_(torch.randn(value.shape) * (0.5 if value.ndim == 1 else value[0].numel() ** -0.5))
+        for name, value in network.named_parameters():
+            # Norms that nearly let pass, and no class that is more probable than another from the beginning.
+            if value.ndim > 1:
+                value.copy_(torch.randn(value.shape) * value[0].numel() ** -0.5)
+                if "seg_layers" in name:
+                    value.sub_(value.mean(1, keepdim=True))
+            elif "norm.weight" in name:
+                value.copy_(1 + 0.2 * torch.randn(value.shape))
+            else:
+                value.copy_(0.2 * torch.randn(value.shape) * ("seg_layers" not in name))
     (folder / "fold_0").mkdir(parents=True)
     for name, content in (("plans.json", plans), ("dataset.json", dataset)):
         (folder / name).write_text(json.dumps(content))
@@ -130,6 +138,8 @@ def cascade():
         sconce("zoo", "export", "nnunet", model, "-o", folder / "exported")
         plans, dataset = (json.loads((folder / "exported" / name).read_text()) for name in ("plans.json", "dataset.json"))
         full = plans["configurations"]["3d_fullres"]
+        # So that labels are resampled on their way to the second stage, too.
+        full["spacing"] = [0.8 * mm for mm in full["spacing"]]
         low = dict(full, spacing=[1.6 * mm for mm in full["spacing"]], next_stage="3d_cascade_fullres",
                    data_identifier="low")
         plans["configurations"].update({"3d_lowres": low, "3d_cascade_fullres": {
@@ -141,27 +151,74 @@ def cascade():
             random_network(plans, name, dataset, place)
         cases = sorted(images.glob("*_0000.nii.gz"))
         names = [case.name.removesuffix("_0000.nii.gz") for case in cases]
-        before = None
+        sconce("zoo", "import", "nnunet", results, "--configuration", "3d_lowres", "-o", folder / "first")
+        sconce("predict", "-m", folder / "first", "-i", images, "-o", folder / "ours_3d_lowres", "--device", "cpu")
+        sconce("zoo", "import", "nnunet", results, "--configuration", "3d_cascade_fullres", "-o", folder / "cascade")
+        sconce("predict", "-m", folder / "cascade", "-i", images, "-o", folder / "ours_3d_cascade_fullres", "--device", "cpu")
+        others = {}
         for name, place in stages.items():
             predictor = nnUNetPredictor(device=torch.device("cpu"), perform_everything_on_device=False, allow_tqdm=False)
             predictor.initialize_from_trained_model_folder(str(place), use_folds=(0,))
             output = folder / name
             output.mkdir()
+            # The second stage sees our first: a voxel that the first rounded otherwise would count many times.
+            before = str(folder / "ours_3d_lowres") if others else None
             predictor.predict_from_files_sequential([[str(case)] for case in cases], str(output), overwrite=True,
-                                                    folder_with_segs_from_prev_stage=before and str(before))
-            before = output
-        sconce("zoo", "import", "nnunet", results, "--configuration", "3d_cascade_fullres", "-o", folder / "cascade")
-        sconce("predict", "-m", folder / "cascade", "-i", images, "-o", folder / "ours", "--device", "cpu")
-        voxels = labels = foreground = 0
-        for name in names:
-            one = np.asarray(nibabel.load(folder / "ours" / f"{name}.nii.gz").dataobj)
-            other = np.asarray(nibabel.load(before / f"{name}.nii.gz").dataobj)
-            voxels += one.size
-            foreground += int((other > 0).sum())
-            labels += int((one != other).sum())
-        row = {"case": "3d_cascade", "voxels": voxels, "foreground": foreground, "other_labels": labels}
-        assert 0 < foreground < voxels and labels * 200 <= voxels, row
+                                                    folder_with_segs_from_prev_stage=before, save_probabilities=True)
+            voxels = foreground = ties = others[name] = 0
+            for case in names:
+                one, other = (np.asarray(nibabel.load(where / f"{case}.nii.gz").dataobj)
+                              for where in (folder / f"ours_{name}", output))
+                voxels += one.size
+                foreground += int((other > 0).sum())
+                # In the corners of a tile, half precision rounds what a network says to nothing, and all classes are equal.
+                ranked = np.sort(np.load(output / f"{case}.npz")["probabilities"].transpose(0, 3, 2, 1), axis=0)
+                tied = ranked[-1] == ranked[-2]
+                ties += int(tied.sum())
+                others[name] += int(((one != other) & ~tied).sum())
+            assert ties * 25 <= voxels, (ties, voxels)
+            assert 0.1 * voxels < foreground < 0.9 * voxels, "a prediction of one class shows nothing"
+        row = {"case": "3d_cascade", "voxels": voxels, "foreground": foreground,
+               "other_labels_of_the_first": others["3d_lowres"], "other_labels": others["3d_cascade_fullres"], "ties": ties}
+        assert max(others.values()) * 1000 <= voxels, row
         return row
+
+
+def postprocessing(regions):
+    """The rule that nnU-Net finds for made-up predictions, and ours."""
+    from nnunetv2.postprocessing.remove_connected_components import determine_postprocessing
+
+    random = np.random.default_rng(5)
+    plans = dict(plans_name="nnUNetPlans", dataset_name="Dataset001_Made", image_reader_writer="SimpleITKIO",
+                 label_manager="LabelManager", configurations={})
+    labels = {"background": 0, "whole": [1, 2], "core": 2} if regions else {"background": 0, "a": 1, "b": 2, "c": 3}
+    dataset = dict(labels=labels, file_ending=".nii.gz", **(dict(regions_class_order=[1, 2]) if regions else {}))
+    with tempfile.TemporaryDirectory() as folder:
+        folder = Path(folder)
+        for name in ("said", "truth"):
+            (folder / name).mkdir()
+        for case in range(5):
+            truth = np.zeros((12, 14, 16), np.uint8)
+            truth[2:8, 2:8, 2:8] = 1
+            truth[3:6, 3:6, 3:6] = 2
+            if not regions:
+                # Two parts, both of them there.
+                truth[9:11, 9:12, 2:5] = truth[9:11, 9:12, 10:13] = 3
+            said = truth.copy()
+            for label in (1, 2):
+                z, y, x = random.integers(0, [11, 13, 15])
+                if truth[z, y, x] == 0 and random.random() < (0.9 if label == 1 else 0.5):
+                    said[z, y, x] = label
+            for name, array in (("said", said), ("truth", truth)):
+                nibabel.save(nibabel.Nifti1Image(array.T, np.eye(4)), folder / name / f"case{case}.nii.gz")
+        sconce("postprocess", "find", "-p", folder / "said", "-r", folder / "truth", "-o", folder / "rule.json",
+               *(["--class", "1+2", "--class", "2"] if regions else []))
+        _, kwargs = determine_postprocessing(str(folder / "said"), str(folder / "truth"), plans, dataset, 2, False)
+        as_list = lambda it: [int(label) for label in (it if isinstance(it, (list, tuple)) else [it])]
+        theirs = [as_list(step["labels_or_regions"]) for step in kwargs]
+        ours = [step["keep_largest"]["labels"] for step in json.loads((folder / "rule.json").read_text())["steps"]]
+        assert ours == theirs, (ours, theirs)
+        return {"case": f"postprocessing_{'regions' if regions else 'labels'}", "steps": ours}
 
 
 def main():
@@ -170,6 +227,7 @@ def main():
     args = parser.parse_args()
     rows = [compared(rank, temperature) for rank in (3, 2) for temperature in (False, True)]
     rows.append(cascade())
+    rows.extend(postprocessing(regions) for regions in (False, True))
     for row in rows:
         print(json.dumps(row))
     if args.json:
