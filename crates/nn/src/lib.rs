@@ -75,6 +75,7 @@
 //! | [`LossScale`], [`LossScaleConfig`] | gradients that f16 would round to 0 |
 //! | [`checkpoint`](fn@checkpoint), [`checkpoint_of`], [`is_repetition`] | less memory for more time |
 //! | [`spent`](fn@spent), [`spent_so_far`], [`working_at`] | what the time of a step goes into: [`Spent`], [`Work`] |
+//! | [`Setting`] | how a thread computes, taken along to another |
 //! | [`step_scope`](fn@step_scope) | what a step leaves on a device is given back |
 //! | [`assume_one_stream`] | what a program promises of its CUDA device |
 //! | `AllReduce`, with feature `nccl` | sums over the GPUs of several processes |
@@ -129,6 +130,7 @@ mod reference;
 mod resize;
 mod schedule;
 mod self_test;
+mod setting;
 mod softmax;
 mod spent;
 mod step_scope;
@@ -174,6 +176,7 @@ pub use crate::prepared::PreparedWeights;
 pub use crate::resize::{Interpolation, resize, resize_by};
 pub use crate::schedule::{Moment, PlateauConfig, ScheduleConfig, WarmupConfig};
 pub use crate::self_test::{Difference, Report, self_test};
+pub use crate::setting::Setting;
 pub use crate::softmax::{log_softmax, log_softmax_along, softmax, softmax_along};
 pub use crate::spent::{Spent, Work, spent, spent_so_far, working_at};
 pub use crate::step_scope::step_scope;

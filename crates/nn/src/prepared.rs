@@ -85,13 +85,18 @@ impl fmt::Debug for PreparedWeights {
     }
 }
 
+/// Those of the innermost [`PreparedWeights::within`] on this thread.
+pub(crate) fn current() -> Option<PreparedWeights> {
+    CURRENT.with_borrow(Clone::clone)
+}
+
 /// The form of weight `id`: the one that is kept, or what `make` gives. Without an `id`, nothing is kept.
 pub(crate) fn prepared(
     id: Option<TensorId>,
     form: Form,
     make: impl FnOnce() -> Vec<f32>,
 ) -> Arc<Vec<f32>> {
-    let Some((id, current)) = id.zip(CURRENT.with_borrow(Clone::clone)) else {
+    let Some((id, current)) = id.zip(current()) else {
         return Arc::new(make());
     };
     if let Some(kept) = current.forms().get(&(id, form)) {

@@ -44,6 +44,9 @@ pub struct Predictor {
     parameters: usize,
 }
 
+/// Voxels of the tiles that are looked at together.
+const TOGETHER: usize = 40 * 40 * 40;
+
 /// One of the networks that are averaged.
 #[derive(Debug)]
 struct Member {
@@ -187,6 +190,16 @@ impl Predictor {
     fn outputs(&self, apart: bool) -> usize {
         let answers = if apart { 1 + self.models.len() } else { 1 };
         answers * self.config.interface.classes
+    }
+
+    /// How many tiles are looked at together: small ones leave threads idle, which would wait for one another in each layer.
+    fn tiles_at_once(&self) -> usize {
+        let voxels: usize = self.plan.patch_size.iter().product();
+        if self.device.is_cpu() {
+            (TOGETHER / voxels.max(1)).clamp(1, 4 * rayon::current_num_threads())
+        } else {
+            1
+        }
     }
 
     /// How many networks are averaged.

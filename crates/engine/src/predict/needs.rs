@@ -180,7 +180,7 @@ impl Ensemble {
     fn guess(&self) -> f64 {
         let of_group = |group: &Predictor| {
             let patch: usize = group.plan.patch_size.iter().product();
-            MOST_OF_VOXEL * patch as f64
+            MOST_OF_VOXEL * (patch * group.tiles_at_once()) as f64
         };
         let forms: f64 = self.all_groups().map(Predictor::most_of_forms).sum();
         let held = resident_memory().unwrap_or(0) as f64;
@@ -215,7 +215,7 @@ impl Predictor {
         FORMS * VALUE * self.parameters as f64
     }
 
-    /// What one tile takes, bytes.
+    /// What the tiles take that are looked at together, bytes.
     fn probe(&self, meter: &dyn MemoryMeter, apart: bool) -> Result<f64> {
         let (plan, rank) = (&self.plan, self.config.interface.rank);
         let stride = self.models.iter().map(|member| member.model.stride());
@@ -241,7 +241,8 @@ impl Predictor {
         let [(small, least), (large, most)] = found;
         let patch: usize = plan.patch_size.iter().product();
         let of_voxel = (most - least).max(0.0) / (large - small).max(1.0);
-        Ok(most + of_voxel * (patch as f64 - large).max(0.0))
+        let one = most + of_voxel * (patch as f64 - large).max(0.0);
+        Ok(one * self.tiles_at_once() as f64)
     }
 }
 

@@ -3,6 +3,7 @@
 use std::ops::Range;
 
 use ndarray::{Array3, Array4, Axis, CowArray, Ix4, Zip, s};
+use nn::Setting;
 use rayon::prelude::*;
 
 use super::{Predictor, tiles};
@@ -79,30 +80,57 @@ impl<'a> Window<'a> {
 
     /// Asks the network about all tiles that begin with slice `z`.
     fn tiles_from(&mut self, z: usize, seen: &mut dyn FnMut()) -> Result<()> {
-        let Self { predictor, padded, importance, sums, weights, .. } = self;
-        let (depth, height, width) = importance.dim();
-        let deep = depth + 2 * predictor.plan.context;
-        for &y in &self.along[1] {
-            for &x in &self.along[2] {
-                let (ys, xs) = (y..y + height, x..x + width);
-                let tile = padded.slice(s![.., z..z + deep, ys.clone(), xs.clone()]);
-                let run = || predictor.settings.precision.run(|| predictor.tile(&tile, self.apart));
-                let run = || predictor.weights.within(run);
-                let logits = nn::step_scope(&predictor.device, run)?;
-                let mut sum = sums.slice_mut(s![.., .., ys.clone(), xs.clone()]);
-                let channels = sum.axis_iter_mut(Axis(0)).into_par_iter();
-                channels.zip(logits.axis_iter(Axis(0))).for_each(|(mut sum, logits)| {
-                    Zip::from(&mut sum)
-                        .and(&logits)
-                        .and(&*importance)
-                        .for_each(|sum, logit, weight| *sum += logit * weight);
-                });
-                let mut weight = weights.slice_mut(s![.., ys, xs]);
-                weight += &*importance;
+        let [_, ys, xs] = &self.along;
+        let all: Vec<[usize; 2]> =
+            ys.iter().flat_map(|&y| xs.iter().map(move |&x| [y, x])).collect();
+        for few in all.chunks(self.predictor.tiles_at_once()) {
+            let answers = self.answers(z, few);
+            for (&[y, x], logits) in few.iter().zip(answers) {
+                self.add(y, x, &logits?);
                 seen();
             }
         }
         Ok(())
+    }
+
+    /// What the network says of tiles that begin with slice `z`, each computed as by itself.
+    fn answers(&self, z: usize, tiles: &[[usize; 2]]) -> Vec<Result<Array4<f32>>> {
+        let Self { predictor, padded, apart, .. } = self;
+        let (depth, height, width) = self.importance.dim();
+        let deep = depth + 2 * predictor.plan.context;
+        let answer = |&[y, x]: &[usize; 2]| {
+            let tile = padded.slice(s![.., z..z + deep, y..y + height, x..x + width]);
+            let run = || predictor.settings.precision.run(|| predictor.tile(&tile, *apart));
+            let run = || predictor.weights.within(run);
+            nn::step_scope(&predictor.device, run)
+        };
+        if !predictor.device.is_cpu() {
+            return tiles.iter().map(answer).collect();
+        }
+        // On a thread of the pool, layers need not wake another for each of their loops.
+        let setting = Setting::of_this_thread();
+        let answer = |tile: &[usize; 2]| setting.within(|| answer(tile));
+        rayon::scope(|_| match tiles {
+            [tile] => vec![answer(tile)],
+            tiles => tiles.par_iter().map(answer).collect(),
+        })
+    }
+
+    /// Adds what the network says of the tile at a row and column.
+    fn add(&mut self, y: usize, x: usize, logits: &Array4<f32>) {
+        let Self { importance, sums, weights, .. } = self;
+        let (_, height, width) = importance.dim();
+        let (ys, xs) = (y..y + height, x..x + width);
+        let mut sum = sums.slice_mut(s![.., .., ys.clone(), xs.clone()]);
+        let channels = sum.axis_iter_mut(Axis(0)).into_par_iter();
+        channels.zip(logits.axis_iter(Axis(0))).for_each(|(mut sum, logits)| {
+            Zip::from(&mut sum)
+                .and(&logits)
+                .and(&*importance)
+                .for_each(|sum, logit, weight| *sum += logit * weight);
+        });
+        let mut weight = weights.slice_mut(s![.., ys, xs]);
+        weight += &*importance;
     }
 
     /// Takes the first slices out, which begin with slice `z`; those of the image.
