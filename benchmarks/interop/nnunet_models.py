@@ -45,7 +45,7 @@ def trained(folder, rank, temperature):
                 f"predict.calibration={'temperature' if temperature else 'none'}", "predict.mirror=true"]
     settings = [word for setting in settings for word in ("--set", setting)]
     for fold in (0, 1):
-        sconce("train", recipe, "--data", data, "--output", folder / f"run/fold-{fold}", "--device", "cpu",
+        sconce("train", recipe, "--data", data, "--output", folder / f"run/fold_{fold}", "--device", "cpu",
                "--set", f"seed={fold}", *settings)
     images = folder / "images"
     images.mkdir()

@@ -85,10 +85,10 @@ def compare(folder):
 def folds(folder, one):
     """Several folds are a file each."""
     for fold in (0, 1):
-        (folder / f"fold-{fold}").symlink_to(one)
+        (folder / f"fold_{fold}").symlink_to(one)
     export(folder, folder / "exported")
     names = sorted(path.name for path in (folder / "exported").iterdir())
-    assert names == ["fold-0.onnx", "fold-1.onnx"], names
+    assert names == ["fold_0.onnx", "fold_1.onnx"], names
 
 
 def main():

@@ -50,7 +50,7 @@ pub fn load(folder: &Path) -> Result<Trained> {
     Ok(trained)
 }
 
-/// Reads the network of a model folder, or those of a folder that has one for each fold: sub-folders `fold-0`, `fold-1` and so
+/// Reads the network of a model folder, or those of a folder that has one for each fold: sub-folders `fold_0`, `fold_1` and so
 /// on, as a cross-validation and the import of an ensemble leave them.
 ///
 /// # Errors
@@ -93,7 +93,11 @@ pub(crate) fn folds(folder: &Path) -> Result<Vec<PathBuf>> {
     for entry in fs::read_dir(folder).map_err(Error::io(folder))? {
         let path = entry.map_err(Error::io(folder))?.path();
         let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
-        if let Some(fold) = name.strip_prefix("fold-").filter(|_| path.is_dir()) {
+        if let Some(fold) = name
+            .strip_prefix("fold_")
+            .or_else(|| name.strip_prefix("fold-"))
+            .filter(|_| path.is_dir())
+        {
             found.push((fold.parse().unwrap_or(u32::MAX), path));
         }
     }

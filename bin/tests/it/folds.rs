@@ -28,6 +28,9 @@ fn every_fold_is_a_run_of_its_own_and_what_is_done_is_left_alone() -> anyhow::Re
     let report = json(folder, &format!("{line} --device cpu,cpu --resume"))?;
     assert_eq!(report["folds"].as_array().map(Vec::len), Some(3), "{report}");
     assert!(weights("folds/fold_0")? == before, "the fold is another one");
+    // The folder is a model: the folds are averaged.
+    good(folder, "predict -m folds -i data/case01/image.nii.gz -o out --device cpu")?;
+    assert!(folder.join("out/image.nii.gz").is_file());
     assert_no_partial(folder)
 }
 

@@ -35,14 +35,14 @@ fn folds_are_averaged_and_a_fold_that_is_not_done_is_named() -> anyhow::Result<(
     let workplace = trained()?;
     let folder = workplace.path();
     fs::create_dir(folder.join("folds"))?;
-    fs::create_dir(folder.join("folds/fold-1"))?;
-    fs::rename(folder.join("run"), folder.join("folds/fold-0"))?;
+    fs::create_dir(folder.join("folds/fold_1"))?;
+    fs::rename(folder.join("run"), folder.join("folds/fold_0"))?;
     let line = "predict -i data/case01/image.nii.gz --device cpu -o out -m folds";
 
     let ran = sconce(folder, line.split(' '))?;
     assert_eq!(ran.code, Some(1), "{ran:?}");
-    assert!(ran.err.contains("folds/fold-1") && ran.err.contains("finish its training"), "{ran:?}");
-    fs::remove_dir(folder.join("folds/fold-1"))?;
+    assert!(ran.err.contains("folds/fold_1") && ran.err.contains("finish its training"), "{ran:?}");
+    fs::remove_dir(folder.join("folds/fold_1"))?;
     good(folder, line)?;
     assert!(folder.join("out/image.nii.gz").is_file());
     Ok(())

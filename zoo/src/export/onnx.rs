@@ -36,7 +36,7 @@ pub struct ExportedOnnx {
 /// Writes a model as an ONNX file, which any runtime of ONNX computes.
 ///
 /// `model` is a model folder, a run, or a folder with one of them for each fold: then `output` is a folder with a file
-/// for each, `fold-0.onnx` and so on, whose logits are averaged. The input is `image`, `(N, C_in, *S)` in f32, made ready
+/// for each, `fold_0.onnx` and so on, whose logits are averaged. The input is `image`, `(N, C_in, *S)` in f32, made ready
 /// as the plan says; the output is `logits`, `(N, C, *S)` in f32. Batch and extents are free, but that
 /// extents must be multiples of the stride that the metadata name.
 ///

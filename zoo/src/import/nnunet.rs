@@ -43,7 +43,7 @@ impl Default for NnunetOptions {
 pub struct NnunetModel {
     /// Trainer, plans and configuration, as nnU-Net names the folder.
     pub origin: String,
-    /// By the name of the fold, such as `fold-0`.
+    /// By the name of the fold, such as `fold_0`.
     pub networks: Vec<(String, Trained)>,
     /// Of a cascade, the networks that speak first.
     pub previous: Option<Box<NnunetModel>>,
@@ -121,7 +121,7 @@ fn read_folder(folder: &Path, options: &NnunetOptions, is_last: bool) -> Result<
             path: path.clone(),
             reason: format!("its weights are not those of the network in plans.json: {error}"),
         })?;
-        networks.push((format!("fold-{fold}"), trained));
+        networks.push((format!("fold_{fold}"), trained));
     }
     Ok(NnunetModel { origin, networks, previous })
 }
@@ -327,6 +327,8 @@ fn network(
         },
         activation: if regions { Activation::Sigmoid } else { Activation::Softmax },
         channels: labels.channels.clone(),
+        orientation: None,
+        spacing: None,
         previous_labels: Vec::new(),
         classes: labels.classes.clone(),
         regions_class_order: labels.regions_class_order.clone(),

@@ -75,7 +75,7 @@ fn the_second_stage_sees_what_the_first_says() -> anyhow::Result<()> {
 
         let made = zoo::import_nnunet(&folder, &model, &NnunetOptions::default(), &options())?;
 
-        assert_eq!(made.folds, ["fold-0"]);
+        assert_eq!(made.folds, ["fold_0"]);
         assert!(made.previous.as_ref().is_some_and(|it| it.starts_with("nnUNetTrainer__")));
         let (networks, previous) = (zoo::load_all(&model)?, zoo::load_previous(&model)?);
         assert_eq!((networks.len(), previous.len()), (1, 1));

@@ -78,7 +78,10 @@ fn a_file_says_all_that_is_needed_to_use_it() -> anyhow::Result<()> {
     ] {
         assert_eq!(metadata[key], expected, "{key}");
     }
-    assert_eq!(metadata["classes"][1], json!({ "name": "organ", "values": [255] }));
+    assert_eq!(
+        metadata["classes"][1],
+        json!({ "name": "organ", "values": [255], "color": [230, 75, 60] })
+    );
     let again = place.join("again.onnx");
     zoo::export_onnx(&model, &again)?;
     assert!(fs::read(&path)? == fs::read(&again)?, "the same model makes the same bytes");
@@ -128,12 +131,12 @@ fn several_folds_are_a_file_each() -> anyhow::Result<()> {
     let place = tempfile::tempdir()?;
     let place = place.path();
     for fold in [0, 1, 10] {
-        fixture::network(&place.join(format!("folds/fold-{fold}")), fold, 2)?;
+        fixture::network(&place.join(format!("folds/fold_{fold}")), fold, 2)?;
     }
 
     let exported = zoo::export_onnx(&place.join("folds"), &place.join("out"))?;
 
-    let files = ["fold-0.onnx", "fold-1.onnx", "fold-10.onnx"].map(|it| place.join("out").join(it));
+    let files = ["fold_0.onnx", "fold_1.onnx", "fold_10.onnx"].map(|it| place.join("out").join(it));
     assert_eq!(exported.files, files);
     assert!(exported.to_string().contains("3 folds"), "{exported}");
     let hashes = files.iter().map(|file| Ok(read(file)?.metadata["weights_sha256"].clone()));

@@ -14,7 +14,7 @@ use crate::fixture;
 fn nnunet(place: &Path) -> anyhow::Result<PathBuf> {
     let model = place.join("folds");
     for seed in 0..2 {
-        let fold = model.join(format!("fold-{seed}"));
+        let fold = model.join(format!("fold_{seed}"));
         fixture::network(&fold, seed, 3)?;
         let mut trained = Trained::load(&fold)?;
         trained.plan.crop_to_nonzero = true;
@@ -59,7 +59,7 @@ fn what_is_exported_is_imported_again() -> anyhow::Result<()> {
     let model = place.join("model");
     let made = zoo::import_nnunet(&folder, &model, &NnunetOptions::default(), &card())?;
 
-    assert_eq!(made.folds, ["fold-0", "fold-1"]);
+    assert_eq!(made.folds, ["fold_0", "fold_1"]);
     assert_eq!(made.origin, "nnUNetTrainer__nnUNetPlans__3d_fullres");
     let (ours, again) = (zoo::load_all(&place.join("folds"))?, zoo::load_all(&model)?);
     for (ours, again) in ours.iter().zip(&again) {
@@ -129,7 +129,7 @@ fn an_archive_is_as_good_as_a_folder_and_leads_nowhere_else() -> anyhow::Result<
     zoo::import_nnunet(&path, &place.join("a"), &NnunetOptions::default(), &card())?;
     zoo::import_nnunet(&folder, &place.join("b"), &NnunetOptions::default(), &card())?;
 
-    for file in ["fold-0/SHA256SUMS", "fold-1/SHA256SUMS"] {
+    for file in ["fold_0/SHA256SUMS", "fold_1/SHA256SUMS"] {
         assert_eq!(fs::read(place.join("a").join(file))?, fs::read(place.join("b").join(file))?);
     }
     let temporary = std::env::temp_dir().join("plans.json");
@@ -186,9 +186,9 @@ fn a_network_of_all_cases_is_not_averaged_with_folds_unless_asked_for() -> anyho
         Ok(found.networks.into_iter().map(|(name, _)| name).collect())
     };
 
-    assert_eq!(names(&[])?, ["fold-0", "fold-1"]);
-    assert_eq!(names(&["all"])?, ["fold-all"]);
-    assert_eq!(names(&["0", "0"])?, ["fold-0"]);
+    assert_eq!(names(&[])?, ["fold_0", "fold_1"]);
+    assert_eq!(names(&["all"])?, ["fold_all"]);
+    assert_eq!(names(&["0", "0"])?, ["fold_0"]);
     Ok(())
 }
 
