@@ -17,6 +17,10 @@ pub(crate) const MEAN: &str = "mean";
 /// is another score, `case_ece`.
 const POOLED_ECE: &str = "pooled_ece";
 
+/// What no model is for.
+const NOT_FOR: &str = "Research use only: this is not a medical device. Not for diagnosis, treatment or any decision about a patient. Scores are \
+    of images like those that it was trained on; of others (another scanner, protocol, organ, age or disease) nothing is known.";
+
 /// What a card is written from.
 #[derive(Debug)]
 pub(crate) struct Card<'a> {
@@ -26,6 +30,8 @@ pub(crate) struct Card<'a> {
     pub(crate) parameters: u64,
     pub(crate) evaluation: Option<&'a Evaluation>,
     pub(crate) calibrated: bool,
+    /// Of several networks: the table of their scores.
+    pub(crate) folds: Option<&'a str>,
 }
 
 impl Card<'_> {
@@ -46,6 +52,10 @@ impl Card<'_> {
         line(&mut yaml, "pipeline_tag", "image-segmentation");
         list(&mut yaml, "tags", &self.tags());
         list(&mut yaml, "datasets", &self.options.datasets);
+        if let Some(teacher) = &self.options.base_model {
+            line(&mut yaml, "base_model", &quoted(teacher));
+            line(&mut yaml, "base_model_relation", "finetune");
+        }
         if let Some(evaluation) = self.evaluation {
             let scores: Vec<String> = scores(evaluation).into_iter().map(str::to_owned).collect();
             list(&mut yaml, "metrics", &scores);
@@ -75,7 +85,13 @@ impl Card<'_> {
         if !description.is_empty() {
             put(&mut text, &format!("{description}\n"));
         }
-        put(&mut text, "For research; not a medical device.\n\n## Use\n");
+        put(&mut text, "For research; not a medical device.\n\n## Not for\n");
+        put(&mut text, NOT_FOR);
+        let not_for = self.options.not_for.trim();
+        if !not_for.is_empty() {
+            put(&mut text, &format!("\n{not_for}"));
+        }
+        put(&mut text, "\n## Use\n");
         put(
             &mut text,
             "```console\n$ sconce zoo verify MODEL_FOLDER\n$ sconce predict -m MODEL_FOLDER -i \
@@ -89,10 +105,11 @@ impl Card<'_> {
         }
         text.push('\n');
         put(&mut text, "## Scores\n");
-        text += &self.evaluation.map_or_else(
-            || "This model was packed without an evaluation.\n".to_owned(),
-            scores_text,
-        );
+        text += &match (self.evaluation, self.folds) {
+            (Some(evaluation), _) => scores_text(evaluation),
+            (None, Some(folds)) => folds.to_owned(),
+            (None, None) => "This model was packed without an evaluation.\n".to_owned(),
+        };
         let license = &self.license;
         _ = write!(text, "\n## License\n\n`{}`: see the file `LICENSE`.", license.id);
         text += " Weights follow the license of the data that they were trained on.\n";
@@ -271,7 +288,7 @@ fn put(text: &mut String, paragraph: &str) {
 }
 
 /// A text as YAML: JSON strings are YAML strings.
-fn quoted(text: &str) -> String {
+pub(crate) fn quoted(text: &str) -> String {
     serde_json::Value::from(text).to_string()
 }
 

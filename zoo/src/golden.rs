@@ -8,6 +8,7 @@ use engine::{Trained, WeightsMetadata, weights};
 use models::{Input, Interface, Model};
 use serde::Serialize;
 
+use crate::load::{PREVIOUS, folds};
 use crate::{Error, Result};
 
 const NAME: &str = "golden.safetensors";
@@ -32,6 +33,17 @@ pub enum GoldenCheck {
 }
 
 impl GoldenCheck {
+    /// Which of two is farther from what it should be, as a share of what it may be.
+    fn worse(&self, other: &Self) -> std::cmp::Ordering {
+        let share = |check: &Self| match check {
+            Self::Compared { max_abs_difference: Some(difference), tolerance } => {
+                difference / tolerance
+            }
+            Self::Compared { max_abs_difference: None, .. } | Self::Failed { .. } => f64::INFINITY,
+        };
+        share(self).total_cmp(&share(other))
+    }
+
     /// Whether the network computes what it should.
     pub fn ok(&self) -> bool {
         match self {
@@ -63,10 +75,28 @@ pub(crate) fn write(path: &Path, trained: &Trained) -> Result<()> {
     Ok(weights::save(path, &tensors, &WeightsMetadata::default())?)
 }
 
-/// Computes the logits again on a device, and compares.
+/// Computes the logits again on a device, and compares; of several networks, those before them included, it says what the worst does.
 pub(crate) fn check(folder: &Path, device: &Device) -> GoldenCheck {
-    compare(folder, device)
-        .unwrap_or_else(|error| GoldenCheck::Failed { reason: error.with_causes() })
+    let all = networks(folder).and_then(|networks| {
+        networks.iter().map(|network| compare(network, device)).collect::<Result<Vec<_>>>()
+    });
+    match all {
+        Ok(all) => all.into_iter().max_by(GoldenCheck::worse).expect("one network at least"),
+        Err(error) => GoldenCheck::Failed { reason: error.with_causes() },
+    }
+}
+
+/// The folders of all networks of a model, those that speak first included.
+fn networks(folder: &Path) -> Result<Vec<PathBuf>> {
+    let mut found = folds(folder)?;
+    if found.is_empty() {
+        found.push(folder.to_owned());
+    }
+    let previous = folder.join(PREVIOUS);
+    if previous.is_dir() {
+        found.extend(networks(&previous)?);
+    }
+    Ok(found)
 }
 
 fn compare(folder: &Path, device: &Device) -> Result<GoldenCheck> {

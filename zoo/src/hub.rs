@@ -10,6 +10,7 @@ use crate::{Error, HubReference, Result, error, manifest};
 /// What a model folder is made of; whatever else a repository holds stays there.
 const FILES: &[&str] = &[
     manifest::NAME,
+    "CITATION.cff",
     "LICENSE",
     "README.md",
     "calibration.json",

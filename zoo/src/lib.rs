@@ -14,15 +14,19 @@
 //! ├── eval/raw.json         the same before a temperature was fitted, where it is known
 //! ├── golden.safetensors    a small input, and the logits that it gave where it was packed
 //! ├── LICENSE
+//! ├── CITATION.cff         how to cite it and what it was made of
 //! └── SHA256SUMS            the hash of every other file; `sha256sum -c` reads it
 //! ```
+//!
+//! A model of several networks, which are averaged, has such a folder for each, `fold_0`, `fold_1` and so on, and a card, a license and the
+//! hashes of all files around them.
 //!
 //! Neither time, host nor path goes in: packing a run twice gives byte-identical folders. A model
 //! folder is also a repository of the Hugging Face hub, as it is.
 //!
 //! | to do | use |
 //! |---|---|
-//! | make a model folder of a finished run | [`pack`], [`PackOptions`], [`Packed`] |
+//! | make a model folder of a finished run | [`pack`], [`PackOptions`], [`Work`], [`Packed`] |
 //! | check a model folder | [`verify`], [`Verification`], [`FileCheck`], [`FileState`], [`GoldenCheck`] |
 //! | read the network, several that are averaged, those before them in a cascade | [`load`], [`load_all`], [`load_previous`], [`first`] |
 //! | take over what nnU-Net has trained | [`import_nnunet`], [`read_nnunet`], [`NnunetOptions`], giving [`Imported`], [`NnunetModel`] |
@@ -34,10 +38,13 @@
 //! | find a model by name | [`resolve`], [`Reference`], [`HubReference`] |
 //! | get a model from the hub | `hub::fetch`, with the feature `hub` |
 //! | a run file that comes with the program | [`recipe`], [`RECIPES`], [`Recipe`] |
+//! | what a model of `zoo/models` is made of | [`shipped()`], [`SHIPPED`], [`Shipped`] |
 //!
 //! Only this crate opens sockets, and only with the feature `hub`. It trains and predicts nothing.
 
 mod card;
+mod citation;
+mod ensemble;
 mod error;
 mod export;
 mod findings;
@@ -53,9 +60,11 @@ mod manifest;
 mod pack;
 mod recipes;
 mod reference;
+mod shipped;
 mod show;
 mod verify;
 
+pub use crate::citation::Work;
 pub use crate::error::{Error, Result};
 pub use crate::export::{Exported, ExportedOnnx, export_nnunet, export_onnx};
 pub use crate::golden::GoldenCheck;
@@ -68,5 +77,6 @@ pub use crate::load::{first, load, load_all, load_previous};
 pub use crate::pack::{PackOptions, Packed, pack};
 pub use crate::recipes::{RECIPES, Recipe, recipe};
 pub use crate::reference::{HubReference, Reference, resolve};
+pub use crate::shipped::{SHIPPED, Shipped, shipped};
 pub use crate::show::{Content, Details, Headline, Summary, show};
 pub use crate::verify::{FileCheck, FileState, Verification, verify};

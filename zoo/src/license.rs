@@ -81,6 +81,20 @@ impl License {
         })
     }
 
+    /// What SPDX calls it; `None` where it is none of theirs.
+    pub(crate) fn spdx(&self) -> Option<String> {
+        match self.id {
+            OTHER => None,
+            "apache-2.0" => Some("Apache-2.0".to_owned()),
+            "gpl-3.0" => Some("GPL-3.0-only".to_owned()),
+            "odbl" => Some("ODbL-1.0".to_owned()),
+            "odc-by" => Some("ODC-By-1.0".to_owned()),
+            "pddl" => Some("PDDL-1.0".to_owned()),
+            "bsd-3-clause" => Some("BSD-3-Clause".to_owned()),
+            id => Some(id.to_uppercase()),
+        }
+    }
+
     /// What the file `LICENSE` says where no text was given.
     pub(crate) fn text(&self, model: &str) -> String {
         if self.id == OTHER {

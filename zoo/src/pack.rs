@@ -8,9 +8,11 @@ use engine::{Postprocess, RunFolder, Trained};
 use serde::Serialize;
 
 use crate::card::Card;
+use crate::ensemble::pack_folds;
 use crate::findings::Findings;
 use crate::license::{License, OTHER};
-use crate::{Error, Result, golden, header, manifest, verify};
+use crate::load::folds;
+use crate::{Error, Result, Work, citation, golden, header, manifest, verify};
 
 /// What a model folder is to say, beyond what the run knows.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -26,6 +28,16 @@ pub struct PackOptions {
     pub description: String,
     /// The data sets that it was trained on, as the hub names them: `owner/name`.
     pub datasets: Vec<String>,
+    /// What it is not for, in Markdown, beyond what every card says; may be empty.
+    pub not_for: String,
+    /// Whose it is, for `CITATION.cff`: persons as `Family, Given`, else institutions or groups. Empty: "the authors of" it.
+    pub authors: Vec<String>,
+    /// What else is to be cited: the data, the method.
+    pub works: Vec<Work>,
+    /// A `CITATION.cff` to take instead of one that is made of `authors` and `works`.
+    pub citation: Option<PathBuf>,
+    /// Of a student: the teacher, as the hub names it, `owner/name`.
+    pub base_model: Option<String>,
     /// The evaluation for the card, which must be of these weights; `None` for
     /// `validation/summary.json` of the run, where it has one.
     pub evaluation: Option<PathBuf>,
@@ -39,6 +51,11 @@ impl Default for PackOptions {
             license_text: None,
             description: String::new(),
             datasets: Vec::new(),
+            not_for: String::new(),
+            authors: Vec::new(),
+            works: Vec::new(),
+            citation: None,
+            base_model: None,
             evaluation: None,
         }
     }
@@ -55,7 +72,8 @@ pub struct Packed {
     pub bytes: u64,
 }
 
-/// Makes a model folder of a finished run, or of another folder that holds a network.
+/// Makes a model folder of a finished run, or of another folder that holds a network; of one that holds the folds of a
+/// cross-validation, a model of several networks, which are averaged.
 ///
 /// The folder appears whole or not at all: it is written under another name beside `output`,
 /// verified, and renamed. Packing the same run twice makes byte-identical folders. Pictures of cases
@@ -73,17 +91,22 @@ pub struct Packed {
 /// a temperature are not those of these weights, such as after a run was prolonged and cut off; else
 /// where a file of the run is missing or damaged, or one cannot be written.
 pub fn pack(run_folder: &Path, output: &Path, options: &PackOptions) -> Result<Packed> {
-    let license = License::find(&options.license)?;
+    License::find(&options.license)?;
     check_name(&options.name)?;
     check_vacant(output)?;
-    if !run_folder.join("model.safetensors").exists() {
+    let folds = folds(run_folder)?;
+    if folds.is_empty() && !run_folder.join("model.safetensors").exists() {
         return Err(Error::NotAModel {
             path: run_folder.to_owned(),
             reason: "it has no model.safetensors; give the folder of a finished run".to_owned(),
         });
     }
     let workshop = Workshop::beside(output)?;
-    write_all(run_folder, &workshop.0, options, license)?;
+    if folds.is_empty() {
+        pack_one(run_folder, &workshop.0, options)?;
+    } else {
+        pack_folds(&folds, &workshop, options)?;
+    }
     // The CPU is the one device that every machine has: see decision 9.
     let verification = verify(&workshop.0, &Device::Cpu)?;
     if !verification.ok() {
@@ -99,8 +122,12 @@ pub fn pack(run_folder: &Path, output: &Path, options: &PackOptions) -> Result<P
     Ok(Packed { folder: output.to_owned(), files, bytes })
 }
 
-fn write_all(run: &Path, folder: &Path, options: &PackOptions, license: License) -> Result<()> {
-    let trained = Trained::load(run)?;
+/// Writes all files of one network into a folder.
+pub(crate) fn pack_one(run: &Path, folder: &Path, options: &PackOptions) -> Result<()> {
+    let license = License::find(&options.license)?;
+    fs::create_dir_all(folder).map_err(Error::io(folder))?;
+    let mut trained = Trained::load(run)?;
+    trained.config = trained.config.described(&trained.plan);
     let run = RunFolder::at(run);
     let findings = Findings::of(&run, &trained, options.evaluation.as_deref())?;
     trained.save(folder)?;
@@ -121,15 +148,12 @@ fn write_all(run: &Path, folder: &Path, options: &PackOptions, license: License)
             write_json(&path.join("raw.json"), raw)?;
         }
     }
-    let path = folder.join("LICENSE");
-    match &options.license_text {
-        Some(text) if !copy(text, &path)? => {
-            let source = std::io::ErrorKind::NotFound.into();
-            return Err(Error::Io { path: text.clone(), source });
-        }
-        Some(_) => (),
-        None => write_atomic(&path, license.text(&options.name).as_bytes())?,
-    }
+    given(options.license_text.as_deref(), &folder.join("LICENSE"), || {
+        license.text(&options.name)
+    })?;
+    given(options.citation.as_deref(), &folder.join(citation::NAME), || {
+        citation::text(options, license)
+    })?;
     let card = Card {
         options,
         license,
@@ -137,10 +161,23 @@ fn write_all(run: &Path, folder: &Path, options: &PackOptions, license: License)
         parameters: header::parameters(&folder.join("model.safetensors"))?,
         evaluation: findings.evaluation.as_ref(),
         calibrated: findings.fit.is_some(),
+        folds: None,
     };
     write_atomic(&folder.join("README.md"), card.text().as_bytes())?;
     let hashes = manifest::hash_all(folder)?;
     Ok(write_atomic(&folder.join(manifest::NAME), manifest::write(&hashes).as_bytes())?)
+}
+
+/// Copies the file that was given, or writes the text that stands for it.
+pub(crate) fn given(file: Option<&Path>, to: &Path, text: impl FnOnce() -> String) -> Result<()> {
+    match file {
+        Some(file) if !copy(file, to)? => {
+            let source = std::io::ErrorKind::NotFound.into();
+            Err(Error::Io { path: file.to_owned(), source })
+        }
+        Some(_) => Ok(()),
+        None => Ok(write_atomic(to, text().as_bytes())?),
+    }
 }
 
 /// Copies a file, durably; says whether there is one.

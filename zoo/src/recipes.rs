@@ -11,7 +11,6 @@ pub struct Recipe {
 
 /// Every recipe, by name.
 pub const RECIPES: &[Recipe] = &[
-    Recipe { name: "dsb2018-2d", text: include_str!("../recipes/dsb2018-2d.toml") },
     Recipe { name: "hippocampus-3d", text: include_str!("../recipes/hippocampus-3d.toml") },
     Recipe {
         name: "hippocampus-3d-student",
@@ -19,9 +18,11 @@ pub const RECIPES: &[Recipe] = &[
     },
     Recipe { name: "lidc-majority", text: include_str!("../recipes/lidc-majority.toml") },
     Recipe { name: "lidc-soft", text: include_str!("../recipes/lidc-soft.toml") },
+    Recipe { name: "nuclei-2d", text: include_str!("../recipes/nuclei-2d.toml") },
     Recipe { name: "phantom-2d", text: include_str!("../recipes/phantom-2d.toml") },
     Recipe { name: "phantom-2d-student", text: include_str!("../recipes/phantom-2d-student.toml") },
     Recipe { name: "phantom-3d", text: include_str!("../recipes/phantom-3d.toml") },
+    Recipe { name: "polyp-2d", text: include_str!("../recipes/polyp-2d.toml") },
 ];
 
 /// The recipe of that name.

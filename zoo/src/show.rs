@@ -9,6 +9,7 @@ use engine::file::read_versioned;
 use preprocess::Plan;
 use serde::Serialize;
 
+use crate::load::folds;
 use crate::{Error, Result, card, header, manifest};
 
 /// What a model folder holds, or why it does not.
@@ -40,7 +41,9 @@ pub struct Details {
     pub architecture: String,
     /// Spatial axes: 2 or 3.
     pub rank: usize,
-    /// The number of values in its weights.
+    /// How many networks are averaged: more than one where it has folds.
+    pub networks: usize,
+    /// The number of values in its weights, of all networks.
     pub parameters: u64,
     /// The data set that it was trained on.
     pub dataset: String,
@@ -86,9 +89,14 @@ pub struct Headline {
 /// missing or damaged.
 pub fn show(folder: &Path) -> Result<Summary> {
     manifest::read(folder)?;
-    let config: NetworkConfig = read_versioned(&folder.join("config.json"))?;
-    let plan: Plan = read_versioned(&folder.join("plan.json"))?;
-    let parameters = header::parameters(&folder.join("model.safetensors"))?;
+    let folds = folds(folder)?;
+    let first = folds.first().map_or(folder, PathBuf::as_path);
+    let config: NetworkConfig = read_versioned(&first.join("config.json"))?;
+    let plan: Plan = read_versioned(&first.join("plan.json"))?;
+    let mut parameters = 0;
+    for network in folds.iter().map(PathBuf::as_path).chain(folds.is_empty().then_some(folder)) {
+        parameters += header::parameters(&network.join("model.safetensors"))?;
+    }
     let path = folder.join("README.md");
     let card = fs::read_to_string(&path).map_err(Error::io(&path))?;
     let (name, license) = card::name_and_license(&card);
@@ -106,6 +114,7 @@ pub fn show(folder: &Path) -> Result<Summary> {
         name: name.unwrap_or_else(own_name),
         architecture: config.architecture.name().to_owned(),
         rank: config.interface.rank,
+        networks: folds.len().max(1),
         parameters,
         dataset: config.dataset,
         channels: config.channels,
@@ -183,7 +192,12 @@ impl fmt::Display for Summary {
         let patch: Vec<String> = details.patch_size.iter().map(ToString::to_string).collect();
         row(f, "name", &details.name)?;
         row(f, "architecture", &format!("{}, {}D", details.architecture, details.rank))?;
-        row(f, "parameters", &details.parameters)?;
+        match details.networks {
+            1 => row(f, "parameters", &details.parameters)?,
+            several => {
+                row(f, "parameters", &format!("{}, of {several} networks", details.parameters))?
+            }
+        }
         row(f, "trained on", &details.dataset)?;
         row(f, "channels", &details.channels.join(", "))?;
         row(f, "classes", &details.classes.join(", "))?;

@@ -1,6 +1,8 @@
 //! `sconce zoo`: model folders.
 
 mod import;
+mod rebuild;
+mod schema;
 
 use std::fmt;
 use std::path::PathBuf;
@@ -39,13 +41,19 @@ pub(crate) enum Command {
         /// One paragraph on what the model is for
         #[arg(long, default_value = "")]
         description: String,
+        #[command(flatten)]
+        more: More,
     },
+    /// Train a model that comes with sconce anew, by its recipe, and pack it
+    Rebuild(rebuild::Args),
     /// Make a model folder of a network that another program has trained
     #[command(subcommand)]
     Import(Import),
     /// Write a model as another program reads it
     #[command(subcommand)]
     Export(Export),
+    /// Print the JSON Schema of a kind of file, or which there are
+    Schema(schema::Args),
     /// Check a model's files, and that it computes here what it computed where it was made
     Verify {
         /// Model folders, or hub:owner/name[@revision]
@@ -60,6 +68,29 @@ pub(crate) enum Command {
         /// A model folder, or hub:owner/name[@revision]
         model: String,
     },
+}
+
+/// What a card and its `CITATION.cff` say beyond the run.
+#[derive(Debug, clap::Args)]
+pub(crate) struct More {
+    /// What the model is not for, beyond what every card says
+    #[arg(long, default_value = "")]
+    not_for: String,
+    /// A data set of the hub that it was trained on, such as owner/name; several times for several
+    #[arg(long = "dataset", value_name = "NAME")]
+    datasets: Vec<String>,
+    /// Whose the model is, for its CITATION.cff: "Family, Given", or a group; several times for several
+    #[arg(long = "author", value_name = "NAME")]
+    authors: Vec<String>,
+    /// A CITATION.cff of your own
+    #[arg(long, value_name = "FILE", conflicts_with = "authors")]
+    citation: Option<PathBuf>,
+    /// A file with the text of the licence
+    #[arg(long, value_name = "FILE")]
+    license_text: Option<PathBuf>,
+    /// Of a distilled network: its teacher on the hub, owner/name
+    #[arg(long, value_name = "NAME")]
+    base_model: Option<String>,
 }
 
 /// Write a model as another program reads it
@@ -97,12 +128,20 @@ pub(crate) fn run(command: &Command) -> anyhow::Result<Output> {
             Ok(Output::of(&zoo::export_onnx(&resolve(model)?, output)?))
         }
         Command::Show { model } => Ok(Output::of(&zoo::show(&resolve(model)?)?)),
-        Command::Pack { run, output, name, license, description } => {
+        Command::Rebuild(args) => args.run(),
+        Command::Schema(args) => args.run(),
+        Command::Pack { run, output, name, license, description, more } => {
             let title = || super::train::title(output);
             let options = PackOptions {
                 name: name.clone().unwrap_or_else(title),
                 license: license.clone(),
                 description: description.clone(),
+                not_for: more.not_for.clone(),
+                datasets: more.datasets.clone(),
+                authors: more.authors.clone(),
+                citation: more.citation.clone(),
+                license_text: more.license_text.clone(),
+                base_model: more.base_model.clone(),
                 ..PackOptions::default()
             };
             Ok(Output::of(&zoo::pack(run, output, &options)?))

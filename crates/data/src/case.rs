@@ -1,6 +1,7 @@
 use std::fmt;
 use std::path::PathBuf;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use volume::{Image, Label};
 
@@ -106,7 +107,9 @@ impl Description {
 }
 
 /// One class of a data set.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+///
+/// Two are equal where their names and values are, whatever their colours.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Class {
     /// Its name, such as `liver`.
@@ -114,11 +117,22 @@ pub struct Class {
     /// The values that stand for it in label files: one, or several for a region that is a union
     /// of labels (nnU-Net's region-based training), in which case regions may overlap.
     pub values: Vec<u16>,
+    /// Red, green and blue that it is to be shown in; absent, what shows it chooses.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub color: Option<[u8; 3]>,
 }
+
+impl PartialEq for Class {
+    fn eq(&self, other: &Self) -> bool {
+        (&self.name, &self.values) == (&other.name, &other.values)
+    }
+}
+
+impl Eq for Class {}
 
 impl Class {
     /// A class that these values stand for.
     pub fn new(name: impl Into<String>, values: impl Into<Vec<u16>>) -> Self {
-        Self { name: name.into(), values: values.into() }
+        Self { name: name.into(), values: values.into(), color: None }
     }
 }

@@ -26,7 +26,7 @@
 //! | find what is wrong | [`check()`], [`check_with_folds`], on several machines [`look`] and [`check_looked`], giving [`Report`], [`Problem`], [`ProblemKind`], [`Severity`] |
 //! | see what is there | [`summary()`], [`summary_with`], giving [`Summary`], [`Spread`], [`ChannelSummary`], [`ClassSummary`], [`RaterCount`] |
 //! | write a data set in another layout | [`convert()`], [`ConvertTo`] |
-//! | hold cases out | [`Fold`], [`SplitRule`], [`k_fold`], [`read_splits`], [`write_splits`], [`NNUNET_SEED`] |
+//! | hold cases out | [`Fold`], [`Subset`], [`SplitRule`], [`k_fold`], [`read_splits`], [`write_splits`], [`NNUNET_SEED`] |
 //!
 //! | format, each a feature | read | labels written | images written | probabilities written | geometry |
 //! |---|---|---|---|---|---|
@@ -74,6 +74,7 @@ mod phantom;
 mod problem;
 mod recognize;
 mod split;
+mod subset;
 
 use std::fmt;
 use std::path::Path;
@@ -108,6 +109,7 @@ pub use crate::recognize::recognize;
 pub use registry::Documentation;
 
 pub use crate::split::{Fold, NNUNET_SEED, SplitRule, k_fold, read_splits, write_splits};
+pub use crate::subset::Subset;
 
 #[cfg(feature = "parquet")]
 use crate::layout::parquet as parquet_rows;

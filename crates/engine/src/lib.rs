@@ -9,6 +9,7 @@
 //! | decide how much memory prepared cases take, and where others lie | [`Storage`], [`Held`] |
 //! | watch a run, and save it | [`Observer`], [`Event`], [`observe`] |
 //! | read or write a trained network | [`Trained`], [`NetworkConfig`] |
+//! | know what its JSON files look like | [`SCHEMAS`], each a [`Schema`] |
 //! | predict an image | [`Predictor`] |
 //! | store what teachers say | [`Opinions`] |
 //! | score predictions | [`evaluate`], each case scaled by its [`evaluate::Scalings`] |
@@ -20,6 +21,7 @@
 mod batch;
 pub mod calibrate;
 pub mod checkpoint;
+mod colors;
 pub mod config;
 mod content;
 mod course;
@@ -56,6 +58,7 @@ mod recipe;
 pub mod report;
 mod resident_memory;
 mod run_folder;
+mod schema;
 mod session;
 mod spare_memory;
 mod step;
@@ -98,6 +101,7 @@ pub use crate::provenance::{Provenance, RunProvenance};
 pub use crate::recipe::Recipe;
 pub use crate::resident_memory::resident_memory;
 pub use crate::run_folder::RunFolder;
+pub use crate::schema::{SCHEMAS, Schema};
 pub use crate::step::{StepOutcome, step};
 pub use crate::storage::{Held, Storage};
 pub use crate::supervise::{LabelSupervision, Progress, Supervision, Term};

@@ -3,7 +3,6 @@ use models::{Architecture as _, Interface, Topology};
 use preprocess::augment::TransformConfig;
 use preprocess::{Augmentation, Plan, PlanConfig};
 
-use crate::config::SplitConfig;
 use crate::file::read_versioned;
 use crate::plans::{Chosen, fingerprint};
 use crate::trained::{NetworkConfig, config_path, plan_path};
@@ -41,8 +40,7 @@ pub(crate) fn planned(
 /// As [`train`](fn@crate::train), before its first step.
 pub fn plan_run(config: &RunConfig, dataset: &dyn Dataset) -> Result<(Plan, NetworkConfig, Fold)> {
     let space = LabelSpace::of(dataset.description())?;
-    let SplitConfig { rule, folds, fold, seed } = config.split;
-    let split = Fold::by(rule, dataset, folds, fold, seed)?;
+    let split = config.split.divide(dataset)?;
     let (plan, network) = fresh(config, dataset, &space, &split.train, &Origins::default())?;
     door::planned(config, &plan, &network)?;
     Ok((plan, network, split))
@@ -75,6 +73,8 @@ fn fresh(
         interface,
         activation: space.activation(),
         channels: description.channels.clone(),
+        orientation: None,
+        spacing: None,
         previous_labels: Vec::new(),
         classes: description.classes.clone(),
         regions_class_order: space.paint().to_vec(),

@@ -2,13 +2,14 @@ use std::str::FromStr;
 
 use candle::DType;
 use nn::Method;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// How exactly a network is computed.
 ///
 /// Parameters are of single precision whatever it is, and so are the sums within layers, losses and what an optimizer
 /// remembers: bf16 and f16 are how images, and what layers make of them, are stored.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Precision {
     /// In single precision, with the rounding errors of a plain convolution.

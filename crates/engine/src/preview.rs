@@ -7,7 +7,7 @@ use preprocess::{Patch, PatchSampler, Plan, rng};
 use crate::file::write_atomic;
 use crate::network::fresh_plan;
 use crate::report::encode_colours;
-use crate::{Error, LabelSpace, Loader, Recipe, Result, RunConfig};
+use crate::{Error, LabelSpace, Loader, Recipe, Result, RunConfig, colors};
 
 /// What a [`preview`] shows.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
@@ -26,15 +26,6 @@ const PANEL: usize = 128;
 const GAP: usize = 4;
 /// How much of a colour lies over what belongs to a class for certain.
 const TINT: f32 = 0.45;
-/// Colours of classes after the background, in turn.
-pub(crate) const COLOURS: [[f32; 3]; 6] = [
-    [230.0, 75.0, 60.0],
-    [60.0, 160.0, 230.0],
-    [90.0, 190.0, 90.0],
-    [240.0, 180.0, 40.0],
-    [170.0, 100.0, 210.0],
-    [60.0, 200.0, 190.0],
-];
 
 /// Writes a PNG file with patches of cases as the settings of a run make them: prepared, and `variants` times varied by
 /// its `augment`, with the target tinted, class by class, as strongly as it is probable.
@@ -176,7 +167,7 @@ fn panel(
             std::array::from_fn(|channel| shade(if channels == 3 { channel } else { 0 }));
         for (number, class) in space.foreground().enumerate() {
             let share = TINT * shares[[class, slice, y, x]].clamp(0.0, 1.0);
-            let tint = COLOURS[number % COLOURS.len()];
+            let tint = colors::mixable(colors::of_class(number + 1));
             colour = std::array::from_fn(|at| colour[at] + share * (tint[at] - colour[at]));
         }
         #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "0 to 255")]

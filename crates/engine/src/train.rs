@@ -9,7 +9,6 @@ use data::{Dataset, Fold};
 use preprocess::Plan;
 use ranks::{Group, Shard};
 
-use crate::config::SplitConfig;
 use crate::course::Course;
 use crate::distill::Distillation;
 use crate::event::{EpochSummary, Event, Observer};
@@ -201,10 +200,9 @@ fn publish(folder: &RunFolder, trained: &Trained) -> Result<()> {
 
 /// Which cases are trained on and which held out; of a run that goes on, those that it began with.
 fn divided(run: &Run<'_>) -> Result<Fold> {
-    let SplitConfig { rule, folds, fold, seed } = run.config.split;
-    let fresh = Fold::by(rule, run.dataset, folds, fold, seed);
+    let fresh = run.config.split.divide(run.dataset);
     if !run.resume {
-        return Ok(fresh?);
+        return fresh;
     }
     let path = run.folder.split();
     let split = run.folder.read_split()?.ok_or_else(|| Error::File {

@@ -7,6 +7,7 @@ use candle::{Device, Tensor};
 use losses::Activation;
 use models::{Interface, Model, ModelConfig};
 use preprocess::Plan;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use volume::LabelMap;
 
@@ -14,10 +15,10 @@ use crate::calibrate::{Calibration, LogitScaling, VectorScaling};
 use crate::config::PredictConfig;
 use crate::file::{Versioned, read_versioned, sha256, write_json};
 use crate::label_space::label_values;
-use crate::{Error, Result, weights};
+use crate::{Error, Result, colors, weights};
 
 /// `config.json`: the network, and what its channels mean.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct NetworkConfig {
     /// The version of this format: 1.
@@ -38,6 +39,13 @@ pub struct NetworkConfig {
     pub previous_labels: Vec<u16>,
     /// The classes, background first.
     pub classes: Vec<data::Class>,
+    /// How the axes of its images run, slowest first, each letter the side of the patient that an axis runs to, such as `SAR`; absent where
+    /// they are as in the files. For readers: `plan.json` decides.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub orientation: Option<String>,
+    /// The spacing that it is meant for, mm, along these axes; absent where images keep their own. For readers, too.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub spacing: Option<[f64; 3]>,
     /// Where regions overlap: the label that each class but the background is painted with, in the
     /// order of painting, so that a later one covers an earlier one; else empty.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -65,6 +73,26 @@ fn all_axes() -> [bool; 3] {
 impl NetworkConfig {
     /// The version of the format that this program writes.
     pub const SCHEMA: u32 = 1;
+
+    /// The same with what other programs want to know: a colour for each class, how axes run, and their spacing.
+    #[must_use]
+    pub fn described(mut self, plan: &Plan) -> Self {
+        for (index, color) in self.colors().into_iter().enumerate() {
+            self.classes[index].color = Some(color);
+        }
+        let sides = plan.transpose.map(|axis| ["S", "A", "R"].get(axis).copied().unwrap_or("?"));
+        self.orientation = plan.canonical.then(|| sides.concat());
+        self.spacing = plan.resample.then_some(plan.spacing);
+        self
+    }
+
+    /// The colour of each class, the background first: its own, or one that most others do not have.
+    pub fn colors(&self) -> Vec<[u8; 3]> {
+        let color = |(index, class): (usize, &data::Class)| {
+            class.color.unwrap_or_else(|| colors::of_class(index))
+        };
+        self.classes.iter().enumerate().map(color).collect()
+    }
 
     /// Whether classes may overlap, so that each is a probability of its own.
     pub fn has_regions(&self) -> bool {

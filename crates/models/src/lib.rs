@@ -76,10 +76,12 @@ mod unit;
 mod upernet;
 mod w_net;
 
+use std::borrow::Cow;
 use std::fmt;
 
 use candle::Result;
 use candle_nn::VarBuilder;
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 
 pub use crate::encoder::{EncoderKind, EncoderSlot};
 pub use crate::error::Error;
@@ -188,5 +190,23 @@ impl Architecture for ModelConfig {
 
     fn encoders(&self, interface: Interface) -> Vec<EncoderSlot> {
         self.as_dyn().encoders(interface)
+    }
+}
+
+/// An object with one key, the name of a kind, and that kind's settings.
+impl JsonSchema for ModelConfig {
+    fn schema_name() -> Cow<'static, str> {
+        "ModelConfig".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({
+            "type": "object",
+            "description": "The network, with every setting, under the one key that is its name.",
+            "propertyNames": { "enum": Self::NAMES },
+            "additionalProperties": { "type": "object" },
+            "minProperties": 1,
+            "maxProperties": 1,
+        })
     }
 }

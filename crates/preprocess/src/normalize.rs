@@ -1,6 +1,7 @@
 //! Intensities that a network can start from.
 
 use ndarray::{ArrayView3, ArrayViewMut3, Zip};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::real::{mean_and_deviation, single};
@@ -15,7 +16,7 @@ const FLOOR: f64 = 1e-8;
 ///
 /// Isensee et al., *nnU-Net*, Nature Methods 18, 2021; formulas of nnU-Net v2's
 /// `default_normalization_schemes.py`.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 #[non_exhaustive]
 pub enum Normalize {

@@ -1,5 +1,6 @@
 use std::path::PathBuf;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::budget::{Allotted, Budget, MIN_EDGE, voxels};
@@ -15,7 +16,7 @@ use crate::{Error, Preset, Result};
 ///
 /// "Axes of the network" are those of the prepared array: the file's axes, turned to S, A and R if
 /// `canonical`, and permuted by `transpose`.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Plan {
     /// The version of this format: 1.

@@ -4,12 +4,15 @@
 //! `scipy.ndimage`.
 
 use ndarray::{Array3, ArrayView3, Axis};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::real::{Real, signed};
 
 /// How values between voxels are found.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema,
+)]
 #[serde(rename_all = "snake_case")]
 pub enum Interpolation {
     /// The value of the nearest voxel: spline order 0.

@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 use engine::Trained;
 use serde::Serialize;
 
+use crate::ensemble::describe;
 use crate::load::PREVIOUS;
 use crate::pack::{Workshop, check_vacant};
 use crate::{PackOptions, Result, pack};
@@ -54,6 +55,11 @@ pub struct ImportedModel {
 }
 
 impl ImportedModel {
+    /// Whether it takes folders within its own.
+    fn is_several(&self) -> bool {
+        self.networks.len() > 1 || self.previous.is_some()
+    }
+
     /// One paragraph for a model card.
     fn description(&self) -> String {
         format!("Imported from {}: {}.", self.program, self.origin)
@@ -139,19 +145,10 @@ fn packed(found: ImportedModel, output: &Path, card: &PackOptions) -> Result<Imp
     let workshop = Workshop::beside(output)?;
     let made = workshop.0.join("made");
     let parameters = found.networks.first().map_or(0, |(_, network)| elements(network));
-    let several = found.networks.len() > 1 || found.previous.is_some();
-    write_all(&found, &workshop.0, &made, several, card)?;
-    let mut stage = &found;
-    let mut place = made.clone();
-    while let Some(previous) = &stage.previous {
-        place = place.join(PREVIOUS);
-        let card = PackOptions { name: format!("{}, before", card.name), ..card.clone() };
-        let several = previous.networks.len() > 1 || previous.previous.is_some();
-        write_all(previous, &workshop.0, &place, several, &card)?;
-        stage = previous;
-    }
+    write_all(&found, &workshop.0, &made, card)?;
     let previous = found.previous.as_ref().map(|previous| previous.origin.clone());
     Workshop(made).rename(output)?;
+    let several = found.is_several();
     let ImportedModel { origin, networks, notes, .. } = found;
     let names = networks.into_iter().map(|(name, _)| name);
     let folds = if several { names.collect() } else { Vec::new() };
@@ -166,14 +163,15 @@ impl From<NnunetModel> for ImportedModel {
     }
 }
 
-/// Writes the networks of a folder: one by itself, several each in a folder of its own.
+/// Writes the networks of a folder, one by itself, several each in a folder of its own; those that speak before them; and what is to be
+/// said of all together.
 fn write_all(
     found: &ImportedModel,
     workshop: &Path,
     made: &Path,
-    several: bool,
     card: &PackOptions,
 ) -> Result<()> {
+    let several = found.is_several();
     for (name, trained) in &found.networks {
         let staged = workshop.join("staged");
         std::fs::create_dir_all(&staged).map_err(crate::Error::io(&staged))?;
@@ -188,7 +186,11 @@ fn write_all(
         }
         pack(&staged, &place, &card)?;
     }
-    Ok(())
+    if let Some(previous) = &found.previous {
+        let card = PackOptions { name: format!("{}, before", card.name), ..card.clone() };
+        write_all(previous, workshop, &made.join(PREVIOUS), &card)?;
+    }
+    if several { describe(made, card) } else { Ok(()) }
 }
 
 fn elements(trained: &Trained) -> usize {

@@ -6,6 +6,8 @@ mod cascades;
 mod exporting;
 /// A small network that was never trained, in a run folder.
 mod fixture;
+/// Models of several networks.
+mod folds;
 /// Model folders of other implementations, and one of our own.
 mod golden;
 /// Fetching from a hub: a server of our own on this machine.

@@ -16,6 +16,7 @@ fn a_packed_run_verifies_and_loads() -> anyhow::Result<()> {
     assert_eq!(
         made.files,
         [
+            "CITATION.cff",
             "LICENSE",
             "README.md",
             "calibration.json",
@@ -33,7 +34,9 @@ fn a_packed_run_verifies_and_loads() -> anyhow::Result<()> {
     assert!(verification.ok(), "{verification}");
     assert!(verification.findings().is_empty());
     let (before, after) = (zoo::load(&run)?, zoo::load(&made.folder)?);
-    assert_eq!(before.config, after.config);
+    assert_eq!(before.config.described(&before.plan), after.config);
+    assert_eq!(after.config.orientation.as_deref(), Some("SAR"));
+    assert_eq!(after.config.classes[1].color, Some([230, 75, 60]));
     assert_eq!(before.plan, after.plan);
     for (name, tensor) in &before.parameters {
         let (one, two) = (tensor.flatten_all()?, after.parameters[name].flatten_all()?);

@@ -193,7 +193,10 @@ impl Work {
         }
         let overlay = self.files.overlay.as_ref().filter(|path| self.missing.contains(path));
         if let (Some(path), Some(image)) = (overlay, image) {
-            file::write_atomic(path, &report::overlay(image, &labels, &values)?)?;
+            file::write_atomic(
+                path,
+                &report::overlay(image, &labels, &values, &network.colors())?,
+            )?;
         }
         if self.missing.contains(&self.files.labels) {
             self.write_map(&self.files.labels, &labels, &names_of_values(network))?;

@@ -186,7 +186,7 @@ fn classes(labels: Vec<(String, Values)>) -> Result<(Vec<Class>, Option<u16>), S
         if name == "ignore" {
             ignore = values.first().copied();
         } else {
-            classes.push(Class { name, values });
+            classes.push(Class::new(name, values));
         }
     }
     if !regions {

@@ -120,7 +120,7 @@ impl Values {
         let mut text = String::new();
         for class in classes {
             let comma = if text.is_empty() { "" } else { ", " };
-            let Class { name, values } = class;
+            let Class { name, values, .. } = class;
             let written = match (self.wording, values.as_slice()) {
                 (Wording::Settings, _) => {
                     write!(text, "{comma}{{ name = {name:?}, values = {values:?} }}")

@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::Path;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use self::mersenne::Mersenne;
@@ -18,7 +19,7 @@ use crate::{Dataset, Error, Result};
 pub const NNUNET_SEED: u32 = 12345;
 
 /// One division of a data set, as an entry of nnU-Net's `splits_final.json`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Fold {
     /// The cases to train on.

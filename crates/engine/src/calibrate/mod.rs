@@ -7,6 +7,7 @@ mod vector;
 
 use std::collections::BTreeSet;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 pub use self::sample::{Sample, nll};
@@ -19,7 +20,7 @@ use crate::file::Versioned;
 ///
 /// Figures after a scaling are cross-fitted: each half of the cases is scored with what was fitted to the
 /// *other* half, so that no voxel helped to choose what it is scored with.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct CalibrationFit {
     /// The version of this format: 1.
@@ -50,7 +51,7 @@ pub struct CalibrationFit {
 }
 
 /// Cases that are scored with one scaling, which was fitted to all others.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Half {
     /// What their logits are divided by.

@@ -4,9 +4,10 @@ mod explain;
 mod predict;
 mod preset;
 mod read;
+mod split;
 mod train;
 
-use data::{LayoutConfig, SplitRule};
+use data::LayoutConfig;
 use losses::{Dice, LossConfig, NonNegative, Sum};
 use models::{ModelConfig, Unet};
 use nn::{GroupsConfig, OptimizerConfig, ScheduleConfig, WarmupConfig};
@@ -16,6 +17,7 @@ use serde::{Deserialize, Serialize};
 pub use self::explain::{Source, Sources};
 pub use self::predict::PredictConfig;
 pub use self::preset::{PRESETS, Preset};
+pub use self::split::SplitConfig;
 pub use self::train::{EarlyStopping, Keep, TrainConfig};
 use crate::{Error, PretrainedConfig, Result, SupervisionConfig};
 
@@ -109,26 +111,6 @@ fn nnunet_loss() -> LossConfig {
         losses::Term::new(once(), dice),
     ];
     Sum { terms }.into()
-}
-
-/// Which cases are held out.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct SplitConfig {
-    /// By which rule: nnU-Net's, or that of a paper.
-    pub rule: SplitRule,
-    /// The number of folds.
-    pub folds: usize,
-    /// The fold that is held out, from 0.
-    pub fold: usize,
-    /// The seed of the shuffle; 12345 is nnU-Net's.
-    pub seed: u32,
-}
-
-impl Default for SplitConfig {
-    fn default() -> Self {
-        Self { rule: SplitRule::Nnunet, folds: 5, fold: 0, seed: 12345 }
-    }
 }
 
 /// How labels become targets.

@@ -1,11 +1,12 @@
 use registry::{OutOfRange, StepSize};
+use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::calibrate::Calibration;
 use crate::{Error, Precision, Result};
 
 /// How an image is predicted, tile by tile.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct PredictConfig {
     /// The distance between tiles, as a share of the patch: a [`registry::StepSize`].

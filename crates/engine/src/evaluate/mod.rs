@@ -20,7 +20,6 @@ mod raters;
 mod reference;
 mod regions;
 mod scalings;
-mod schema;
 mod score;
 mod scored;
 mod table;
@@ -40,7 +39,6 @@ pub use self::part::{Part, merge};
 pub use self::ranking::{ChallengePlace, ChallengeRanking};
 pub use self::reference::{Reference, class_indices, most_probable};
 pub use self::scalings::{Scaling, Scalings};
-pub use self::schema::{comparison_schema, evaluation_schema};
 pub use self::score::Evaluator;
 pub use self::table::{
     Absent, Calibration, CaseScores, ChallengeSummary, ChosenThreshold, Definition, Evaluation,

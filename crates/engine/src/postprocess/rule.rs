@@ -2,6 +2,7 @@ use std::fmt;
 use std::path::Path;
 
 use ndarray::Array3;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use volume::{Components, Connectivity, LabelMap, fill_holes};
 
@@ -10,7 +11,7 @@ use crate::{Error, Result, file};
 /// What is done to labels, in this order, once networks have spoken: the file `postprocess.json` of a model.
 ///
 /// Labels are those of label files. Probabilities stay what the networks said.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Postprocess {
     /// The version of this format: 1.
@@ -29,7 +30,7 @@ impl Default for Postprocess {
 }
 
 /// How probable a class must be to be seen.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Threshold {
     /// The class, by its label.
@@ -40,7 +41,7 @@ pub struct Threshold {
 }
 
 /// One thing that is done to labels. Parts of a mask touch at faces, edges or corners, as in nnU-Net.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 #[non_exhaustive]
 pub enum PostprocessStep {

@@ -27,7 +27,7 @@ pub(crate) struct Balls {
 
 impl Balls {
     pub(crate) fn new(cases: usize, size: [usize; 3]) -> Self {
-        let class = |name: &str, value| Class { name: name.to_owned(), values: vec![value] };
+        let class = |name: &str, value| Class::new(name, [value]);
         Self {
             description: Description {
                 name: "Balls".to_owned(),

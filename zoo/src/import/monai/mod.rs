@@ -182,6 +182,8 @@ impl Understood {
             interface,
             activation,
             channels,
+            orientation: None,
+            spacing: None,
             previous_labels: Vec::new(),
             classes,
             regions_class_order,

@@ -147,6 +147,8 @@ fn trained(
         interface,
         activation,
         channels,
+        orientation: None,
+        spacing: None,
         previous_labels: Vec::new(),
         classes,
         regions_class_order,

@@ -3,7 +3,7 @@ use ndarray::Array4;
 use super::*;
 
 fn classes(names: &[&str]) -> Vec<Class> {
-    names.iter().map(|name| Class { name: (*name).to_owned(), values: Vec::new() }).collect()
+    names.iter().map(|name| Class::new(*name, [])).collect()
 }
 
 /// A volume whose intensity grows to superior, anterior and right; a mark at one voxel.

@@ -47,6 +47,8 @@ pub(super) fn read(
         },
         activation: if regions { Activation::Sigmoid } else { Activation::Softmax },
         channels: channels.into_values().collect(),
+        orientation: None,
+        spacing: None,
         previous_labels: Vec::new(),
         classes,
         regions_class_order,
