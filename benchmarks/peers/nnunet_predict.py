@@ -187,6 +187,12 @@ def main():
     if args.json:
         for row in rows:
             row["versions"] = {name: version(name) for name in ("nnunetv2", "torch")}
+        if args.only and args.json.exists():
+            # What was not asked for now stays as it was found, each row with the commit that it is of.
+            before = json.loads(args.json.read_text())
+            now = {row["what"] for row in rows}
+            kept = [dict(row, commit=row.get("commit", before["commit"])) for row in before["rows"] if row["what"] not in now]
+            rows, summary = kept + rows, {**before["summary"], **summary}
         asking.record(args.json, "benchmarks/peers/nnunet_predict.py", rows, summary)
 
 

@@ -7,15 +7,15 @@ use engine::calibrate::Calibration;
 use engine::evaluate::{Evaluation, Summary, decimals};
 use engine::{NetworkConfig, Trained};
 
-use crate::PackOptions;
 use crate::license::{License, OTHER};
+use crate::{PackOptions, scores};
 
 /// The class that stands for the mean over foreground classes.
 pub(crate) const MEAN: &str = "mean";
 
 /// What the calibration error over the voxels of all cases is called: that of each case by itself
 /// is another score, `case_ece`.
-const POOLED_ECE: &str = "pooled_ece";
+pub(crate) const POOLED_ECE: &str = "pooled_ece";
 
 /// What no model is for.
 const NOT_FOR: &str = "Research use only: this is not a medical device. Not for diagnosis, treatment or any decision about a patient. Scores are \
@@ -57,7 +57,7 @@ impl Card<'_> {
             line(&mut yaml, "base_model_relation", "finetune");
         }
         if let Some(evaluation) = self.evaluation {
-            let scores: Vec<String> = scores(evaluation).into_iter().map(str::to_owned).collect();
+            let scores: Vec<String> = score_names(evaluation).into_iter().map(str::to_owned).collect();
             list(&mut yaml, "metrics", &scores);
             yaml += &model_index(&self.options.name, config, evaluation);
         }
@@ -106,7 +106,7 @@ impl Card<'_> {
         text.push('\n');
         put(&mut text, "## Scores\n");
         text += &match (self.evaluation, self.folds) {
-            (Some(evaluation), _) => scores_text(evaluation),
+            (Some(evaluation), _) => scores::text(evaluation),
             (None, Some(folds)) => folds.to_owned(),
             (None, None) => "This model was packed without an evaluation.\n".to_owned(),
         };
@@ -202,57 +202,13 @@ pub(crate) fn aggregates(evaluation: &Evaluation) -> impl Iterator<Item = (&str,
 }
 
 /// The names of all scores of masks, and of probabilities, in order.
-fn scores(evaluation: &Evaluation) -> Vec<&str> {
+fn score_names(evaluation: &Evaluation) -> Vec<&str> {
     let mut names: Vec<&str> = aggregates(evaluation).map(|(_, score, _)| score).collect();
     names.extend(evaluation.probabilities.keys().map(String::as_str));
     names.extend(evaluation.calibration.iter().map(|_| POOLED_ECE));
     names.sort_unstable();
     names.dedup();
     names
-}
-
-/// The evaluation as tables.
-fn scores_text(evaluation: &Evaluation) -> String {
-    let cases = evaluation.cases.len();
-    let mut text = format!(
-        "{cases} cases of {}; all values and their definitions are in `eval/summary.json`.\n\n\
-         | class | score | mean | sd | median | defined | undefined |\n|---|---|--:|--:|--:|--:|--:|\n",
-        plain(&evaluation.dataset)
-    );
-    let mut row = |class: &str, score: &str, found: &Summary| {
-        let unit = evaluation.definitions.get(score).map_or("", |definition| &definition.unit);
-        let unit = if unit.is_empty() { String::new() } else { format!(", {unit}") };
-        _ = writeln!(
-            text,
-            "| {} | {}{} | {} | {} | {} | {} | {} |",
-            plain(class),
-            plain(score),
-            plain(&unit),
-            number(found.mean),
-            number(found.standard_deviation),
-            number(found.median),
-            found.defined,
-            found.undefined
-        );
-    };
-    for (class, score, found) in aggregates(evaluation) {
-        row(if class == MEAN { "mean of classes" } else { class }, score, found);
-    }
-    for (score, found) in &evaluation.probabilities {
-        row("probabilities", score, found);
-    }
-    if let Some(calibration) = &evaluation.calibration {
-        _ = writeln!(
-            text,
-            "\nExpected calibration error of all cases together, `{POOLED_ECE}`: {} ({}).",
-            number(Some(calibration.pooled_ece)),
-            plain(&calibration.voxels)
-        );
-    }
-    if let Some(scaling) = evaluation.scaling {
-        _ = writeln!(text, "\nProbabilities were scored {}.", scaling.in_words());
-    }
-    text
 }
 
 /// What a card says of itself: the name and the license.
@@ -298,11 +254,6 @@ fn float(value: f64) -> String {
     text.trim_end_matches('0').trim_end_matches('.').to_owned()
 }
 
-/// A value of a table; undefined is a dash, never 0.
-fn number(value: Option<f64>) -> String {
-    decimals(value, 4)
-}
-
 /// Lower-case letters and digits with `-` between, as the hub names data sets.
 fn slug(text: &str) -> String {
     let mut slug = String::new();
@@ -318,7 +269,7 @@ fn slug(text: &str) -> String {
 }
 
 /// A text that neither breaks out of its line or table cell nor is taken for markup.
-fn plain(text: &str) -> String {
+pub(crate) fn plain(text: &str) -> String {
     let mut plain = String::with_capacity(text.len());
     for character in text.chars() {
         match character {
@@ -357,8 +308,6 @@ mod tests {
     #[test]
     fn numbers_are_those_that_yaml_knows() {
         assert_eq!([0.5, -1e-9, 12.25, 100.0].map(float), ["0.5", "0", "12.25", "100"]);
-        assert_eq!(number(None), "–");
-        assert_eq!(number(Some(f64::NAN)), "–");
     }
 
     #[test]

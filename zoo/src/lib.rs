@@ -60,6 +60,7 @@ mod manifest;
 mod pack;
 mod recipes;
 mod reference;
+mod scores;
 mod shipped;
 mod show;
 mod verify;

@@ -1,0 +1,7 @@
+#!/usr/bin/env bash
+# Whether every crate could be published: packs each, and builds what was packed, against the others as they were packed.
+#
+#   release/crates.sh [--no-verify]      without the building: seconds instead of minutes
+set -euo pipefail
+cd "$(dirname "$0")/.."
+cargo publish --dry-run --workspace --locked --exclude sconce-golden --exclude sconce-benchmarks ${1:+"$1"}
