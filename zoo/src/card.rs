@@ -57,7 +57,8 @@ impl Card<'_> {
             line(&mut yaml, "base_model_relation", "finetune");
         }
         if let Some(evaluation) = self.evaluation {
-            let scores: Vec<String> = score_names(evaluation).into_iter().map(str::to_owned).collect();
+            let scores: Vec<String> =
+                score_names(evaluation).into_iter().map(str::to_owned).collect();
             list(&mut yaml, "metrics", &scores);
             yaml += &model_index(&self.options.name, config, evaluation);
         }

@@ -59,7 +59,10 @@ fn false_alarms(evaluation: &Evaluation) -> String {
     for (class, absent) in &evaluation.absent {
         let (class, cases) = (plain(class), absent.cases);
         let (alarms, rate) = (absent.false_alarms, decimals(absent.rate(), 3));
-        _ = writeln!(text, "\nOf {cases} cases without {class}, it sees some in {alarms}: a rate of false alarms of {rate}.");
+        _ = writeln!(
+            text,
+            "\nOf {cases} cases without {class}, it sees some in {alarms}: a rate of false alarms of {rate}."
+        );
     }
     text
 }
@@ -103,7 +106,13 @@ fn reliability(calibration: &Calibration) -> String {
         plain(&calibration.voxels)
     );
     for bin in bins {
-        _ = writeln!(text, "| {} | {} | {} |", number(Some(bin.confidence)), number(Some(bin.accuracy)), bin.count);
+        _ = writeln!(
+            text,
+            "| {} | {} | {} |",
+            number(Some(bin.confidence)),
+            number(Some(bin.accuracy)),
+            bin.count
+        );
     }
     text
 }
@@ -127,7 +136,8 @@ mod tests {
 
     #[test]
     fn false_alarms_raters_and_reliability_are_told_where_they_are_known() {
-        let bin = ReliabilityBin { lower: 0.5, upper: 0.6, confidence: 0.55, accuracy: 0.5, count: 10 };
+        let bin =
+            ReliabilityBin { lower: 0.5, upper: 0.6, confidence: 0.55, accuracy: 0.5, count: 10 };
         let empty = ReliabilityBin { count: 0, ..bin };
         let rater = RaterSummary {
             dice: Summary::of([Some(0.5)]),
@@ -144,7 +154,12 @@ mod tests {
 
         let text = text(&evaluation);
 
-        assert!(text.contains("Of 20 cases without polyp, it sees some in 5: a rate of false alarms of 0.250."), "{text}");
+        assert!(
+            text.contains(
+                "Of 20 cases without polyp, it sees some in 5: a rate of false alarms of 0.250."
+            ),
+            "{text}"
+        );
         assert!(text.contains("| polyp | 0.5000 | – | – | -0.1000 to 0.2000 | yes |\n"), "{text}");
         assert!(text.contains("| 0.5500 | 0.5000 | 10 |\n") && !text.contains("| 0 |"), "{text}");
         let nothing = super::text(&Evaluation::default());

@@ -8,7 +8,7 @@
 //! | look into what a run sees | [`Loader`] by a [`Recipe`], [`Batch`], [`LabelSpace`], [`fn@step`] |
 //! | decide how much memory prepared cases take, and where others lie | [`Storage`], [`Held`] |
 //! | watch a run, and save it | [`Observer`], [`Event`], [`observe`] |
-//! | read or write a trained network | [`Trained`], [`NetworkConfig`] |
+//! | read or write a trained network | [`Trained`], [`NetworkConfig`], [`StoredAs`] |
 //! | know what its JSON files look like | [`SCHEMAS`], each a [`Schema`] |
 //! | predict an image | [`Predictor`] |
 //! | store what teachers say | [`Opinions`] |
@@ -63,6 +63,7 @@ mod session;
 mod spare_memory;
 mod step;
 mod storage;
+mod stored_as;
 mod supervise;
 pub mod train;
 mod trained;
@@ -104,6 +105,7 @@ pub use crate::run_folder::RunFolder;
 pub use crate::schema::{SCHEMAS, Schema};
 pub use crate::step::{StepOutcome, step};
 pub use crate::storage::{Held, Storage};
+pub use crate::stored_as::StoredAs;
 pub use crate::supervise::{LabelSupervision, Progress, Supervision, Term};
 pub use crate::train::{Outcome, Run, train, train_with};
 pub use crate::trained::{NetworkConfig, Trained, WeightsMetadata};

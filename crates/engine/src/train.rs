@@ -154,10 +154,11 @@ pub fn train_with(
     let space = &space;
     let mut session = Session { run, supervision, space, training, validation, learner, course };
     let stopped = stop || session.go(observers)?.is_break();
-    let metadata = WeightsMetadata::of(&network, Some(config.seed));
+    let weights = config.train.weights;
+    let metadata = WeightsMetadata { weights, ..WeightsMetadata::of(&network, Some(config.seed)) };
     // The first process may still be writing them.
     run.group.barrier()?;
-    let parameters = session.final_weights()?;
+    let parameters = weights.rounded(&session.final_weights()?)?;
     let trained = Trained { config: network, plan: plan.clone(), parameters, metadata };
     if !stopped && is_first {
         publish(run.folder, &trained)?;

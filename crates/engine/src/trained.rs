@@ -15,6 +15,7 @@ use crate::calibrate::{Calibration, LogitScaling, VectorScaling};
 use crate::config::PredictConfig;
 use crate::file::{Versioned, read_versioned, sha256, write_json};
 use crate::label_space::label_values;
+use crate::stored_as::{StoredAs, widened};
 use crate::{Error, Result, colors, weights};
 
 /// `config.json`: the network, and what its channels mean.
@@ -203,6 +204,9 @@ pub struct WeightsMetadata {
     /// The seed of the run that trained it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub seed: Option<u64>,
+    /// What the weights are in the file.
+    #[serde(default, skip_serializing_if = "StoredAs::is_f32")]
+    pub weights: StoredAs,
 }
 
 impl WeightsMetadata {
@@ -236,6 +240,7 @@ impl Default for WeightsMetadata {
             classes: None,
             activation: None,
             seed: None,
+            weights: StoredAs::F32,
         }
     }
 }
@@ -247,7 +252,7 @@ pub struct Trained {
     pub config: NetworkConfig,
     /// How images are made ready for it.
     pub plan: Plan,
-    /// Its parameters, on the CPU, by their names on disk.
+    /// Its parameters, on the CPU, by their names on disk, in single precision.
     pub parameters: BTreeMap<String, Tensor>,
     /// What the file of the parameters says of itself: kept as it was read, so that a network that
     /// is read and written has the same [hash](Trained::weights_hash).
@@ -287,6 +292,7 @@ impl Trained {
         let config: NetworkConfig = read_versioned(&config_path(folder))?;
         let plan: Plan = read_versioned(&plan_path(folder))?;
         let (parameters, metadata) = weights::load_versioned(&weights_path(folder))?;
+        let parameters = widened(&parameters)?;
         Ok(Self { config, plan, parameters, metadata })
     }
 
@@ -298,7 +304,7 @@ impl Trained {
     pub fn save(&self, folder: &Path) -> Result<()> {
         write_json(&config_path(folder), &self.config)?;
         write_json(&plan_path(folder), &self.plan)?;
-        weights::save(&weights_path(folder), &self.parameters, &self.metadata)
+        weights::save(&weights_path(folder), &self.stored()?, &self.metadata)
     }
 
     /// The SHA-256 hash of the file that [`Trained::save`] writes the weights to: what ties scores
@@ -309,8 +315,13 @@ impl Trained {
     /// Where a tensor cannot be brought to the CPU.
     pub fn weights_hash(&self) -> Result<String> {
         let path = Path::new("model.safetensors");
-        let bytes = weights::serialize(path, &self.parameters, &self.metadata)?;
+        let bytes = weights::serialize(path, &self.stored()?, &self.metadata)?;
         sha256(&bytes[..]).map_err(Error::io(path))
+    }
+
+    /// Its parameters as their file has them.
+    fn stored(&self) -> Result<BTreeMap<String, Tensor>> {
+        self.metadata.weights.stored(&self.parameters)
     }
 
     /// The network itself, for inference on a device.

@@ -19,6 +19,8 @@ mod importing;
 mod importing_monai;
 /// Networks of segmentation-models-pytorch, and those that cannot be taken over.
 mod importing_smp;
+/// Models of older programs.
+mod older;
 /// What a model folder looks like, and what cannot become one.
 mod packing;
 /// Bundles of MONAI that cannot be taken over, or that mean harm.

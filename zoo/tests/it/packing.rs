@@ -67,6 +67,30 @@ fn weights_are_packed_byte_for_byte_those_of_older_programs_too() -> anyhow::Res
 }
 
 #[test]
+fn weights_of_half_precision_stay_what_they_are() -> anyhow::Result<()> {
+    let folder = tempfile::tempdir()?;
+    let (run, model) = (folder.path().join("run"), folder.path().join("model"));
+    fixture::network(&run, 2, 2)?;
+    let whole = fs::metadata(run.join("model.safetensors"))?.len();
+    let mut trained = engine::Trained::load(&run)?;
+    trained.metadata.weights = engine::StoredAs::F16;
+    trained.save(&run)?;
+
+    zoo::pack(&run, &model, &options())?;
+
+    let path = model.join("model.safetensors");
+    assert!(fs::read(run.join("model.safetensors"))? == fs::read(&path)?);
+    assert!(fs::metadata(&path)?.len() < whole * 3 / 4);
+    let tensors = engine::weights::load_tensors(&path)?;
+    assert!(tensors.values().all(|tensor| tensor.dtype() == candle::DType::F16));
+    let verification = zoo::verify(&model, &Device::Cpu)?;
+    assert!(verification.ok(), "{verification}");
+    let again = zoo::load(&model)?;
+    assert_eq!(again.weights_hash()?, engine::Trained::load(&run)?.weights_hash()?);
+    Ok(())
+}
+
+#[test]
 fn volumes_are_as_good_as_slices() -> anyhow::Result<()> {
     let folder = tempfile::tempdir()?;
     let (run, model) = (folder.path().join("run"), folder.path().join("model"));

@@ -1,7 +1,7 @@
 use nn::AverageConfig;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use crate::{Error, Precision, Result};
+use crate::{Error, Precision, Result, StoredAs};
 
 /// Steps that a run may have: at ten a second, those of 13 years.
 const MOST_STEPS: usize = u32::MAX as usize;
@@ -41,6 +41,9 @@ pub struct TrainConfig {
     pub average: Option<AverageConfig>,
     /// Which weights a run ends with.
     pub keep: Keep,
+    /// What they are in their file; they are scored and calibrated as they are there.
+    #[serde(skip_serializing_if = "StoredAs::is_f32")]
+    pub weights: StoredAs,
     /// When a run ends before its last epoch; absent, never.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub early_stopping: Option<EarlyStopping>,
@@ -115,6 +118,7 @@ impl Default for TrainConfig {
             precision: Precision::Exact,
             average: None,
             keep: Keep::Last,
+            weights: StoredAs::F32,
             early_stopping: None,
         }
     }
