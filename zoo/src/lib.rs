@@ -13,8 +13,10 @@
 //! ├── eval/summary.json     the evaluation behind the card, where there is one
 //! ├── eval/raw.json         the same before a temperature was fitted, where it is known
 //! ├── golden.safetensors    a small input, and the logits that it gave where it was packed
+//! ├── provenance.json       the data sets that it was trained on, and their licenses, where they were named
 //! ├── LICENSE
-//! └── SHA256SUMS            the hash of every other file; `sha256sum -c` reads it
+//! ├── SHA256SUMS            the hash of every other file; `sha256sum -c` reads it
+//! └── SHA256SUMS.minisig    a signature of that, where it was signed
 //! ```
 //!
 //! Neither time, host nor path goes in: packing a run twice gives byte-identical folders. A model
@@ -22,7 +24,7 @@
 //!
 //! | to do | use |
 //! |---|---|
-//! | make a model folder of a finished run | [`pack`], [`PackOptions`], [`Packed`] |
+//! | make a model folder of a finished run | [`pack`], [`PackOptions`], [`DataSet`], [`Packed`] |
 //! | check a model folder | [`verify`], [`Verification`], [`FileCheck`], [`FileState`], [`GoldenCheck`] |
 //! | read the network, several that are averaged, those before them in a cascade | [`load`], [`load_all`], [`load_previous`], [`first`] |
 //! | take over what nnU-Net has trained | [`import_nnunet`], [`read_nnunet`], [`NnunetOptions`], giving [`Imported`], [`NnunetModel`] |
@@ -30,14 +32,18 @@
 //! | take over a network of segmentation-models-pytorch | [`import_smp`], [`read_smp`], [`SmpOptions`], [`SmpNormalization`] |
 //! | have nnU-Net predict with a model | [`export_nnunet`], giving [`Exported`] |
 //! | have any other program compute one, as an ONNX file | [`export_onnx`], giving [`ExportedOnnx`] |
+//! | say who made it, and see who did | [`generate_keys`], [`sign`], [`verify_signature`], giving [`Keys`], [`Signed`], [`SignatureCheck`] |
+//! | see whether it may be used for money | [`license_warning`] |
+//! | see how two models differ | [`diff`], giving [`Difference`] |
 //! | say what a model is | [`show`], [`list`], [`Summary`], [`Content`], [`Details`], [`Headline`] |
 //! | find a model by name | [`resolve`], [`Reference`], [`HubReference`] |
-//! | get a model from the hub | `hub::fetch`, with the feature `hub` |
+//! | get a model from the hub, find one, publish one | `hub::fetch`, `hub::search`, `hub::push` and more, with the feature `hub` |
 //! | a run file that comes with the program | [`recipe`], [`RECIPES`], [`Recipe`] |
 //!
 //! Only this crate opens sockets, and only with the feature `hub`. It trains and predicts nothing.
 
 mod card;
+mod diff;
 mod error;
 mod export;
 mod findings;
@@ -51,11 +57,16 @@ mod list;
 mod load;
 mod manifest;
 mod pack;
+mod provenance;
 mod recipes;
 mod reference;
 mod show;
+mod sign;
 mod verify;
 
+pub use crate::diff::{
+    Difference, FileDifference, ScoreDifference, SettingDifference, WeightsDifference, diff,
+};
 pub use crate::error::{Error, Result};
 pub use crate::export::{Exported, ExportedOnnx, export_nnunet, export_onnx};
 pub use crate::golden::GoldenCheck;
@@ -66,7 +77,9 @@ pub use crate::import::{
 pub use crate::list::list;
 pub use crate::load::{first, load, load_all, load_previous};
 pub use crate::pack::{PackOptions, Packed, pack};
+pub use crate::provenance::{DataSet, license_warning};
 pub use crate::recipes::{RECIPES, Recipe, recipe};
 pub use crate::reference::{HubReference, Reference, resolve};
 pub use crate::show::{Content, Details, Headline, Summary, show};
+pub use crate::sign::{Keys, SignatureCheck, Signed, generate_keys, sign, verify_signature};
 pub use crate::verify::{FileCheck, FileState, Verification, verify};

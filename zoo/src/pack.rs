@@ -10,7 +10,8 @@ use serde::Serialize;
 use crate::card::Card;
 use crate::findings::Findings;
 use crate::license::{License, OTHER};
-use crate::{Error, Result, golden, header, manifest, verify};
+use crate::provenance::{self, Provenance};
+use crate::{DataSet, Error, Result, golden, header, manifest, verify};
 
 /// What a model folder is to say, beyond what the run knows.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -24,8 +25,8 @@ pub struct PackOptions {
     pub license_text: Option<PathBuf>,
     /// What the model is for, in Markdown; may be empty.
     pub description: String,
-    /// The data sets that it was trained on, as the hub names them: `owner/name`.
-    pub datasets: Vec<String>,
+    /// The data sets that it was trained on.
+    pub datasets: Vec<DataSet>,
     /// The evaluation for the card, which must be of these weights; `None` for
     /// `validation/summary.json` of the run, where it has one.
     pub evaluation: Option<PathBuf>,
@@ -129,6 +130,11 @@ fn write_all(run: &Path, folder: &Path, options: &PackOptions, license: License)
         }
         Some(_) => (),
         None => write_atomic(&path, license.text(&options.name).as_bytes())?,
+    }
+    if !options.datasets.is_empty() {
+        let (license, data_sets) = (license.id.to_owned(), options.datasets.clone());
+        let found = Provenance { schema: provenance::SCHEMA, license, data_sets };
+        write_json(&folder.join(provenance::NAME), &found)?;
     }
     let card = Card {
         options,

@@ -1,20 +1,22 @@
 //! `sconce zoo`: model folders.
 
+mod hub;
 mod import;
+mod sign;
 
 use std::fmt;
 use std::path::PathBuf;
 
 use anyhow::bail;
 use sconce::engine::DeviceChoice;
-use sconce::zoo::{self, PackOptions, Summary, Verification};
+use sconce::zoo::{self, DataSet, PackOptions, SignatureCheck, Summary, Verification};
 use serde::Serialize;
 
 pub(crate) use self::import::Import;
 use crate::output::Output;
 use crate::resolve::resolve;
 
-/// List, pack, import, export, verify and show model folders
+/// Make, check, sign, compare and publish model folders, and get those of others
 #[derive(Debug, clap::Subcommand)]
 pub(crate) enum Command {
     /// List the models below a folder
@@ -39,6 +41,9 @@ pub(crate) enum Command {
         /// One paragraph on what the model is for
         #[arg(long, default_value = "")]
         description: String,
+        /// A data set that it was trained on, with its licence and where it is to be had; repeatable
+        #[arg(long = "data-set", value_name = "NAME[,LICENCE[,SOURCE]]")]
+        data_sets: Vec<DataSet>,
     },
     /// Make a model folder of a network that another program has trained
     #[command(subcommand)]
@@ -54,12 +59,28 @@ pub(crate) enum Command {
         /// auto, cpu, cuda, cuda:N or metal
         #[arg(long, default_value_t, value_name = "DEVICE")]
         device: DeviceChoice,
+        /// Also that it was signed with this key: the file KEY.pub, or the line RW… in it
+        #[arg(long, value_name = "PUBKEY")]
+        signature: Option<String>,
     },
     /// Show what a model is
     Show {
         /// A model folder, or hub:owner/name[@revision]
         model: String,
     },
+    /// Show how two models differ: files, settings, scores and weights
+    Diff {
+        /// A run folder, a model folder, or hub:owner/name[@revision]
+        one: String,
+        /// Another
+        other: String,
+    },
+    Search(hub::Search),
+    Pull(hub::Pull),
+    Push(hub::Push),
+    Rm(hub::Rm),
+    Keygen(sign::Keygen),
+    Sign(sign::Sign),
 }
 
 /// Write a model as another program reads it
@@ -97,25 +118,39 @@ pub(crate) fn run(command: &Command) -> anyhow::Result<Output> {
             Ok(Output::of(&zoo::export_onnx(&resolve(model)?, output)?))
         }
         Command::Show { model } => Ok(Output::of(&zoo::show(&resolve(model)?)?)),
-        Command::Pack { run, output, name, license, description } => {
+        Command::Diff { one, other } => {
+            Ok(Output::of(&zoo::diff(&resolve(one)?, &resolve(other)?)?))
+        }
+        Command::Search(search) => search.run(),
+        Command::Pull(pull) => pull.run(),
+        Command::Push(push) => push.run(),
+        Command::Rm(rm) => rm.run(),
+        Command::Keygen(keygen) => keygen.run(),
+        Command::Sign(sign) => sign.run(),
+        Command::Pack { run, output, name, license, description, data_sets } => {
             let title = || super::train::title(output);
             let options = PackOptions {
                 name: name.clone().unwrap_or_else(title),
                 license: license.clone(),
                 description: description.clone(),
+                datasets: data_sets.clone(),
                 ..PackOptions::default()
             };
             Ok(Output::of(&zoo::pack(run, output, &options)?))
         }
-        Command::Verify { models, device } => {
+        Command::Verify { models, device, signature } => {
             let folders =
                 models.iter().map(|model| resolve(model)).collect::<Result<Vec<_>, _>>()?;
             let device = super::train::open(*device)?;
             let mut rows = Vec::new();
             for folder in folders {
-                rows.push(zoo::verify(&folder, &device)?);
+                let signature = signature.as_ref();
+                // What is not signed is not worth a computation.
+                let signature =
+                    signature.map(|key| zoo::verify_signature(&folder, key)).transpose()?;
+                rows.push(Row { verification: zoo::verify(&folder, &device)?, signature });
             }
-            let failed = rows.iter().any(|row| !row.ok());
+            let failed = rows.iter().any(|row| !row.verification.ok());
             Ok(Output::of(&Verified(rows)).failing_if(failed))
         }
     }
@@ -127,7 +162,16 @@ struct List(Vec<Summary>);
 
 #[derive(Debug, Serialize)]
 #[serde(transparent)]
-struct Verified(Vec<Verification>);
+struct Verified(Vec<Row>);
+
+/// A model, and its signature where that was to be checked.
+#[derive(Debug, Serialize)]
+struct Row {
+    #[serde(flatten)]
+    verification: Verification,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    signature: Option<SignatureCheck>,
+}
 
 impl fmt::Display for List {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -143,8 +187,11 @@ impl fmt::Display for List {
 
 impl fmt::Display for Verified {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for row in &self.0 {
-            writeln!(f, "{row}")?;
+        for Row { verification, signature } in &self.0 {
+            writeln!(f, "{verification}")?;
+            if let Some(signature) = signature {
+                writeln!(f, "  {signature}")?;
+            }
         }
         Ok(())
     }

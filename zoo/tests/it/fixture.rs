@@ -41,7 +41,7 @@ pub(crate) fn options() -> PackOptions {
         name: "tiny organ".to_owned(),
         license: "cc-by-4.0".to_owned(),
         description: "A network that was never trained.".to_owned(),
-        datasets: vec!["nobody/nothing".to_owned()],
+        datasets: vec!["nobody/nothing".into()],
         ..PackOptions::default()
     }
 }
