@@ -13,7 +13,7 @@
 //! ├── eval/summary.json     the evaluation behind the card, where there is one
 //! ├── eval/raw.json         the same before a temperature was fitted, where it is known
 //! ├── golden.safetensors    a small input, and the logits that it gave where it was packed
-//! ├── provenance.json       the data sets that it was trained on, and their licenses, where they were named
+//! ├── datasets.json         the data sets that it was trained on, and their licenses, where they were named
 //! ├── LICENSE
 //! ├── SHA256SUMS            the hash of every other file; `sha256sum -c` reads it
 //! └── SHA256SUMS.minisig    a signature of that, where it was signed
@@ -43,6 +43,7 @@
 //! Only this crate opens sockets, and only with the feature `hub`. It trains and predicts nothing.
 
 mod card;
+mod data_sets;
 mod diff;
 mod error;
 mod export;
@@ -57,13 +58,13 @@ mod list;
 mod load;
 mod manifest;
 mod pack;
-mod provenance;
 mod recipes;
 mod reference;
 mod show;
 mod sign;
 mod verify;
 
+pub use crate::data_sets::{DataSet, license_warning};
 pub use crate::diff::{
     Difference, FileDifference, ScoreDifference, SettingDifference, WeightsDifference, diff,
 };
@@ -77,7 +78,6 @@ pub use crate::import::{
 pub use crate::list::list;
 pub use crate::load::{first, load, load_all, load_previous};
 pub use crate::pack::{PackOptions, Packed, pack};
-pub use crate::provenance::{DataSet, license_warning};
 pub use crate::recipes::{RECIPES, Recipe, recipe};
 pub use crate::reference::{HubReference, Reference, resolve};
 pub use crate::show::{Content, Details, Headline, Summary, show};

@@ -8,9 +8,9 @@ use engine::{Postprocess, RunFolder, Trained};
 use serde::Serialize;
 
 use crate::card::Card;
+use crate::data_sets::{self, DataSets};
 use crate::findings::Findings;
 use crate::license::{License, OTHER};
-use crate::provenance::{self, Provenance};
 use crate::{DataSet, Error, Result, golden, header, manifest, verify};
 
 /// What a model folder is to say, beyond what the run knows.
@@ -133,8 +133,8 @@ fn write_all(run: &Path, folder: &Path, options: &PackOptions, license: License)
     }
     if !options.datasets.is_empty() {
         let (license, data_sets) = (license.id.to_owned(), options.datasets.clone());
-        let found = Provenance { schema: provenance::SCHEMA, license, data_sets };
-        write_json(&folder.join(provenance::NAME), &found)?;
+        let found = DataSets { schema: data_sets::SCHEMA, license, data_sets };
+        write_json(&folder.join(data_sets::NAME), &found)?;
     }
     let card = Card {
         options,

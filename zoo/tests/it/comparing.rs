@@ -92,7 +92,7 @@ fn data_sets_are_listed_and_their_licenses_warn() -> anyhow::Result<()> {
             || card.contains("datasets:\n- \"owner/data\"\nmetrics"),
         "{card}"
     );
-    let listed = fs::read_to_string(bound.join("provenance.json"))?;
+    let listed = fs::read_to_string(bound.join("datasets.json"))?;
     let listed: serde_json::Value = serde_json::from_str(&listed)?;
     assert_eq!(listed["data_sets"][0], serde_json::to_value(&data)?);
     assert_eq!((&listed["schema"], &listed["license"]), (&1.into(), &"cc-by-4.0".into()));

@@ -1,4 +1,4 @@
-//! What a model was made of: `provenance.json`, a list of data sets and their licenses.
+//! What a model was made of: `datasets.json`, a list of data sets and their licenses.
 
 use std::fs;
 use std::path::Path;
@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use crate::{Error, Result, card};
 
 /// The file's name.
-pub(crate) const NAME: &str = "provenance.json";
+pub(crate) const NAME: &str = "datasets.json";
 
 /// A data set that a model was trained on.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -29,7 +29,7 @@ pub struct DataSet {
 /// The file.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(crate) struct Provenance {
+pub(crate) struct DataSets {
     /// The version of this format.
     pub(crate) schema: u32,
     /// The license of the weights, as the hub names it.
@@ -82,15 +82,15 @@ impl DataSet {
 /// What has to be said before a model is used for money: which of its licenses, or of its data's, forbids that. `None` where none is
 /// known to.
 ///
-/// The card's license is read, and `provenance.json` where there is one; what cannot be read says nothing.
+/// The card's license is read, and `datasets.json` where there is one; what cannot be read says nothing.
 pub fn license_warning(folder: &Path) -> Option<String> {
     let folder = crate::first(folder).ok()?;
     let card = fs::read_to_string(folder.join("README.md")).unwrap_or_default();
     let mut found = Vec::new();
     let (_, license) = card::name_and_license(&card);
     found.extend(license.filter(|it| forbids_commerce(it)).map(|it| format!("its license, {it}")));
-    let provenance = read_json::<Provenance>(&folder.join(NAME)).ok();
-    for data in provenance.into_iter().flat_map(|it| it.data_sets) {
+    let data_sets = read_json::<DataSets>(&folder.join(NAME)).ok();
+    for data in data_sets.into_iter().flat_map(|it| it.data_sets) {
         if let Some(license) = data.license.filter(|it| forbids_commerce(it)) {
             found.push(format!("that of its data set {}, {license}", data.name));
         }

@@ -9,7 +9,7 @@ use anyhow::{Context as _, bail};
 use sconce_test_hub::Hub;
 
 const USAGE: &str =
-    "sconce-test-hub [--xet] [--address-file FILE] [--user TOKEN=NAME]… [--fault FAULT]…";
+    "hub_server [--xet] [--address-file FILE] [--user TOKEN=NAME]… [--fault FAULT]…";
 
 fn main() -> anyhow::Result<()> {
     let mut arguments = env::args().skip(1);
