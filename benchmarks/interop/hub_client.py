@@ -72,7 +72,7 @@ def sconce(*arguments, offline=False):
 
 def files(folder):
     """The files below a folder, but for what a hub adds."""
-    found = (path.relative_to(folder) for path in folder.rglob("*") if path.is_file())
+    found = [path.relative_to(folder) for path in folder.rglob("*") if path.is_file()]
     return sorted(str(path) for path in found if path.parts[0] not in (".gitattributes", ".cache"))
 
 

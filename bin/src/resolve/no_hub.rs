@@ -1,6 +1,5 @@
 //! What a program that was built without the hub says of it.
 
-use std::convert::Infallible;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
@@ -18,11 +17,11 @@ pub(crate) struct Wish<'a> {
 
 /// What is never returned.
 #[derive(Debug, Serialize)]
-pub(crate) struct Nothing(#[serde(skip)] Infallible);
+pub(crate) enum Nothing {}
 
 impl fmt::Display for Nothing {
     fn fmt(&self, _: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.0 {}
+        match *self {}
     }
 }
 

@@ -149,7 +149,8 @@ fn search(shared: &Shared, state: &State, request: &Request, kind: &str) -> Answ
 /// A page of a list, and where the next one is.
 fn page(request: &Request, all: Vec<Value>, here: &str) -> Answer {
     let number = |name: &str| request.query(name).and_then(|text| text.parse::<usize>().ok());
-    let (from, most) = (number("cursor").unwrap_or(0), number("limit").unwrap_or(PAGE).max(1));
+    let (from, most) =
+        (number("cursor").unwrap_or(0), number("limit").unwrap_or(PAGE).clamp(1, PAGE));
     let length = all.len();
     let answer = Answer::json(&Value::Array(all.into_iter().skip(from).take(most).collect()));
     let next = from + most;

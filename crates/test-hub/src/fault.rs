@@ -128,3 +128,28 @@ impl FromStr for Fault {
         Ok(Self::new(kind, times, method, target))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn faults_are_read_and_happen_so_often() -> anyhow::Result<()> {
+        let mut faults = vec!["status=503:2:GET:/resolve/".parse::<Fault>()?];
+        let asks = |method: &str, target: &str| Request {
+            method: method.to_owned(),
+            target: target.to_owned(),
+            ..Request::default()
+        };
+        let mut happens =
+            |method, target| Fault::take(&mut faults, &asks(method, target)).is_some();
+
+        assert!(!happens("HEAD", "/a/b/resolve/main/x") && !happens("GET", "/api/models"));
+        assert!(happens("GET", "/a/b/resolve/main/x") && happens("GET", "/a/b/resolve/main/y"));
+        assert!(!happens("GET", "/a/b/resolve/main/x"));
+        for text in ["status", "status=x:1:GET:/", "cut=1:0:GET:/", "else:1:GET:/"] {
+            assert!(text.parse::<Fault>().is_err(), "{text}");
+        }
+        Ok(())
+    }
+}

@@ -192,3 +192,41 @@ fn decoded(text: &str) -> String {
     }
     String::from_utf8_lossy(&bytes).into_owned()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(text: &str) -> anyhow::Result<Request> {
+        Request::read(&mut text.as_bytes(), &mut io::sink())?.context("a request")
+    }
+
+    #[test]
+    fn requests_are_read_whole_and_in_chunks() -> anyhow::Result<()> {
+        let whole = read("POST /a%2Fb/c?x=y+z HTTP/1.1\r\nContent-Length: 3\r\n\r\nabcd")?;
+        assert_eq!((whole.body.as_slice(), whole.path()), (&b"abc"[..], "/a%2Fb/c"));
+        assert_eq!(whole.parts(), ["a/b", "c"]);
+        assert_eq!(whole.query("x").as_deref(), Some("y z"));
+        let head = "PUT / HTTP/1.1\r\ntransfer-encoding: chunked\r\n\r\n";
+        let chunked = read(&format!("{head}3\r\nabc\r\n1\r\nd\r\n0\r\n\r\n"))?;
+        assert_eq!(chunked.body, b"abcd");
+        assert!(read(&format!("{head}9\r\nabc")).is_err());
+        Ok(())
+    }
+
+    #[test]
+    fn parts_of_a_body_are_those_that_are_asked_for() {
+        let answer = || Answer::new(200, "abcdef");
+        for (range, status, body) in [
+            (None, 200, "abcdef"),
+            (Some("bytes=2-3"), 206, "cd"),
+            (Some("bytes=4-99"), 206, "ef"),
+            (Some("bytes=5-"), 206, "f"),
+            (Some("bytes=6-"), 416, ""),
+            (Some("lines=1-2"), 200, "abcdef"),
+        ] {
+            let ranged = answer().ranged(range);
+            assert_eq!((ranged.status, ranged.body.as_slice()), (status, body.as_bytes()));
+        }
+    }
+}

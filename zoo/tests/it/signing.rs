@@ -1,8 +1,7 @@
 use std::fs;
-use std::path::Path;
 
 use candle::Device;
-use sconce_zoo::{self as zoo};
+use sconce_zoo as zoo;
 
 use crate::fixture::packed;
 
@@ -52,10 +51,7 @@ fn a_changed_model_or_another_key_is_found() -> anyhow::Result<()> {
     assert!(refused(&public).contains("it is not signed"), "{}", refused(&public));
     zoo::sign(&model, &key, None)?;
     assert!(refused(&another).contains("it is by the key"), "{}", refused(&another));
-    assert!(
-        refused("no key").contains("is no public key of minisign")
-            || refused("no key").contains("it is no public key")
-    );
+    assert!(refused("no key").contains("it is no public key"), "{}", refused("no key"));
 
     // Another list of files, such as one with other hashes.
     let sums = model.join("SHA256SUMS");
@@ -144,6 +140,5 @@ fn signatures_of_the_original_program_are_read() -> anyhow::Result<()> {
     let public = minisign::PublicKey::from_base64(KEY)?;
     let signature = minisign::SignatureBox::from_string(signature)?;
     minisign::verify(&public, &signature, std::io::Cursor::new("test"), true, false, false)?;
-    assert!(Path::new(KEY).file_name().is_some());
     Ok(())
 }

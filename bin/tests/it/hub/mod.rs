@@ -1,11 +1,11 @@
 //! Models of the hub, as the command line names them.
 
-/// There and back: a hub of the tests' own.
-#[cfg(feature = "hub")]
-mod publishing;
 /// Without a hub: from the cache, or not at all.
 #[cfg(feature = "hub")]
 mod offline;
+/// There and back: a hub of the tests' own.
+#[cfg(feature = "hub")]
+mod publishing;
 
 const LINE: &str = "predict -m hub:owner/model -i data/case01/image.nii.gz -o out --device cpu";
 

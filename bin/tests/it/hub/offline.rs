@@ -9,7 +9,10 @@ fn offline_an_empty_cache_is_said_in_one_line_wherever_a_model_is_named() -> any
     let workplace = crate::program::workplace()?;
     let folder = workplace.path();
     let with = |part: &str| format!("{RUN}\n{part}\n");
-    fs::write(folder.join("student.toml"), with("[supervision]\nteachers = [\"hub:owner/model\"]\ntemperature = 2.0"))?;
+    fs::write(
+        folder.join("student.toml"),
+        with("[supervision]\nteachers = [\"hub:owner/model\"]\ntemperature = 2.0"),
+    )?;
     let cases = [
         LINE,
         "evaluate -m hub:owner/model --data data",
@@ -38,7 +41,10 @@ fn offline_an_empty_cache_is_said_in_one_line_wherever_a_model_is_named() -> any
     let wrong = sconce(folder, LINE.replace("owner/", "").split(' '))?;
     assert!(wrong.error().contains("give hub:OWNER/NAME"), "{wrong:?}");
     for (line, said) in [
-        ("zoo push data hub:owner/model", "cannot push to hub:owner/model: HF_HUB_OFFLINE is set; go online"),
+        (
+            "zoo push data hub:owner/model",
+            "cannot push to hub:owner/model: HF_HUB_OFFLINE is set; go online",
+        ),
         ("zoo search organ", "cannot search the hub: HF_HUB_OFFLINE is set; go online"),
         ("zoo rm hub:owner/model", "cannot remove hub:owner/model: it is not in the cache"),
         ("zoo rm data", "\"data\" is no model of the hub; give hub:OWNER/NAME"),
@@ -69,7 +75,8 @@ fn offline_a_model_in_the_cache_is_used() -> anyhow::Result<()> {
 
     let ran = sconce(folder, LINE.split(' '))?;
     assert_eq!(ran.code, Some(0), "{ran:?}");
-    let warning = "warning: hub:owner/model is not for commercial use, by its license, cc-by-nc-4.0";
+    let warning =
+        "warning: hub:owner/model is not for commercial use, by its license, cc-by-nc-4.0";
     assert!(ran.err.lines().any(|line| line == warning), "{ran:?}");
     good(folder, "zoo verify hub:owner/model@main --device cpu")?;
 

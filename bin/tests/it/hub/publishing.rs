@@ -60,8 +60,7 @@ fn a_model_goes_to_the_hub_and_each_version_comes_back() -> anyhow::Result<()> {
     let ran = online(&hub, folder, "zoo pull hub:owner/model --output new")?;
     assert!(ran.err.contains("warning: hub:owner/model is not for commercial use"), "{ran:?}");
     assert!(relative(folder, "new")? == relative(folder, "second")?);
-    let difference =
-        done(&hub, folder, "zoo diff hub:owner/model@v1 hub:owner/model@main")?;
+    let difference = done(&hub, folder, "zoo diff hub:owner/model@v1 hub:owner/model@main")?;
     assert_eq!(difference["weights"], json!("equal"));
 
     let ran = online(&hub, folder, LINE)?;
@@ -80,9 +79,9 @@ fn a_model_goes_to_the_hub_and_each_version_comes_back() -> anyhow::Result<()> {
     }
     // No file has it but what the test itself wrote.
     let written = contents(folder)?;
-    let leaky = written.iter().find(|(_, bytes)| {
-        bytes.windows(TOKEN.len()).any(|window| window == TOKEN.as_bytes())
-    });
+    let leaky = written
+        .iter()
+        .find(|(_, bytes)| bytes.windows(TOKEN.len()).any(|window| window == TOKEN.as_bytes()));
     assert!(leaky.is_none(), "{:?}", leaky.map(|(path, _)| path));
     Ok(())
 }
@@ -94,7 +93,7 @@ fn relative(folder: &Path, name: &str) -> anyhow::Result<Vec<(std::path::PathBuf
     files.map(|(path, bytes)| Ok((path.strip_prefix(&folder)?.to_owned(), bytes))).collect()
 }
 
-/// A network of 12 MB that was never trained.
+/// A network of 7 MB that was never trained.
 fn large(folder: &Path) -> anyhow::Result<()> {
     let config: NetworkConfig = serde_json::from_value(json!({
         "schema": 1,
@@ -134,9 +133,8 @@ fn large_files_go_in_chunks_both_ways() -> anyhow::Result<()> {
     good(folder, "zoo pack run --output packed --license mit")?;
     let weights = fs::read(folder.join("packed/model.safetensors"))?;
     assert!(weights.len() > 5_000_000, "{}", weights.len());
-    let asked = |path: &str| {
-        hub.requests().iter().filter(|request| request.target.contains(path)).count()
-    };
+    let asked =
+        |path: &str| hub.requests().iter().filter(|request| request.target.contains(path)).count();
 
     done(&hub, folder, "zoo push packed hub:owner/model")?;
 
@@ -150,7 +148,8 @@ fn large_files_go_in_chunks_both_ways() -> anyhow::Result<()> {
     assert!(hub.storage_requests().is_empty(), "{:?}", hub.storage_requests());
     let cache = folder.join("hf/hub/models--owner--model");
     let left = contents(&cache)?.into_iter().map(|(path, _)| path.display().to_string());
-    let left: Vec<String> = left.filter(|path| path.contains(".chunks-") || path.ends_with(".whole")).collect();
+    let left: Vec<String> =
+        left.filter(|path| path.contains(".chunks-") || path.ends_with(".whole")).collect();
     assert!(left.is_empty(), "{left:?}");
     Ok(())
 }
@@ -163,8 +162,16 @@ fn what_goes_wrong_with_a_hub_is_one_line_and_no_token() -> anyhow::Result<()> {
     done(&hub, folder, "zoo push packed hub:owner/model")?;
     let model = "cannot get hub:owner/model from the hub: ";
     let cases = [
-        (401, format!("{model}the hub does not accept the token; log in to it again, or set HF_TOKEN")),
-        (403, format!("{model}the hub forbids it to this user; ask its owner, or use another token")),
+        (
+            401,
+            format!(
+                "{model}the hub does not accept the token; log in to it again, or set HF_TOKEN"
+            ),
+        ),
+        (
+            403,
+            format!("{model}the hub forbids it to this user; ask its owner, or use another token"),
+        ),
         (500, format!("{model}the hub itself fails (status 500); try again later")),
     ];
     for (status, said) in cases {

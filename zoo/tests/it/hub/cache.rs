@@ -1,7 +1,7 @@
 use std::fs;
 
+use sconce_zoo as zoo;
 use sconce_zoo::hub::{PushOptions, fetch, push, remove};
-use sconce_zoo::{self as zoo};
 
 use super::{NAME, Scene, contents, reference};
 use crate::fixture::packed;

@@ -1,8 +1,8 @@
 use std::fs;
 
 use candle::Device;
+use sconce_zoo as zoo;
 use sconce_zoo::hub::{HubOptions, commit, fetch, fetch_data_set, fetch_weights, pull};
-use sconce_zoo::{self as zoo};
 use test_hub::{Fault, Kind};
 
 use super::{MODEL, NAME, Scene, TOKEN, contents, reference};
@@ -100,7 +100,7 @@ fn a_revision_is_what_it_was_whatever_came_after_it() -> anyhow::Result<()> {
 
     // A commit that is there needs no word of the hub about it.
     let by_commit = reference(&format!("{NAME}@{first}"));
-    assert_eq!(fetch(&by_commit, &scene.offline())?.join("README.md").exists(), true);
+    assert!(fetch(&by_commit, &scene.offline())?.join("README.md").exists());
     Ok(())
 }
 

@@ -1,7 +1,7 @@
 use std::fs;
 
+use sconce_zoo as zoo;
 use sconce_zoo::hub::{PushOptions, fetch, fetch_data_set, push};
-use sconce_zoo::{self as zoo};
 use test_hub::{Fault, Kind};
 
 use super::{MODEL, NAME, Scene, contents, reference};
@@ -18,8 +18,8 @@ fn with_weights(scene: &Scene, weights: Vec<u8>) -> anyhow::Result<()> {
 fn weights_with_a_header_that_lies_are_not_kept() -> anyhow::Result<()> {
     let model = tempfile::tempdir()?;
     let good = fs::read(packed(model.path(), 1, "model")?.join("model.safetensors"))?;
-    let bomb = [&u64::MAX.to_le_bytes(), &good[8..]].concat();
-    let large = [&(99u64 << 20).to_le_bytes(), &good[8..]].concat();
+    let bomb = [&u64::MAX.to_le_bytes()[..], &good[8..]].concat();
+    let large = [&(99u64 << 20).to_le_bytes()[..], &good[8..]].concat();
     let cut = good[..good.len() - 100].to_vec();
     for (weights, said) in [
         (bomb, "its header is cut short or damaged"),

@@ -2,8 +2,8 @@ use std::fs;
 use std::path::PathBuf;
 
 use candle::Device;
+use sconce_zoo as zoo;
 use sconce_zoo::hub::{Found, HubOptions, PushOptions, fetch, pull, push, search};
-use sconce_zoo::{self as zoo};
 use test_hub::{Fault, Kind};
 
 use super::{MODEL, NAME, Scene, TOKEN, contents, reference};
@@ -16,7 +16,7 @@ fn scene() -> anyhow::Result<(Scene, PathBuf)> {
     Ok((scene, model))
 }
 
-fn options<'a>(scene: &'a Scene) -> PushOptions<'a> {
+fn options(scene: &Scene) -> PushOptions<'_> {
     PushOptions { hub: scene.options(), ..PushOptions::default() }
 }
 
