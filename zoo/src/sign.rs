@@ -18,6 +18,9 @@ pub(crate) const SIGNATURE: &str = "SHA256SUMS.minisig";
 /// No key and no signature is longer.
 const LONGEST: u64 = 1 << 16;
 
+/// How the key itself begins where it has a password: `Ed`, `Sc` for scrypt and `B2`, in base64.
+const ENCRYPTED: &str = "RWRTY0Iy";
+
 /// A pair of keys that was made.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Keys {
@@ -160,23 +163,19 @@ pub fn verify_signature(folder: &Path, public: &str) -> Result<SignatureCheck> {
 
 fn secret_key(path: &Path, password: Option<String>) -> Result<SecretKey> {
     let no_key = || {
-        signature_error(path, "it is no secret key of minisign; make one with `sconce zoo keygen`")
+        let reason = "it is no secret key of minisign; make one with `sconce zoo keygen`";
+        signature_error(path, reason)
     };
-    let text = SecretKeyBox::from_string(&read(path)?).map_err(|_| no_key())?;
-    let plain = text.clone().into_unencrypted_secret_key();
-    match (plain, password) {
-        (Ok(key), _) => Ok(key),
+    let text = read(path)?;
+    let is_encrypted = text.lines().nth(1).is_some_and(|line| line.starts_with(ENCRYPTED));
+    let key = SecretKeyBox::from_string(&text).map_err(|_| no_key())?;
+    match password {
+        _ if !is_encrypted => key.into_unencrypted_secret_key().map_err(|_| no_key()),
         // Without one, the library would ask at the terminal.
-        (Err(error), None) if matches!(error.kind(), minisign::ErrorKind::EncryptedKey) => {
-            Err(signature_error(path, "it has a password; give it with --password-file"))
-        }
-        (Err(error), Some(password))
-            if matches!(error.kind(), minisign::ErrorKind::EncryptedKey) =>
-        {
-            text.into_secret_key(Some(password))
-                .map_err(|_| signature_error(path, "the password is another; try again"))
-        }
-        _ => Err(no_key()),
+        None => Err(signature_error(path, "it has a password; give it with --password-file")),
+        password => key.into_secret_key(password).map_err(|_| {
+            signature_error(path, "the password is another, or it is damaged; try again")
+        }),
     }
 }
 

@@ -108,14 +108,17 @@ fn another_implementation_agrees() -> anyhow::Result<()> {
         let keys = zoo::generate_keys(&key, password.clone())?;
         zoo::sign(&model, &key, password)?;
 
-        let public = minisign_verify::PublicKey::from_base64(&keys.key)?;
         let from_file = fs::read_to_string(&keys.public)?;
-        assert_eq!(minisign_verify::PublicKey::decode(&from_file)?, public);
         let signature = fs::read_to_string(model.join("SHA256SUMS.minisig"))?;
         let signature = minisign_verify::Signature::decode(&signature)?;
         let sums = fs::read(model.join("SHA256SUMS"))?;
-        public.verify(&sums, &signature, false)?;
-        assert!(public.verify(b"else", &signature, false).is_err());
+        for public in [
+            minisign_verify::PublicKey::from_base64(&keys.key)?,
+            minisign_verify::PublicKey::decode(&from_file)?,
+        ] {
+            public.verify(&sums, &signature, false)?;
+            assert!(public.verify(b"else", &signature, false).is_err());
+        }
         fs::remove_file(&key)?;
         fs::remove_file(&keys.public)?;
     }

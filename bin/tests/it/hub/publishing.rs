@@ -103,6 +103,7 @@ fn large(folder: &Path) -> anyhow::Result<()> {
         "activation": "softmax",
         "channels": ["CT"],
         "classes": [{ "name": "background", "values": [0] }, { "name": "organ", "values": [1] }],
+        "temperature": 1.0,
     }))?;
     let plan = serde_json::from_value(json!({
         "schema": 1,

@@ -140,7 +140,9 @@ fn damaged_weights_of_others_do_not_stay() -> anyhow::Result<()> {
 fn what_the_hub_does_not_have_is_said() -> anyhow::Result<()> {
     let scene = Scene::new()?;
     scene.hub.put(MODEL, &[("README.md", b"no model".to_vec())]);
-    let refused = |name: &str, options| fetch(&reference(name), options).unwrap_err().to_string();
+    let refused = |name: &str, options: &HubOptions<'_>| {
+        fetch(&reference(name), options).unwrap_err().to_string()
+    };
 
     for name in ["hub:owner/other", "hub:owner/other@v2"] {
         let reason = "there is nothing of that name, or it is not public; check the name, or log in to the \
