@@ -41,12 +41,6 @@ pub(crate) struct DataSets {
 /// The version of the format that is written.
 pub(crate) const SCHEMA: u32 = 1;
 
-impl From<&str> for DataSet {
-    fn from(name: &str) -> Self {
-        Self { name: name.to_owned(), license: None, source: None }
-    }
-}
-
 impl FromStr for DataSet {
     type Err = Error;
 
@@ -73,6 +67,11 @@ impl FromStr for DataSet {
 }
 
 impl DataSet {
+    /// One of which only the name is known.
+    pub fn named(name: &str) -> Self {
+        Self { name: name.to_owned(), license: None, source: None }
+    }
+
     /// Whether the hub can have a data set of that name.
     pub(crate) fn is_of_hub(&self) -> bool {
         format!("hub:{}", self.name).parse::<crate::Reference>().is_ok()
@@ -137,7 +136,7 @@ mod tests {
         assert_eq!(full.source.as_deref(), Some("http://medicaldecathlon.com/?a,b"));
         assert!(!full.is_of_hub());
         let short: DataSet = "owner/name".parse()?;
-        assert_eq!(short, "owner/name".into());
+        assert_eq!(short, DataSet::named("owner/name"));
         assert!(short.is_of_hub());
         assert!(",mit".parse::<DataSet>().is_err());
         assert!("a\nb".parse::<DataSet>().is_err());

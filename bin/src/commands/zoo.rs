@@ -41,8 +41,8 @@ pub(crate) enum Command {
         /// One paragraph on what the model is for
         #[arg(long, default_value = "")]
         description: String,
-        /// A data set that it was trained on, with its licence and where it is to be had; repeatable
-        #[arg(long = "data-set", value_name = "NAME[,LICENCE[,SOURCE]]")]
+        /// A data set that it was trained on: NAME, NAME,LICENCE or NAME,LICENCE,SOURCE; repeatable
+        #[arg(long = "data-set", value_name = "DATA")]
         data_sets: Vec<DataSet>,
     },
     /// Make a model folder of a network that another program has trained

@@ -116,8 +116,8 @@ pub(crate) struct Card {
     /// One paragraph on what the model is for
     #[arg(long, default_value = "")]
     description: String,
-    /// A data set that it was trained on, with its licence and where it is to be had; repeatable
-    #[arg(long = "data-set", value_name = "NAME[,LICENCE[,SOURCE]]")]
+    /// A data set that it was trained on: NAME, NAME,LICENCE or NAME,LICENCE,SOURCE; repeatable
+    #[arg(long = "data-set", value_name = "DATA")]
     data_sets: Vec<DataSet>,
 }
 

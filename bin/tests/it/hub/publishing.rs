@@ -55,6 +55,9 @@ fn a_model_goes_to_the_hub_and_each_version_comes_back() -> anyhow::Result<()> {
     let second = done(&hub, folder, "zoo push second hub:owner/model")?;
     assert!(second["files"].as_array().is_some_and(|it| it.contains(&json!("datasets.json"))));
 
+    let listed: Value = serde_json::from_slice(&fs::read(folder.join("second/datasets.json"))?)?;
+    assert_eq!(listed["data_sets"], json!([{ "name": "slices", "license": "cc0-1.0" }]));
+
     done(&hub, folder, &format!("zoo pull hub:owner/model@{commit} --output old"))?;
     assert!(relative(folder, "old")? == relative(folder, "first")?);
     let ran = online(&hub, folder, "zoo pull hub:owner/model --output new")?;
