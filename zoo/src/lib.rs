@@ -32,9 +32,9 @@
 //! | take over a network of segmentation-models-pytorch | [`import_smp`], [`read_smp`], [`SmpOptions`], [`SmpNormalization`] |
 //! | have nnU-Net predict with a model | [`export_nnunet`], giving [`Exported`] |
 //! | have any other program compute one, as an ONNX file | [`export_onnx`], giving [`ExportedOnnx`] |
-//! | say who made it, and see who did | [`generate_keys`], [`sign`], [`verify_signature`], giving [`Keys`], [`Signed`], [`SignatureCheck`] |
+//! | say who made it, and see who did | [`generate_keys`], [`sign`](fn@sign), [`verify_signature`], giving [`Keys`], [`Signed`], [`SignatureCheck`] |
 //! | see whether it may be used for money | [`license_warning`] |
-//! | see how two models differ | [`diff`], giving [`Difference`] |
+//! | see how two models differ | [`diff`](fn@diff), giving [`Difference`] |
 //! | say what a model is | [`show`], [`list`], [`Summary`], [`Content`], [`Details`], [`Headline`] |
 //! | find a model by name | [`resolve`], [`Reference`], [`HubReference`] |
 //! | get a model from the hub, find one, publish one | `hub::fetch`, `hub::search`, `hub::push` and more, with the feature `hub` |

@@ -10,7 +10,7 @@ use crate::{Error, HubReference, Result};
 ///
 /// # Errors
 ///
-/// As [`fetch`](super::fetch); [`Error::Hub`], where `output` holds something already; [`Error::Io`], where it cannot be made.
+/// As [`fetch`](fn@super::fetch); [`Error::Hub`], where `output` holds something already; [`Error::Io`], where it cannot be made.
 pub fn fetch_data_set(
     reference: &HubReference,
     output: &Path,

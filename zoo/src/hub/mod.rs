@@ -2,11 +2,11 @@
 //!
 //! | to do | use |
 //! |---|---|
-//! | bring a model into the hub's cache, for good | [`fetch`], [`fetch_weights`], [`commit`] |
-//! | have a copy of it, or a data set | [`pull`], [`fetch_data_set`], giving [`Pulled`] |
-//! | find one | [`search`], giving [`Found`] |
-//! | publish one | [`push`], [`PushOptions`], giving [`Pushed`] |
-//! | free the cache of one | [`remove`], giving [`Removed`] |
+//! | bring a model into the hub's cache, for good | [`fetch`](fn@fetch), [`fetch_weights`], [`commit`] |
+//! | have a copy of it, or a data set | [`pull`](fn@pull), [`fetch_data_set`], giving [`Pulled`] |
+//! | find one | [`search`](fn@search), giving [`Found`] |
+//! | publish one | [`push`](fn@push), [`PushOptions`], giving [`Pushed`] |
+//! | free the cache of one | [`remove`](fn@remove), giving [`Removed`] |
 //!
 //! Requests are made by [`hf_hub`]: it finds the token, tries again where that helps, and follows the hub to other hosts,
 //! which are not told the token. What it leaves open is closed here: names that lead out of the cache, files that came half
