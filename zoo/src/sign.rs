@@ -204,7 +204,7 @@ fn read(path: &Path) -> Result<String> {
 
 /// As minisign shows it: the bytes are those of a number, the lowest first.
 fn key_id(bytes: &[u8]) -> String {
-    bytes.iter().rev().map(|byte| format!("{byte:02X}")).collect()
+    bytes.iter().rev().map(|byte| format!("{byte:02X}")).collect::<Vec<_>>().concat()
 }
 
 fn signature_error(path: &Path, reason: &str) -> Error {

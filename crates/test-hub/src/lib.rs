@@ -184,6 +184,6 @@ impl Hub {
 
     /// Forgets what it was asked.
     pub fn forget(&self) {
-        self.0.state().requests = Default::default();
+        self.0.state().requests = [Vec::new(), Vec::new()];
     }
 }

@@ -288,7 +288,9 @@ pub(super) fn git_oid(path: &Path, size: u64) -> Result<String> {
     loop {
         let length = from.read(&mut block).map_err(Error::io(path))?;
         if length == 0 {
-            return Ok(hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect());
+            let digits =
+                hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect::<Vec<_>>();
+            return Ok(digits.concat());
         }
         hash.update(&block[..length]);
     }

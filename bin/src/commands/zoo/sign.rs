@@ -14,8 +14,11 @@ use crate::resolve::resolve;
 pub(crate) struct Keygen {
     /// The file of the secret key; the public one goes beside it, as KEY.pub
     key: PathBuf,
-    /// A file with the secret key's password; default: SCONCE_KEY_PASSWORD, and else none
-    #[arg(long, value_name = "FILE")]
+    #[arg(
+        long,
+        value_name = "FILE",
+        help = "A file with the secret key's password; default: SCONCE_KEY_PASSWORD, and else none"
+    )]
     password_file: Option<PathBuf>,
 }
 
@@ -27,8 +30,11 @@ pub(crate) struct Sign {
     /// The file of the secret key
     #[arg(long, value_name = "FILE")]
     key: PathBuf,
-    /// A file with the secret key's password; default: SCONCE_KEY_PASSWORD
-    #[arg(long, value_name = "FILE")]
+    #[arg(
+        long,
+        value_name = "FILE",
+        help = "A file with the secret key's password; default: SCONCE_KEY_PASSWORD"
+    )]
     password_file: Option<PathBuf>,
 }
 

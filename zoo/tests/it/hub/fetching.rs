@@ -79,7 +79,7 @@ fn a_revision_is_what_it_was_whatever_came_after_it() -> anyhow::Result<()> {
         Some((_, "README.md")) => format!("{hash}  README.md\n"),
         _ => format!("{line}\n"),
     });
-    fs::write(model.join("SHA256SUMS"), lines.collect::<String>())?;
+    fs::write(model.join("SHA256SUMS"), lines.collect::<Vec<_>>().concat())?;
     let second = scene.publish(&model)?;
     let output = scene.folder.path().join("copy");
 
