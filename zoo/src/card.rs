@@ -8,7 +8,7 @@ use engine::evaluate::{Evaluation, Summary, decimals};
 use engine::{NetworkConfig, Trained};
 
 use crate::license::{License, OTHER};
-use crate::{PackOptions, scores};
+use crate::{DataSet, PackOptions, scores};
 
 /// The class that stands for the mean over foreground classes.
 pub(crate) const MEAN: &str = "mean";
@@ -51,7 +51,8 @@ impl Card<'_> {
         line(&mut yaml, "library_name", "sconce");
         line(&mut yaml, "pipeline_tag", "image-segmentation");
         list(&mut yaml, "tags", &self.tags());
-        list(&mut yaml, "datasets", &self.options.datasets);
+        let of_hub = self.options.datasets.iter().filter(|data| data.is_of_hub());
+        list(&mut yaml, "datasets", &of_hub.map(|data| data.name.clone()).collect::<Vec<_>>());
         if let Some(teacher) = &self.options.base_model {
             line(&mut yaml, "base_model", &quoted(teacher));
             line(&mut yaml, "base_model_relation", "finetune");
@@ -111,6 +112,7 @@ impl Card<'_> {
             (None, Some(folds)) => folds.to_owned(),
             (None, None) => "This model was packed without an evaluation.\n".to_owned(),
         };
+        text += &data_sets(&self.options.datasets);
         let license = &self.license;
         _ = write!(text, "\n## License\n\n`{}`: see the file `LICENSE`.", license.id);
         text += " Weights follow the license of the data that they were trained on.\n";
@@ -143,6 +145,19 @@ impl Card<'_> {
         }
         table
     }
+}
+
+/// The data that it was trained on, and under which licenses.
+fn data_sets(data_sets: &[DataSet]) -> String {
+    if data_sets.is_empty() {
+        return String::new();
+    }
+    let mut text = "\n## Data\n\n| data set | license | source |\n|---|---|---|\n".to_owned();
+    for DataSet { name, license, source } in data_sets {
+        let [license, source] = [license, source].map(|it| plain(it.as_deref().unwrap_or("–")));
+        _ = writeln!(text, "| {} | {license} | {source} |", plain(name));
+    }
+    text
 }
 
 /// How its logits become probabilities that can be believed.

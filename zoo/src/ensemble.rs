@@ -13,7 +13,7 @@ use crate::card::{Card, MEAN};
 use crate::license::License;
 use crate::load::folds;
 use crate::pack::{Workshop, given, pack_one};
-use crate::{Error, PackOptions, Result, citation, header, manifest};
+use crate::{Error, PackOptions, Result, citation, data_sets, header, manifest};
 
 /// Packs each fold, and what is said of all of them.
 pub(crate) fn pack_folds(
@@ -45,6 +45,7 @@ pub(crate) fn describe(folder: &Path, options: &PackOptions) -> Result<()> {
     given(options.citation.as_deref(), &folder.join(citation::NAME), || {
         citation::text(options, license)
     })?;
+    data_sets::write(folder, options, license)?;
     let folds = folds(folder)?;
     let mut parameters = 0;
     for fold in &folds {

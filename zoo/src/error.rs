@@ -84,12 +84,28 @@ pub enum Error {
         /// Why not, and what to give instead.
         reason: String,
     },
-    /// A model could not be had from the hub.
-    #[error("cannot get {reference} from the hub: {reason}")]
+    /// Something could not be done with a model and the hub, or the hub's cache.
+    #[error("cannot {what} {reference}{}: {reason}", if *what == "get" { " from the hub" } else { "" })]
     Hub {
+        /// What was to be done: `get`, `push to`, `remove`.
+        what: &'static str,
         /// The model.
         reference: String,
         /// Why, and what to do about it.
+        reason: String,
+    },
+    /// The hub could not be searched.
+    #[error("cannot search the hub: {reason}")]
+    Search {
+        /// Why, and what to do about it.
+        reason: String,
+    },
+    /// A model could not be signed, or has no signature that holds.
+    #[error("{}: {reason}", path.display())]
+    Signature {
+        /// The key, the signature or the model.
+        path: PathBuf,
+        /// What is wrong, and what to do about it.
         reason: String,
     },
     /// A network could not be read or written.

@@ -13,9 +13,11 @@
 //! ├── eval/summary.json     the evaluation behind the card, where there is one
 //! ├── eval/raw.json         the same before a temperature was fitted, where it is known
 //! ├── golden.safetensors    a small input, and the logits that it gave where it was packed
+//! ├── datasets.json         the data sets that it was trained on, and their licenses, where they were named
 //! ├── LICENSE
 //! ├── CITATION.cff         how to cite it and what it was made of
-//! └── SHA256SUMS            the hash of every other file; `sha256sum -c` reads it
+//! ├── SHA256SUMS            the hash of every other file; `sha256sum -c` reads it
+//! └── SHA256SUMS.minisig    a signature of that, where it was signed
 //! ```
 //!
 //! A model of several networks, which are averaged, has such a folder for each, `fold_0`, `fold_1` and so on, and a card, a license and the
@@ -26,7 +28,7 @@
 //!
 //! | to do | use |
 //! |---|---|
-//! | make a model folder of a finished run | [`pack`], [`PackOptions`], [`Work`], [`Packed`] |
+//! | make a model folder of a finished run | [`pack`], [`PackOptions`], [`DataSet`], [`Work`], [`Packed`] |
 //! | check a model folder | [`verify`], [`Verification`], [`FileCheck`], [`FileState`], [`GoldenCheck`] |
 //! | read the network, several that are averaged, those before them in a cascade | [`load`], [`load_all`], [`load_previous`], [`first`] |
 //! | take over what nnU-Net has trained | [`import_nnunet`], [`read_nnunet`], [`NnunetOptions`], giving [`Imported`], [`NnunetModel`] |
@@ -34,9 +36,12 @@
 //! | take over a network of segmentation-models-pytorch | [`import_smp`], [`read_smp`], [`SmpOptions`], [`SmpNormalization`] |
 //! | have nnU-Net predict with a model | [`export_nnunet`], giving [`Exported`] |
 //! | have any other program compute one, as an ONNX file | [`export_onnx`], giving [`ExportedOnnx`] |
+//! | say who made it, and see who did | [`generate_keys`], [`sign`](fn@sign), [`verify_signature`], giving [`Keys`], [`Signed`], [`SignatureCheck`] |
+//! | see whether it may be used for money | [`license_warning`] |
+//! | see how two models differ | [`diff`](fn@diff), giving [`Difference`] |
 //! | say what a model is | [`show`], [`list`], [`Summary`], [`Content`], [`Details`], [`Headline`] |
 //! | find a model by name | [`resolve`], [`Reference`], [`HubReference`] |
-//! | get a model from the hub | `hub::fetch`, with the feature `hub` |
+//! | get a model from the hub, find one, publish one | `hub::fetch`, `hub::search`, `hub::push` and more, with the feature `hub` |
 //! | a run file that comes with the program | [`recipe`], [`RECIPES`], [`Recipe`] |
 //! | what a model of `zoo/models` is made of | [`shipped()`], [`SHIPPED`], [`Shipped`] |
 //!
@@ -44,6 +49,8 @@
 
 mod card;
 mod citation;
+mod data_sets;
+mod diff;
 mod ensemble;
 mod error;
 mod export;
@@ -63,9 +70,14 @@ mod reference;
 mod scores;
 mod shipped;
 mod show;
+mod sign;
 mod verify;
 
 pub use crate::citation::Work;
+pub use crate::data_sets::{DataSet, license_warning};
+pub use crate::diff::{
+    Difference, FileDifference, ScoreDifference, SettingDifference, WeightsDifference, diff,
+};
 pub use crate::error::{Error, Result};
 pub use crate::export::{Exported, ExportedOnnx, export_nnunet, export_onnx};
 pub use crate::golden::GoldenCheck;
@@ -80,4 +92,5 @@ pub use crate::recipes::{RECIPES, Recipe, recipe};
 pub use crate::reference::{HubReference, Reference, resolve};
 pub use crate::shipped::{SHIPPED, Shipped, shipped};
 pub use crate::show::{Content, Details, Headline, Summary, show};
+pub use crate::sign::{Keys, SignatureCheck, Signed, generate_keys, sign, verify_signature};
 pub use crate::verify::{FileCheck, FileState, Verification, verify};

@@ -6,18 +6,19 @@ use std::path::Path;
 
 use engine::file::sha256;
 
+use crate::sign::SIGNATURE;
 use crate::{Error, Result};
 
 /// The manifest's own name.
 pub(crate) const NAME: &str = "SHA256SUMS";
 
 /// What tools put beside a model: it is none of it, and no finding either.
-const TOOLS: &[&str] = &[".git", ".gitattributes", ".cache"];
+pub(crate) const TOOLS: &[&str] = &[".git", ".gitattributes", ".cache"];
 
 /// Relative path, with `/` between folders → hash in hexadecimal.
 pub(crate) type Hashes = BTreeMap<String, String>;
 
-/// Hashes every file below `folder`, but for the manifest and what tools put there.
+/// Hashes every file below `folder`, but for the manifest, its signature and what tools put there.
 pub(crate) fn hash_all(folder: &Path) -> Result<Hashes> {
     let mut hashes = Hashes::new();
     for name in files(folder)? {
@@ -27,13 +28,13 @@ pub(crate) fn hash_all(folder: &Path) -> Result<Hashes> {
     Ok(hashes)
 }
 
-/// The files below `folder`, sorted, but for the manifest and what tools put there.
+/// The files below `folder`, sorted, but for the manifest, its signature and what tools put there.
 ///
 /// Links to files count as files, as they do in the hub's cache; links to folders are not followed.
 pub(crate) fn files(folder: &Path) -> Result<Vec<String>> {
     let mut found = Vec::new();
     collect(folder, "", &mut found)?;
-    found.retain(|name| name != NAME);
+    found.retain(|name| name != NAME && name != SIGNATURE);
     found.sort();
     Ok(found)
 }
@@ -93,7 +94,7 @@ fn engine_files(folder: &Path) -> bool {
     ["model.safetensors", "config.json", "plan.json"].iter().all(|name| folder.join(name).exists())
 }
 
-fn parse(text: &str) -> Result<Hashes, String> {
+pub(crate) fn parse(text: &str) -> Result<Hashes, String> {
     let mut hashes = Hashes::new();
     for (index, line) in text.lines().enumerate() {
         let wrong = |what: &str| format!("line {} {what}; get the model again", index + 1);
@@ -102,8 +103,7 @@ fn parse(text: &str) -> Result<Hashes, String> {
         if hash.len() != 64 || !hash.bytes().all(hexadecimal) {
             return Err(wrong("does not begin with a SHA-256 hash"));
         }
-        let inside = |part: &str| !matches!(part, "" | "." | "..");
-        if name.contains(['\\', ':']) || !name.split('/').all(inside) {
+        if !is_inside(name) {
             return Err(wrong("names a file outside the folder"));
         }
         if hashes.insert(name.to_owned(), hash.to_owned()).is_some() {
@@ -114,6 +114,12 @@ fn parse(text: &str) -> Result<Hashes, String> {
         return Err("it is empty; get the model again".to_owned());
     }
     Ok(hashes)
+}
+
+/// Whether a name is that of a file in a folder, or below it, on every system.
+pub(crate) fn is_inside(name: &str) -> bool {
+    let inside = |part: &str| !matches!(part, "" | "." | "..");
+    !name.contains(['\\', ':', '\0']) && name.split('/').all(inside)
 }
 
 #[cfg(test)]

@@ -12,7 +12,7 @@ use crate::ensemble::pack_folds;
 use crate::findings::Findings;
 use crate::license::{License, OTHER};
 use crate::load::folds;
-use crate::{Error, Result, Work, citation, golden, header, manifest, verify};
+use crate::{DataSet, Error, Result, Work, citation, data_sets, golden, header, manifest, verify};
 
 /// What a model folder is to say, beyond what the run knows.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -26,8 +26,8 @@ pub struct PackOptions {
     pub license_text: Option<PathBuf>,
     /// What the model is for, in Markdown; may be empty.
     pub description: String,
-    /// The data sets that it was trained on, as the hub names them: `owner/name`.
-    pub datasets: Vec<String>,
+    /// The data sets that it was trained on.
+    pub datasets: Vec<DataSet>,
     /// What it is not for, in Markdown, beyond what every card says; may be empty.
     pub not_for: String,
     /// Whose it is, for `CITATION.cff`: persons as `Family, Given`, else institutions or groups. Empty: "the authors of" it.
@@ -154,6 +154,7 @@ pub(crate) fn pack_one(run: &Path, folder: &Path, options: &PackOptions) -> Resu
     given(options.citation.as_deref(), &folder.join(citation::NAME), || {
         citation::text(options, license)
     })?;
+    data_sets::write(folder, options, license)?;
     let card = Card {
         options,
         license,

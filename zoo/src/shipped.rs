@@ -1,6 +1,6 @@
 //! The models of `zoo/models`: what each is made of, so that anyone can make it again.
 
-use crate::{PackOptions, Work};
+use crate::{DataSet, PackOptions, Work};
 
 /// A model that lies in `zoo/models`.
 #[derive(Clone, Copy, Debug)]
@@ -15,6 +15,8 @@ pub struct Shipped {
     pub license: &'static str,
     /// Of a student: the model that it learns from, one of these.
     pub teacher: Option<&'static str>,
+    /// The same as a name, a license and an address.
+    data_set: Option<[&'static str; 3]>,
     /// What it is for.
     description: &'static str,
     /// What it is not for, beyond what every card says.
@@ -49,6 +51,11 @@ pub const SHIPPED: &[Shipped] = &[
         data: "Medical Segmentation Decathlon, Task04_Hippocampus: 76 of its cases to train on, 20 held out",
         license: "cc-by-sa-4.0",
         teacher: None,
+        data_set: Some([
+            "Medical Segmentation Decathlon, Task04_Hippocampus",
+            "cc-by-sa-4.0",
+            "http://medicaldecathlon.com",
+        ]),
         description: "Anterior and posterior hippocampus in T1-weighted MR that is cropped around it, 1 mm.",
         not_for: "Not for whole heads: it has seen crops of about 35 × 50 × 35 mm around one hippocampus, and nothing else.",
         works: &[DECATHLON],
@@ -59,6 +66,11 @@ pub const SHIPPED: &[Shipped] = &[
         data: "Medical Segmentation Decathlon, Task04_Hippocampus: the cases of its teacher",
         license: "cc-by-sa-4.0",
         teacher: Some("hippocampus-3d"),
+        data_set: Some([
+            "Medical Segmentation Decathlon, Task04_Hippocampus",
+            "cc-by-sa-4.0",
+            "http://medicaldecathlon.com",
+        ]),
         description: "As `hippocampus-3d`, by a network of a thirteenth of its parameters, which has learned from what that one says.",
         not_for: "Not for whole heads: it has seen crops of about 35 × 50 × 35 mm around one hippocampus, and nothing else.",
         works: &[DECATHLON],
@@ -69,6 +81,11 @@ pub const SHIPPED: &[Shipped] = &[
         data: "LIDC-IDRI, crops of 128 × 128 pixels around nodules: slices of 60 patients, four radiologists each",
         license: "cc-by-3.0",
         teacher: None,
+        data_set: Some([
+            "LIDC-IDRI",
+            "cc-by-3.0",
+            "https://www.cancerimagingarchive.net/collection/lidc-idri",
+        ]),
         description: "The probability that a radiologist would mark a pixel as lung nodule, in slices of CT. Trained on the mean of four \
                       radiologists, who often disagree whether there is a nodule at all, by the Dice semimetric loss.",
         not_for: "Not for finding nodules: it has only seen crops that some radiologist had marked, in one window of intensities, \
@@ -103,6 +120,11 @@ pub const SHIPPED: &[Shipped] = &[
         data: "Data Science Bowl 2018, stage 1 (BBBC038): 32 of its pictures to train on, 8 held out",
         license: "cc0-1.0",
         teacher: None,
+        data_set: Some([
+            "Data Science Bowl 2018, stage 1",
+            "cc0-1.0",
+            "https://bbbc.broadinstitute.org/BBBC038",
+        ]),
         description: "Nuclei in microscope pictures, fluorescent or stained. Trained by the calibrated Dice loss, DSC++.",
         not_for: "Not for counting: nuclei that touch are one region.",
         works: &[
@@ -135,6 +157,7 @@ pub const SHIPPED: &[Shipped] = &[
         data: "",
         license: "cc0-1.0",
         teacher: None,
+        data_set: None,
         description: "An organ in generated volumes, as four made-up raters see it: what `sconce quickstart` trains, to show and test the tools.",
         not_for: "Not for anything but tests: it has never seen an image of a patient.",
         works: &[],
@@ -146,6 +169,7 @@ pub const SHIPPED: &[Shipped] = &[
                without a polyp",
         license: "cc-by-4.0",
         teacher: None,
+        data_set: Some(["EndoTect, part of HyperKvasir", "cc-by-4.0", "https://endotect.com"]),
         description: "Polyps in pictures of colonoscopy, by cross entropy. Held out are pictures with polyps, and 20 of ulcerative colitis \
                       without any: how often it sees one there is its rate of false alarms.",
         not_for: "Not for detection during endoscopy: it was trained from scratch on 160 still pictures of one source, each with a polyp.",
@@ -190,12 +214,18 @@ impl Shipped {
             license: self.license.to_owned(),
             description: format!("{}\n\n{data}", self.description),
             not_for: self.not_for.to_owned(),
+            datasets: self.data_set.into_iter().map(data_set).collect(),
             authors: vec!["the authors of sconce".to_owned()],
             works: self.works.iter().map(Cited::work).collect(),
             base_model: self.teacher.map(|teacher| format!("sconce/{teacher}")),
             ..PackOptions::default()
         }
     }
+}
+
+fn data_set([name, license, source]: [&str; 3]) -> DataSet {
+    let [license, source] = [license, source].map(|text| Some(text.to_owned()));
+    DataSet { name: name.to_owned(), license, source }
 }
 
 impl Cited {

@@ -12,11 +12,12 @@ use serde::Serialize;
 
 use crate::output::Output;
 use crate::progress::note;
+use crate::resolve::resolve;
 
 /// Compare evaluations of the same cases: means with intervals, ranks, and tests of every difference
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// Evaluations: folders of runs or models, folders that `sconce evaluate --output` wrote, or JSON files
+    /// Evaluations: folders of runs or models, hub:owner/name[@revision], folders that `sconce evaluate --output` wrote, or JSON files
     #[arg(required = true, num_args = 2.., value_name = "EVALUATION")]
     evaluations: Vec<PathBuf>,
     /// Compare this class; default: the mean over classes
@@ -60,6 +61,8 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<Output> {
 
 /// The evaluation of a run, a model, a folder of scores, or a file.
 fn read(path: &Path) -> anyhow::Result<Evaluation> {
+    let of_hub = path.to_str().filter(|name| name.starts_with("hub:")).map(resolve).transpose()?;
+    let path = of_hub.as_deref().unwrap_or(path);
     Ok(file::read_versioned(&evaluation_file(path)?)?)
 }
 

@@ -1,22 +1,25 @@
 //! `sconce zoo`: model folders.
 
+mod hub;
 mod import;
+mod pack;
 mod rebuild;
 mod schema;
+mod sign;
 
 use std::fmt;
 use std::path::PathBuf;
 
 use anyhow::bail;
 use sconce::engine::DeviceChoice;
-use sconce::zoo::{self, PackOptions, Summary, Verification};
+use sconce::zoo::{self, SignatureCheck, Summary, Verification};
 use serde::Serialize;
 
 pub(crate) use self::import::Import;
 use crate::output::Output;
 use crate::resolve::resolve;
 
-/// List, pack, import, export, verify and show model folders
+/// Make, check, sign, compare and publish model folders, and get those of others
 #[derive(Debug, clap::Subcommand)]
 pub(crate) enum Command {
     /// List the models below a folder
@@ -26,24 +29,7 @@ pub(crate) enum Command {
         root: PathBuf,
     },
     /// Make a model folder of a finished run
-    Pack {
-        /// The run folder
-        run: PathBuf,
-        /// The model folder to make
-        #[arg(long, short, value_name = "DIR")]
-        output: PathBuf,
-        /// The model's name; default: the folder's
-        #[arg(long)]
-        name: Option<String>,
-        /// The licence of the weights, which follows the data's, such as cc-by-4.0
-        #[arg(long, default_value = "other")]
-        license: String,
-        /// One paragraph on what the model is for
-        #[arg(long, default_value = "")]
-        description: String,
-        #[command(flatten)]
-        more: More,
-    },
+    Pack(pack::Pack),
     /// Train a model that comes with sconce anew, by its recipe, and pack it
     Rebuild(rebuild::Args),
     /// Make a model folder of a network that another program has trained
@@ -62,35 +48,28 @@ pub(crate) enum Command {
         /// auto, cpu, cuda, cuda:N or metal
         #[arg(long, default_value_t, value_name = "DEVICE")]
         device: DeviceChoice,
+        /// Also that it was signed with this key: the file KEY.pub, or the line RW… in it
+        #[arg(long, value_name = "PUBKEY")]
+        signature: Option<String>,
     },
     /// Show what a model is
     Show {
         /// A model folder, or hub:owner/name[@revision]
         model: String,
     },
-}
-
-/// What a card and its `CITATION.cff` say beyond the run.
-#[derive(Debug, clap::Args)]
-pub(crate) struct More {
-    /// What the model is not for, beyond what every card says
-    #[arg(long, default_value = "")]
-    not_for: String,
-    /// A data set of the hub that it was trained on, such as owner/name; several times for several
-    #[arg(long = "dataset", value_name = "NAME")]
-    datasets: Vec<String>,
-    /// Whose the model is, for its CITATION.cff: "Family, Given", or a group; several times for several
-    #[arg(long = "author", value_name = "NAME")]
-    authors: Vec<String>,
-    /// A CITATION.cff of your own
-    #[arg(long, value_name = "FILE", conflicts_with = "authors")]
-    citation: Option<PathBuf>,
-    /// A file with the text of the licence
-    #[arg(long, value_name = "FILE")]
-    license_text: Option<PathBuf>,
-    /// Of a distilled network: its teacher on the hub, owner/name
-    #[arg(long, value_name = "NAME")]
-    base_model: Option<String>,
+    /// Show how two models differ: files, settings, scores and weights
+    Diff {
+        /// A run folder, a model folder, or hub:owner/name[@revision]
+        one: String,
+        /// Another
+        other: String,
+    },
+    Search(hub::Search),
+    Pull(hub::Pull),
+    Push(hub::Push),
+    Rm(hub::Rm),
+    Keygen(sign::Keygen),
+    Sign(sign::Sign),
 }
 
 /// Write a model as another program reads it
@@ -130,31 +109,29 @@ pub(crate) fn run(command: &Command) -> anyhow::Result<Output> {
         Command::Show { model } => Ok(Output::of(&zoo::show(&resolve(model)?)?)),
         Command::Rebuild(args) => args.run(),
         Command::Schema(args) => args.run(),
-        Command::Pack { run, output, name, license, description, more } => {
-            let title = || super::train::title(output);
-            let options = PackOptions {
-                name: name.clone().unwrap_or_else(title),
-                license: license.clone(),
-                description: description.clone(),
-                not_for: more.not_for.clone(),
-                datasets: more.datasets.clone(),
-                authors: more.authors.clone(),
-                citation: more.citation.clone(),
-                license_text: more.license_text.clone(),
-                base_model: more.base_model.clone(),
-                ..PackOptions::default()
-            };
-            Ok(Output::of(&zoo::pack(run, output, &options)?))
+        Command::Pack(pack) => pack.run(),
+        Command::Diff { one, other } => {
+            Ok(Output::of(&zoo::diff(&resolve(one)?, &resolve(other)?)?))
         }
-        Command::Verify { models, device } => {
+        Command::Search(search) => search.run(),
+        Command::Pull(pull) => pull.run(),
+        Command::Push(push) => push.run(),
+        Command::Rm(rm) => rm.run(),
+        Command::Keygen(keygen) => keygen.run(),
+        Command::Sign(sign) => sign.run(),
+        Command::Verify { models, device, signature } => {
             let folders =
                 models.iter().map(|model| resolve(model)).collect::<Result<Vec<_>, _>>()?;
             let device = super::train::open(*device)?;
             let mut rows = Vec::new();
             for folder in folders {
-                rows.push(zoo::verify(&folder, &device)?);
+                let signature = signature.as_ref();
+                // What is not signed is not worth a computation.
+                let signature =
+                    signature.map(|key| zoo::verify_signature(&folder, key)).transpose()?;
+                rows.push(Row { verification: zoo::verify(&folder, &device)?, signature });
             }
-            let failed = rows.iter().any(|row| !row.ok());
+            let failed = rows.iter().any(|row| !row.verification.ok());
             Ok(Output::of(&Verified(rows)).failing_if(failed))
         }
     }
@@ -166,7 +143,16 @@ struct List(Vec<Summary>);
 
 #[derive(Debug, Serialize)]
 #[serde(transparent)]
-struct Verified(Vec<Verification>);
+struct Verified(Vec<Row>);
+
+/// A model, and its signature where that was to be checked.
+#[derive(Debug, Serialize)]
+struct Row {
+    #[serde(flatten)]
+    verification: Verification,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    signature: Option<SignatureCheck>,
+}
 
 impl fmt::Display for List {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -182,8 +168,11 @@ impl fmt::Display for List {
 
 impl fmt::Display for Verified {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for row in &self.0 {
-            writeln!(f, "{row}")?;
+        for Row { verification, signature } in &self.0 {
+            writeln!(f, "{verification}")?;
+            if let Some(signature) = signature {
+                writeln!(f, "  {signature}")?;
+            }
         }
         Ok(())
     }

@@ -6,7 +6,7 @@ use engine::calibrate::CalibrationFit;
 use engine::evaluate::{Calibration, CaseScores, Definition, Evaluation, Scaling, Summary};
 use engine::{NetworkConfig, Trained, WeightsMetadata};
 use models::Architecture as _;
-use sconce_zoo::{self as zoo, PackOptions};
+use sconce_zoo::{self as zoo, DataSet, PackOptions};
 use serde_json::json;
 
 /// A run folder with a 2D U-Net whose weights the seed determines.
@@ -41,7 +41,7 @@ pub(crate) fn options() -> PackOptions {
         name: "tiny organ".to_owned(),
         license: "cc-by-4.0".to_owned(),
         description: "A network that was never trained.".to_owned(),
-        datasets: vec!["nobody/nothing".to_owned()],
+        datasets: vec![DataSet::named("nobody/nothing")],
         ..PackOptions::default()
     }
 }

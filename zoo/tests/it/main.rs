@@ -2,6 +2,8 @@
 
 /// Networks that see what others have said before them.
 mod cascades;
+/// How models differ, and what their licenses forbid.
+mod comparing;
 /// ONNX files: what is in them, and what cannot become one.
 mod exporting;
 /// A small network that was never trained, in a run folder.
@@ -10,7 +12,7 @@ mod fixture;
 mod folds;
 /// Model folders of other implementations, and one of our own.
 mod golden;
-/// Fetching from a hub: a server of our own on this machine.
+/// Models of the hub, there and back.
 #[cfg(feature = "hub")]
 mod hub;
 /// Networks of nnU-Net, there and back, and those that cannot be taken over.
@@ -27,5 +29,7 @@ mod packing;
 mod refusing_monai;
 /// What lists and summaries say.
 mod showing;
+/// Who made a model.
+mod signing;
 /// What is found when a model folder was changed.
 mod tampering;

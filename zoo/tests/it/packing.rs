@@ -21,6 +21,7 @@ fn a_packed_run_verifies_and_loads() -> anyhow::Result<()> {
             "README.md",
             "calibration.json",
             "config.json",
+            "datasets.json",
             "eval/raw.json",
             "eval/summary.json",
             "golden.safetensors",

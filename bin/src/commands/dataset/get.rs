@@ -8,7 +8,7 @@ use sconce::zoo::Reference;
 use serde::Serialize;
 
 use crate::output::{Output, Usage};
-use crate::resolve::fetch_data_set;
+use crate::resolve::hub::fetch_data_set;
 
 #[derive(Debug, Serialize)]
 struct Row {

@@ -6,7 +6,7 @@ use anyhow::Context as _;
 use clap::ValueEnum;
 use sconce::losses::Activation;
 use sconce::zoo::{
-    self, Imported, MonaiOptions, NnunetOptions, PackOptions, SmpNormalization, SmpOptions,
+    self, DataSet, Imported, MonaiOptions, NnunetOptions, PackOptions, SmpNormalization, SmpOptions,
 };
 
 use crate::output::Output;
@@ -116,6 +116,9 @@ pub(crate) struct Card {
     /// One paragraph on what the model is for
     #[arg(long, default_value = "")]
     description: String,
+    /// A data set that it was trained on: NAME, NAME,LICENCE or NAME,LICENCE,SOURCE; repeatable
+    #[arg(long = "data-set", value_name = "DATA")]
+    data_sets: Vec<DataSet>,
 }
 
 impl Card {
@@ -124,6 +127,7 @@ impl Card {
             name: self.name.clone().unwrap_or_else(|| super::super::train::title(output)),
             license: self.license.clone(),
             description: self.description.clone(),
+            datasets: self.data_sets.clone(),
             ..PackOptions::default()
         }
     }

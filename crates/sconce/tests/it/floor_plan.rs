@@ -8,6 +8,7 @@ use serde_json::Value;
 const PLAN: &[(&str, &[&str])] = &[
     ("sconce-registry", &[]),
     ("sconce-golden", &[]),
+    ("sconce-test-hub", &[]),
     ("sconce-volume", &[]),
     ("sconce-nn", &[]),
     ("sconce-data", &["sconce-registry", "sconce-volume"]),
