@@ -4,4 +4,4 @@
 #   release/crates.sh [--no-verify]      without the building: seconds instead of minutes
 set -euo pipefail
 cd "$(dirname "$0")/.."
-cargo publish --dry-run --workspace --locked --exclude sconce-golden --exclude sconce-benchmarks ${1:+"$1"}
+cargo publish --dry-run --workspace --locked --exclude sconce-golden --exclude sconce-benchmarks --exclude sconce-test-hub ${1:+"$1"}

@@ -138,8 +138,9 @@ def cascade():
         sconce("zoo", "export", "nnunet", model, "-o", folder / "exported")
         plans, dataset = (json.loads((folder / "exported" / name).read_text()) for name in ("plans.json", "dataset.json"))
         full = plans["configurations"]["3d_fullres"]
-        # So that labels are resampled on their way to the second stage, too.
-        full["spacing"] = [0.8 * mm for mm in full["spacing"]]
+        # So that labels are resampled on their way to the second stage, too; hardly a voxel comes to lie midway between two, where
+        # rounding alone would choose its label.
+        full["spacing"] = [0.83 * mm for mm in full["spacing"]]
         low = dict(full, spacing=[1.6 * mm for mm in full["spacing"]], next_stage="3d_cascade_fullres",
                    data_identifier="low")
         plans["configurations"].update({"3d_lowres": low, "3d_cascade_fullres": {

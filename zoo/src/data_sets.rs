@@ -30,7 +30,7 @@ pub struct DataSet {
 /// The file.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct DataSets {
+struct Listing {
     /// The version of this format.
     schema: u32,
     /// The license of the weights, as the hub names it.
@@ -48,7 +48,7 @@ pub(crate) fn write(folder: &Path, options: &PackOptions, license: License) -> R
         return Ok(());
     }
     let (license, data_sets) = (license.id.to_owned(), options.datasets.clone());
-    Ok(write_json(&folder.join(NAME), &DataSets { schema: SCHEMA, license, data_sets })?)
+    Ok(write_json(&folder.join(NAME), &Listing { schema: SCHEMA, license, data_sets })?)
 }
 
 impl FromStr for DataSet {
@@ -97,7 +97,7 @@ pub fn license_warning(folder: &Path) -> Option<String> {
     let mut found = Vec::new();
     let (_, license) = card::name_and_license(&card);
     found.extend(license.filter(|it| forbids_commerce(it)).map(|it| format!("its license, {it}")));
-    let data_sets = read_json::<DataSets>(&folder.join(NAME)).ok();
+    let data_sets = read_json::<Listing>(&folder.join(NAME)).ok();
     for data in data_sets.into_iter().flat_map(|it| it.data_sets) {
         if let Some(license) = data.license.filter(|it| forbids_commerce(it)) {
             found.push(format!("that of its data set {}, {license}", data.name));

@@ -11,14 +11,6 @@ use sconce::zoo::{self, HubReference};
 
 use crate::progress::{inform, note};
 
-/// How a model is to be published.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Wish<'a> {
-    pub(crate) private: bool,
-    pub(crate) message: Option<&'a str>,
-    pub(crate) tag: Option<&'a str>,
-}
-
 pub(crate) fn fetch(reference: &HubReference) -> anyhow::Result<PathBuf> {
     let folder = hub::fetch(reference, &options("getting", reference))?;
     warn(reference, &folder);
@@ -43,7 +35,9 @@ pub(crate) fn pull(reference: &HubReference, output: Option<&Path>) -> anyhow::R
 pub(crate) fn push(
     folder: &Path,
     reference: &HubReference,
-    Wish { private, message, tag }: Wish<'_>,
+    private: bool,
+    message: Option<&str>,
+    tag: Option<&str>,
 ) -> anyhow::Result<Pushed> {
     let hub = options("checking and pushing", reference);
     Ok(hub::push(folder, reference, &PushOptions { hub, private, message, tag })?)

@@ -7,14 +7,6 @@ use anyhow::{anyhow, bail};
 use sconce::zoo::HubReference;
 use serde::Serialize;
 
-/// How a model is to be published.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Wish<'a> {
-    pub(crate) private: bool,
-    pub(crate) message: Option<&'a str>,
-    pub(crate) tag: Option<&'a str>,
-}
-
 /// What is never returned.
 #[derive(Debug, Serialize)]
 pub(crate) enum Nothing {}
@@ -55,7 +47,9 @@ pub(crate) fn pull(reference: &HubReference, _: Option<&Path>) -> anyhow::Result
 pub(crate) fn push(
     folder: &Path,
     reference: &HubReference,
-    Wish { private: _, message: _, tag: _ }: Wish<'_>,
+    _private: bool,
+    _message: Option<&str>,
+    _tag: Option<&str>,
 ) -> anyhow::Result<Nothing> {
     Err(without(&format!("push {} to {reference}", folder.display()), ""))
 }

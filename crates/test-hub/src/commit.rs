@@ -42,7 +42,7 @@ pub(crate) fn commit(
         let path = value["path"].as_str().unwrap_or_default().to_owned();
         match line["key"].as_str().unwrap_or_default() {
             "header" => {
-                title = value["summary"].as_str().unwrap_or_default().to_owned();
+                value["summary"].as_str().unwrap_or_default().clone_into(&mut title);
                 if value["parentCommit"].as_str().is_some_and(|parent| parent != head) {
                     return Answer::refusal(412, "", "The branch has moved");
                 }

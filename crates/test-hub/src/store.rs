@@ -1,6 +1,7 @@
 //! Repositories: files, commits that never change, branches and tags.
 
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
 use std::sync::Arc;
 
 use serde_json::{Value, json};
@@ -112,7 +113,7 @@ impl Repository {
         let parent = self.branches.get(branch).cloned().unwrap_or_default();
         let mut said = format!("{parent}\n{title}\n{}\n", self.commits.len());
         for (name, entry) in &files {
-            said += &format!("{name} {}\n", entry.git_oid());
+            _ = writeln!(said, "{name} {}", entry.git_oid());
         }
         let mut hash = Sha1::new();
         hash.update(said);

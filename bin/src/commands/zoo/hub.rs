@@ -70,12 +70,9 @@ impl Pull {
 
 impl Push {
     pub(crate) fn run(&self) -> anyhow::Result<Output> {
-        let wish = hub::Wish {
-            private: self.private,
-            message: self.message.as_deref(),
-            tag: self.tag.as_deref(),
-        };
-        Ok(Output::of(&hub::push(&self.folder, &resolve::of_hub(&self.model)?, wish)?))
+        let model = resolve::of_hub(&self.model)?;
+        let (message, tag) = (self.message.as_deref(), self.tag.as_deref());
+        Ok(Output::of(&hub::push(&self.folder, &model, self.private, message, tag)?))
     }
 }
 

@@ -32,8 +32,8 @@ fn a_revision_goes_and_what_others_use_stays() -> anyhow::Result<()> {
     let removed = remove(&reference(&format!("{NAME}@{first}")), &scene.options())?;
 
     assert_eq!((removed.commits, removed.kept), (vec![first.clone()], vec![second]));
-    // The card, the license and the list are others.
-    assert_eq!(blobs()?, before - 3);
+    // The card, the license, how to cite it and the list are others.
+    assert_eq!(blobs()?, before - 4);
     assert!(removed.bytes > 1000, "{}", removed.bytes);
     assert!(zoo::load(&fetch(&reference(NAME), &scene.offline())?).is_ok());
     assert!(fetch(&reference(&format!("{NAME}@{first}")), &scene.offline()).is_err());
