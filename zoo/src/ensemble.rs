@@ -3,6 +3,7 @@
 //! Each fold is a model folder of its own, `fold_0`, `fold_1` and so on; the folder around them has a card, a license and the
 //! hashes of all their files.
 
+use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
 use engine::Trained;
@@ -85,7 +86,7 @@ fn scores(folds: &[PathBuf]) -> Result<String> {
             found.as_ref().map_or_else(|| "–".to_owned(), |found| found.cases.len().to_string());
         let dice = found.as_ref().and_then(|found| found.masks.get(MEAN)?.get("dice")?.mean);
         let name = fold.file_name().unwrap_or_default().to_string_lossy();
-        text += &format!("| `{name}` | {cases} | {} |\n", decimals(dice, 4));
+        _ = writeln!(text, "| `{name}` | {cases} | {} |", decimals(dice, 4));
     }
     Ok(text)
 }

@@ -192,12 +192,11 @@ impl fmt::Display for Summary {
         let patch: Vec<String> = details.patch_size.iter().map(ToString::to_string).collect();
         row(f, "name", &details.name)?;
         row(f, "architecture", &format!("{}, {}D", details.architecture, details.rank))?;
-        match details.networks {
-            1 => row(f, "parameters", &details.parameters)?,
-            several => {
-                row(f, "parameters", &format!("{}, of {several} networks", details.parameters))?
-            }
-        }
+        let several = match details.networks {
+            1 => String::new(),
+            several => format!(", of {several} networks"),
+        };
+        row(f, "parameters", &format!("{}{several}", details.parameters))?;
         row(f, "trained on", &details.dataset)?;
         row(f, "channels", &details.channels.join(", "))?;
         row(f, "classes", &details.classes.join(", "))?;
