@@ -13,8 +13,8 @@ use engine::file::{read_versioned, write_atomic};
 use crate::card::{Card, MEAN};
 use crate::license::License;
 use crate::load::folds;
-use crate::pack::{Workshop, given, pack_one};
-use crate::{Error, PackOptions, Result, citation, data_sets, header, manifest};
+use crate::pack::{Workshop, pack_one, write_rights};
+use crate::{Error, PackOptions, Result, header, manifest};
 
 /// Packs each fold, and what is said of all of them.
 pub(crate) fn pack_folds(
@@ -30,9 +30,9 @@ pub(crate) fn pack_folds(
         });
     }
     for fold in found {
-        let name = fold.file_name().unwrap_or_default().to_string_lossy().replace('-', "_");
+        let name = fold.file_name().unwrap_or_default().to_string_lossy();
         let one = PackOptions { name: format!("{}, {name}", options.name), ..options.clone() };
-        pack_one(fold, &workshop.0.join(name), &one)?;
+        pack_one(fold, &workshop.0.join(&*name), &one)?;
     }
     describe(&workshop.0, options)
 }
@@ -40,13 +40,7 @@ pub(crate) fn pack_folds(
 /// Writes the card, the license and the hashes of a folder that has folds.
 pub(crate) fn describe(folder: &Path, options: &PackOptions) -> Result<()> {
     let license = License::find(&options.license)?;
-    given(options.license_text.as_deref(), &folder.join("LICENSE"), || {
-        license.text(&options.name)
-    })?;
-    given(options.citation.as_deref(), &folder.join(citation::NAME), || {
-        citation::text(options, license)
-    })?;
-    data_sets::write(folder, options, license)?;
+    write_rights(folder, options, license)?;
     let folds = folds(folder)?;
     let mut parameters = 0;
     for fold in &folds {

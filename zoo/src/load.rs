@@ -93,11 +93,7 @@ pub(crate) fn folds(folder: &Path) -> Result<Vec<PathBuf>> {
     for entry in fs::read_dir(folder).map_err(Error::io(folder))? {
         let path = entry.map_err(Error::io(folder))?.path();
         let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
-        if let Some(fold) = name
-            .strip_prefix("fold_")
-            .or_else(|| name.strip_prefix("fold-"))
-            .filter(|_| path.is_dir())
-        {
+        if let Some(fold) = name.strip_prefix("fold_").filter(|_| path.is_dir()) {
             found.push((fold.parse().unwrap_or(u32::MAX), path));
         }
     }

@@ -148,13 +148,7 @@ pub(crate) fn pack_one(run: &Path, folder: &Path, options: &PackOptions) -> Resu
             write_json(&path.join("raw.json"), raw)?;
         }
     }
-    given(options.license_text.as_deref(), &folder.join("LICENSE"), || {
-        license.text(&options.name)
-    })?;
-    given(options.citation.as_deref(), &folder.join(citation::NAME), || {
-        citation::text(options, license)
-    })?;
-    data_sets::write(folder, options, license)?;
+    write_rights(folder, options, license)?;
     let card = Card {
         options,
         license,
@@ -169,8 +163,19 @@ pub(crate) fn pack_one(run: &Path, folder: &Path, options: &PackOptions) -> Resu
     Ok(write_atomic(&folder.join(manifest::NAME), manifest::write(&hashes).as_bytes())?)
 }
 
+/// Writes whose it is: the license, how to cite it, and the data sets with their licenses.
+pub(crate) fn write_rights(folder: &Path, options: &PackOptions, license: License) -> Result<()> {
+    given(options.license_text.as_deref(), &folder.join("LICENSE"), || {
+        license.text(&options.name)
+    })?;
+    given(options.citation.as_deref(), &folder.join(citation::NAME), || {
+        citation::text(options, license)
+    })?;
+    data_sets::write(folder, options, license)
+}
+
 /// Copies the file that was given, or writes the text that stands for it.
-pub(crate) fn given(file: Option<&Path>, to: &Path, text: impl FnOnce() -> String) -> Result<()> {
+fn given(file: Option<&Path>, to: &Path, text: impl FnOnce() -> String) -> Result<()> {
     match file {
         Some(file) if !copy(file, to)? => {
             let source = std::io::ErrorKind::NotFound.into();

@@ -18,6 +18,7 @@ mod privacy;
 mod program;
 mod quickstart;
 mod readme;
+mod rebuilding;
 mod scoring;
 mod shards;
 #[cfg(feature = "mlflow")]

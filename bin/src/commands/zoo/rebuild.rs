@@ -161,14 +161,10 @@ struct Place(PathBuf);
 
 impl Place {
     fn new(run: &Path) -> anyhow::Result<Self> {
-        let mut name = run.to_path_buf().into_os_string();
-        name.push(".recipe");
-        let path = PathBuf::from(name);
-        // Left by one that was killed.
-        if path.exists() {
-            std::fs::remove_dir_all(&path)
-                .with_context(|| format!("cannot remove {}", path.display()))?;
-        }
+        let Some(name) = run.file_name().map(|name| name.to_string_lossy()) else {
+            bail!(Usage(format!("{} has no name; give another folder with --run", run.display())));
+        };
+        let path = run.with_file_name(format!(".{name}.{}.partial", std::process::id()));
         std::fs::create_dir_all(&path)
             .with_context(|| format!("cannot make {}", path.display()))?;
         Ok(Self(path))
