@@ -1,4 +1,5 @@
 mod labelled;
+mod partial;
 mod resolution;
 
 use candle::{DType, Device, Shape, Tensor};
@@ -18,6 +19,8 @@ pub struct Target {
     weight: Option<Tensor>,
     distance: Option<Tensor>,
     components: Option<Components>,
+    /// Which classes each sample labels, by sample and class, where some do not label all.
+    labelled: Option<Vec<Vec<bool>>>,
 }
 
 /// Which connected component of its class a voxel belongs to.
@@ -62,7 +65,7 @@ impl Target {
     }
 
     fn of(labels: Labels) -> Self {
-        Self { labels, weight: None, distance: None, components: None }
+        Self { labels, weight: None, distance: None, components: None, labelled: None }
     }
 
     /// With a weight for each voxel, float, `(N, *S)`; 0 ignores it.
@@ -117,7 +120,7 @@ impl Target {
             None => None,
         };
         let (weight, distance) = (moved(&self.weight)?, moved(&self.distance)?);
-        Ok(Self { labels, weight, distance, components })
+        Ok(Self { labels, weight, distance, components, labelled: self.labelled.clone() })
     }
 
     /// The labels.
@@ -222,6 +225,7 @@ impl Target {
     ///
     /// Where shapes do not fit, or a tensor operation fails.
     pub fn sum(&self, values: &Tensor, pool_batch: bool) -> Result<Tensor> {
+        self.expect_whole()?;
         let values = values.to_dtype(wide(values.dtype()))?;
         let values = match self.weight_like(&values)? {
             Some(weight) => values.broadcast_mul(&weight)?,
@@ -293,6 +297,7 @@ impl Target {
         logits: &Tensor,
         settings: &ClassSums,
     ) -> Result<[Tensor; K]> {
+        self.expect_whole()?;
         let (n, _, space) = split(logits)?;
         let labels = match &self.labels {
             Labels::Regions(labels) | Labels::Soft(labels) => {
