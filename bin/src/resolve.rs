@@ -12,6 +12,14 @@ pub(crate) fn resolve(name: &str) -> anyhow::Result<PathBuf> {
     }
 }
 
+/// A folder of other things than a sconce model: itself, or a repository of the hub, whole.
+pub(crate) fn resolve_folder(name: &str) -> anyhow::Result<PathBuf> {
+    match name.parse()? {
+        Reference::Hub(reference) => fetch_folder(&reference),
+        Reference::Local(path) => Ok(path),
+    }
+}
+
 /// A file of weights: itself, or that of a repository of the hub.
 pub(crate) fn resolve_weights(name: &str) -> anyhow::Result<PathBuf> {
     match name.parse()? {
@@ -26,6 +34,20 @@ pub(crate) fn resolve_weights(name: &str) -> anyhow::Result<PathBuf> {
 #[cfg(feature = "hub")]
 fn fetch(reference: &HubReference) -> anyhow::Result<PathBuf> {
     Ok(sconce::zoo::hub::fetch(reference, &options(reference))?)
+}
+
+#[cfg(feature = "hub")]
+fn fetch_folder(reference: &HubReference) -> anyhow::Result<PathBuf> {
+    let files = sconce::text::TextEncoder::FILES;
+    Ok(sconce::zoo::hub::fetch_files(reference, &files, &options(reference))?)
+}
+
+#[cfg(not(feature = "hub"))]
+fn fetch_folder(reference: &HubReference) -> anyhow::Result<PathBuf> {
+    anyhow::bail!(
+        "cannot get {reference}: this program was built without the hub; build it with --features \
+         hub, or download its files and give their folder"
+    )
 }
 
 #[cfg(feature = "hub")]

@@ -22,6 +22,9 @@ const FILES: &[&str] = &[
     "postprocess.json",
     "run.toml",
     "split.json",
+    "text/config.json",
+    "text/model.safetensors",
+    "text/tokenizer.json",
 ];
 
 /// How to reach the hub. Where a field is `None`, the hub's client decides, by its own variables
@@ -80,6 +83,20 @@ pub fn fetch_weights(reference: &HubReference, options: &FetchOptions<'_>) -> Re
         format!("it has no {WEIGHTS}; give one that has, or a file")
     };
     Err(Error::Hub { reference: reference.to_string(), reason })
+}
+
+/// Brings some files of any repository into the hub's cache, and returns their folder there: those of a text encoder, for one.
+/// One that the repository does not have is not in it.
+///
+/// # Errors
+///
+/// As [`fetch`].
+pub fn fetch_files(
+    reference: &HubReference,
+    names: &[&str],
+    options: &FetchOptions<'_>,
+) -> Result<PathBuf> {
+    snapshot(reference, options, names)
 }
 
 /// Brings a data set of the hub, with all of its files, into the folder `output`, which is there whole or not at all.

@@ -7,6 +7,7 @@
 //! | [`datasets`] | which folders are read, where published sets are to be had, how papers divided them |
 //! | [`metrics`] | every score: formula, unit, what it is of empty masks, whose definition |
 //! | [`prediction`] | what is written, memory, post-processing, several networks averaged |
+//! | [`prompts`] | one network for data sets that label different classes, told in words what to segment |
 //! | [`nnunet`] | networks of nnU-Net here, and ours there |
 //! | [`onnx`] | models as files for other runtimes: what goes in, what comes out, how exact it is |
 //! | [`monai`] | bundles of MONAI and networks of segmentation-models-pytorch |
@@ -28,6 +29,9 @@ pub mod metrics {}
 
 #[doc = include_str!("../guide/prediction.md")]
 pub mod prediction {}
+
+#[doc = include_str!("../guide/prompts.md")]
+pub mod prompts {}
 
 #[doc = include_str!("../guide/nnunet.md")]
 pub mod nnunet {}

@@ -332,6 +332,7 @@ fn network(
         regions_class_order: labels.regions_class_order.clone(),
         mirror_axes,
         predict: PredictConfig::default(),
+        text: None,
         temperature: 1.0,
         vector_scaling: None,
     })

@@ -18,6 +18,7 @@ const PLAN: &[(&str, &[&str])] = &[
     ("sconce-onnx", &[]),
     ("sconce-models", &["sconce-nn", "sconce-onnx", "sconce-registry"]),
     ("sconce-ranks", &["sconce-nn"]),
+    ("sconce-text", &["sconce-nn"]),
     (
         "sconce-engine",
         &[
@@ -30,6 +31,7 @@ const PLAN: &[(&str, &[&str])] = &[
             "sconce-preprocess",
             "sconce-ranks",
             "sconce-registry",
+            "sconce-text",
             "sconce-volume",
         ],
     ),
@@ -60,6 +62,7 @@ const PLAN: &[(&str, &[&str])] = &[
             "sconce-preprocess",
             "sconce-pytorch",
             "sconce-ranks",
+            "sconce-text",
             "sconce-volume",
             "sconce-zoo",
         ],

@@ -192,6 +192,7 @@ impl Understood {
                 mirror: false,
                 ..PredictConfig::default()
             },
+            text: None,
             temperature: 1.0,
             vector_scaling: None,
         };
