@@ -8,11 +8,16 @@
 There: small networks are trained on generated volumes and slices, two of one plan are exported as folds, and images are
 predicted by both programs, with mirroring and all. Back: what was exported is imported, and predicts to the byte what the
 network that it came from does. A cascade: nnU-Net's own networks with random weights, of which the second sees what the first
-says, are imported and predict what nnU-Net's commands do. Post-processing: both find one rule for made-up predictions. Labels must be equal but for voxels where nnU-Net, which adds logits in half precision, rounds
-to a tie: one in a thousand. Probabilities must be equal to 0.01, but for one voxel in a hundred: in the corners of its tiles
-the Gaussian is one or two units in the last place of half precision.
+says, are imported and predict what nnU-Net's commands do; labels of the first are resampled for the second. Post-processing:
+both find one rule for made-up predictions.
+
+nnU-Net adds logits in half precision, and in the corners of its tiles the Gaussian is one or two units in the last place of that:
+labels must be equal but for one voxel in a thousand, probabilities to 0.01 but for one voxel in a hundred. Networks of random
+weights make much of such roundings: for the cascade nnU-Net is made to add in single precision, and one voxel in ten
+thousand may have another label.
 """
 import argparse
+import contextlib
 import json
 import os
 import subprocess
@@ -130,6 +135,16 @@ def random_network(plans, configuration, dataset, folder):
                     inference_allowed_mirroring_axes=(0, 1, 2)), folder / "fold_0/checkpoint_final.pth")
 
 
+@contextlib.contextmanager
+def single_precision():
+    """nnU-Net's predictor with its sums, which it keeps in `torch.half`, in single precision; its Gaussian is rounded as ever."""
+    half, torch.half = torch.half, torch.float32
+    try:
+        yield
+    finally:
+        torch.half = half
+
+
 def cascade():
     torch.manual_seed(1)
     with tempfile.TemporaryDirectory() as folder:
@@ -138,8 +153,7 @@ def cascade():
         sconce("zoo", "export", "nnunet", model, "-o", folder / "exported")
         plans, dataset = (json.loads((folder / "exported" / name).read_text()) for name in ("plans.json", "dataset.json"))
         full = plans["configurations"]["3d_fullres"]
-        # So that labels are resampled on their way to the second stage, too; hardly a voxel comes to lie midway between two, where
-        # rounding alone would choose its label.
+        # So that labels are resampled on their way to the second stage, too.
         full["spacing"] = [0.83 * mm for mm in full["spacing"]]
         low = dict(full, spacing=[1.6 * mm for mm in full["spacing"]], next_stage="3d_cascade_fullres",
                    data_identifier="low")
@@ -164,24 +178,20 @@ def cascade():
             output.mkdir()
             # The second stage sees our first: a voxel that the first rounded otherwise would count many times.
             before = str(folder / "ours_3d_lowres") if others else None
-            predictor.predict_from_files_sequential([[str(case)] for case in cases], str(output), overwrite=True,
-                                                    folder_with_segs_from_prev_stage=before, save_probabilities=True)
-            voxels = foreground = ties = others[name] = 0
+            with single_precision():
+                predictor.predict_from_files_sequential([[str(case)] for case in cases], str(output), overwrite=True,
+                                                        folder_with_segs_from_prev_stage=before)
+            voxels = foreground = others[name] = 0
             for case in names:
                 one, other = (np.asarray(nibabel.load(where / f"{case}.nii.gz").dataobj)
                               for where in (folder / f"ours_{name}", output))
                 voxels += one.size
                 foreground += int((other > 0).sum())
-                # In the corners of a tile, half precision rounds what a network says to nothing, and all classes are equal.
-                ranked = np.sort(np.load(output / f"{case}.npz")["probabilities"].transpose(0, 3, 2, 1), axis=0)
-                tied = ranked[-1] == ranked[-2]
-                ties += int(tied.sum())
-                others[name] += int(((one != other) & ~tied).sum())
-            assert ties * 25 <= voxels, (ties, voxels)
+                others[name] += int((one != other).sum())
             assert 0.1 * voxels < foreground < 0.9 * voxels, "a prediction of one class shows nothing"
         row = {"case": "3d_cascade", "voxels": voxels, "foreground": foreground,
-               "other_labels_of_the_first": others["3d_lowres"], "other_labels": others["3d_cascade_fullres"], "ties": ties}
-        assert max(others.values()) * 1000 <= voxels, row
+               "other_labels_of_the_first": others["3d_lowres"], "other_labels": others["3d_cascade_fullres"]}
+        assert max(others.values()) * 10_000 <= voxels, row
         return row
 
 

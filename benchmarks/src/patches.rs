@@ -61,6 +61,7 @@ impl Volumes {
                 raters: Vec::new(),
                 ignore: None,
                 regions_class_order: Vec::new(),
+                independent: false,
             },
             ids: (0..cases).map(|case| format!("volume_{case}")).collect(),
             shape,

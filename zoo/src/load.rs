@@ -14,7 +14,15 @@ pub(crate) const PREVIOUS: &str = "previous";
 const READ: [&str; 3] = ["config.json", "model.safetensors", "plan.json"];
 
 /// What an evaluation of it is told by, or is done to its labels, where it is there.
-const READ_TOO: [&str; 4] = ["calibration.json", "postprocess.json", "run.toml", "split.json"];
+const READ_TOO: [&str; 7] = [
+    "calibration.json",
+    "postprocess.json",
+    "run.toml",
+    "split.json",
+    "text/config.json",
+    "text/model.safetensors",
+    "text/tokenizer.json",
+];
 
 /// Reads the network of a model folder or of a finished run.
 ///

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use candle::Device;
 use engine::file::{write_atomic, write_json};
-use engine::{Postprocess, RunFolder, Trained};
+use engine::{Postprocess, RunFolder, TextRecord, Trained};
 use serde::Serialize;
 
 use crate::card::Card;
@@ -134,6 +134,15 @@ pub(crate) fn pack_one(run: &Path, folder: &Path, options: &PackOptions) -> Resu
     golden::write(&golden::path(folder), &trained)?;
     copy(&run.settings(), &folder.join("run.toml"))?;
     copy(&run.root().join(Postprocess::FILE), &folder.join(Postprocess::FILE))?;
+    // What makes embeddings of prompts, where the network takes any.
+    let from = run.root().join(TextRecord::FOLDER);
+    if trained.config.text.is_some() && from.is_dir() {
+        let to = folder.join(TextRecord::FOLDER);
+        fs::create_dir(&to).map_err(Error::io(&to))?;
+        for name in TextRecord::FILES {
+            copy(&from.join(name), &to.join(name))?;
+        }
+    }
     if let Some(split) = run.read_split()? {
         write_json(&folder.join("split.json"), &split)?;
     }
@@ -246,6 +255,7 @@ impl Workshop {
             fs::remove_dir(output).map_err(Error::io(output))?;
         }
         sync(&self.0.join("eval"));
+        sync(&self.0.join(TextRecord::FOLDER));
         sync(&self.0);
         fs::rename(&self.0, output).map_err(Error::io(output))?;
         if let Some(parent) = output.parent() {

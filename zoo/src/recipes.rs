@@ -22,6 +22,7 @@ pub const RECIPES: &[Recipe] = &[
     Recipe { name: "phantom-2d", text: include_str!("../recipes/phantom-2d.toml") },
     Recipe { name: "phantom-2d-student", text: include_str!("../recipes/phantom-2d-student.toml") },
     Recipe { name: "phantom-3d", text: include_str!("../recipes/phantom-3d.toml") },
+    Recipe { name: "phantom-prompts", text: include_str!("../recipes/phantom-prompts.toml") },
     Recipe { name: "polyp-2d", text: include_str!("../recipes/polyp-2d.toml") },
 ];
 

@@ -53,16 +53,26 @@ pub(crate) fn text(evaluation: &Evaluation) -> String {
     text
 }
 
-/// How often something is seen where there is nothing.
+/// How often something is seen where there is nothing; and, as such cases are 0 or 1 in the mean above, the Dice of the others.
 fn false_alarms(evaluation: &Evaluation) -> String {
     let mut text = String::new();
     for (class, absent) in &evaluation.absent {
+        let there = evaluation
+            .cases
+            .iter()
+            .filter(|case| case.voxels.get(class).is_some_and(|counts| counts.reference() > 0));
+        let dice = there.map(|case| case.masks.get(class)?.get("dice").copied().flatten());
+        let there = Summary::of(dice);
         let (class, cases) = (plain(class), absent.cases);
         let (alarms, rate) = (absent.false_alarms, decimals(absent.rate(), 3));
         _ = writeln!(
             text,
             "\nOf {cases} cases without {class}, it sees some in {alarms}: a rate of false alarms of {rate}."
         );
+        if there.defined > 0 {
+            let (others, dice) = (there.defined, number(there.mean));
+            _ = writeln!(text, "In the {others} cases with {class}, its mean Dice is {dice}.");
+        }
     }
     text
 }
@@ -124,7 +134,7 @@ fn number(value: Option<f64>) -> String {
 
 #[cfg(test)]
 mod tests {
-    use engine::evaluate::{Absent, RaterSummary, ReliabilityBin};
+    use engine::evaluate::{Absent, CaseScores, RaterSummary, ReliabilityBin};
 
     use super::*;
 
@@ -145,7 +155,14 @@ mod tests {
             as_good_as_a_rater: Some(true),
             ..RaterSummary::default()
         };
+        let seen = |reference: u64, dice: f64| {
+            let mut case = CaseScores::default();
+            case.voxels.entry("polyp".to_owned()).or_default().false_negatives = reference;
+            case.masks.entry("polyp".to_owned()).or_default().insert("dice".to_owned(), Some(dice));
+            case
+        };
         let evaluation = Evaluation {
+            cases: vec![seen(10, 0.75), seen(0, 0.0), seen(9, 0.25)],
             absent: [("polyp".to_owned(), Absent { cases: 20, false_alarms: 5 })].into(),
             raters: [("polyp".to_owned(), rater)].into(),
             calibration: Some(Calibration { bins: vec![bin, empty], ..Calibration::default() }),
@@ -156,7 +173,8 @@ mod tests {
 
         assert!(
             text.contains(
-                "Of 20 cases without polyp, it sees some in 5: a rate of false alarms of 0.250."
+                "Of 20 cases without polyp, it sees some in 5: a rate of false alarms of 0.250.\n\
+                 In the 2 cases with polyp, its mean Dice is 0.5000."
             ),
             "{text}"
         );

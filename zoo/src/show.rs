@@ -51,6 +51,9 @@ pub struct Details {
     pub channels: Vec<String>,
     /// Its classes, background first.
     pub classes: Vec<String>,
+    /// What makes embeddings of prompts, where it is told in words what to segment.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub text_encoder: Option<String>,
     /// What the network sees at once, voxels, slowest axis first.
     pub patch_size: Vec<usize>,
     /// The spacing that images are brought to, mm, slowest axis first; `None` where they keep their
@@ -119,6 +122,7 @@ pub fn show(folder: &Path) -> Result<Summary> {
         dataset: config.dataset,
         channels: config.channels,
         classes: config.classes.into_iter().map(|class| class.name).collect(),
+        text_encoder: config.text.map(|text| text.encoder),
         patch_size: plan.patch_size[axes..].to_vec(),
         spacing: plan.resample.then(|| plan.spacing[axes..].to_vec()),
         temperature: config.temperature,
@@ -200,6 +204,13 @@ impl fmt::Display for Summary {
         row(f, "trained on", &details.dataset)?;
         row(f, "channels", &details.channels.join(", "))?;
         row(f, "classes", &details.classes.join(", "))?;
+        if let Some(encoder) = &details.text_encoder {
+            row(
+                f,
+                "prompts",
+                &format!("those and other words for them, by the text encoder {encoder}"),
+            )?;
+        }
         row(f, "patch", &format!("{} voxels", patch.join(" × ")))?;
         match &details.spacing {
             Some(spacing) => {

@@ -10,6 +10,7 @@ mod losses;
 mod models;
 mod postprocess;
 mod predict;
+mod prompts;
 mod quickstart;
 mod report;
 mod train;

@@ -21,6 +21,12 @@ pub(crate) fn fetch_weights(reference: &HubReference) -> anyhow::Result<PathBuf>
     Ok(hub::fetch_weights(reference, &options("getting", reference))?)
 }
 
+/// Brings a text encoder into the hub's cache.
+pub(crate) fn fetch_encoder(reference: &HubReference) -> anyhow::Result<PathBuf> {
+    let files = sconce::text::TextEncoder::FILES;
+    Ok(hub::fetch_files(reference, &files, &options("getting", reference))?)
+}
+
 /// Brings a data set of the hub into a folder.
 pub(crate) fn fetch_data_set(reference: &HubReference, output: &Path) -> anyhow::Result<()> {
     Ok(hub::fetch_data_set(reference, output, &options("getting", reference))?)

@@ -16,6 +16,14 @@ pub(crate) fn resolve(name: &str) -> anyhow::Result<PathBuf> {
     }
 }
 
+/// A folder with a text encoder: itself, or a repository of the hub.
+pub(crate) fn resolve_encoder(name: &str) -> anyhow::Result<PathBuf> {
+    match name.parse()? {
+        Reference::Hub(reference) => hub::fetch_encoder(&reference),
+        Reference::Local(path) => Ok(path),
+    }
+}
+
 /// A file of weights: itself, or that of a repository of the hub.
 pub(crate) fn resolve_weights(name: &str) -> anyhow::Result<PathBuf> {
     match name.parse()? {

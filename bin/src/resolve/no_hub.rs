@@ -33,6 +33,11 @@ pub(crate) fn fetch_weights(reference: &HubReference) -> anyhow::Result<PathBuf>
     Err(without(&doing, ", or download its model.safetensors and give the file"))
 }
 
+pub(crate) fn fetch_encoder(reference: &HubReference) -> anyhow::Result<PathBuf> {
+    let doing = format!("get {reference}");
+    Err(without(&doing, ", or download its files and give their folder"))
+}
+
 /// Brings a data set of the hub into a folder.
 pub(crate) fn fetch_data_set(reference: &HubReference, _: &Path) -> anyhow::Result<()> {
     let doing = format!("get {reference}");

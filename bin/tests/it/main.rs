@@ -16,6 +16,7 @@ mod parquet;
 mod predicting;
 mod privacy;
 mod program;
+mod prompting;
 mod quickstart;
 mod readme;
 mod rebuilding;

@@ -1,6 +1,7 @@
 use std::fs;
 
 use crate::program::{assert_no_partial, good, json, sconce};
+use crate::readme::root;
 
 #[test]
 fn a_model_that_ships_is_made_again_and_compared() -> anyhow::Result<()> {
@@ -50,4 +51,19 @@ fn what_cannot_be_made_again_is_said_at_once() -> anyhow::Result<()> {
         assert!(!folder.join("out").exists());
     }
     assert_no_partial(folder)
+}
+
+#[test]
+fn models_that_ship_predict_a_picture_at_once() -> anyhow::Result<()> {
+    let folder = tempfile::tempdir()?;
+    let model = root().join("zoo/models/nuclei-2d").display().to_string();
+    // Any picture will do.
+    let picture = root().join("crates/sconce/guide/report.png").display().to_string();
+
+    let arguments = ["predict", "-m", &model, "-i", &picture, "-o", "out", "--device", "cpu"];
+    let ran = sconce(folder.path(), arguments)?;
+
+    assert_eq!(ran.code, Some(0), "{ran:?}");
+    assert!(folder.path().join("out/report.png").is_file());
+    Ok(())
 }

@@ -95,6 +95,7 @@ mod tests {
             raters: Vec::new(),
             ignore: None,
             regions_class_order: Vec::new(),
+            independent: false,
         };
         let slices = Slices(description, ["0", "1", "2"].map(str::to_owned).to_vec());
 

@@ -37,6 +37,21 @@ pub trait Dataset: fmt::Debug + Send + Sync {
         self.description().raters.iter().map(String::as_str).collect()
     }
 
+    /// Which classes the label of a case speaks of, by their places in [`Description::classes`], ascending and without
+    /// the background; `None` for all of them.
+    ///
+    /// Of another class nothing is known of that case: where the label does not mark it, it may be there all the same.
+    fn labelled(&self, id: &str) -> Option<&[usize]> {
+        let _ = id;
+        None
+    }
+
+    /// How often training draws a case, in proportion to others.
+    fn weight(&self, id: &str) -> f64 {
+        let _ = id;
+        1.0
+    }
+
     /// The files that a case is read from, images first; none where cases are made, not read.
     fn files(&self, id: &str) -> Vec<PathBuf> {
         let _ = id;
@@ -89,10 +104,20 @@ pub struct Description {
     /// in the order of painting, so that a later one covers an earlier one. Else empty.
     #[serde(default)]
     pub regions_class_order: Vec<u16>,
+    /// Whether each class is decided by itself, as [regions](Description::has_regions) are, although no label value
+    /// stands for several: such as where some cases say nothing of some classes.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub independent: bool,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "as serde calls it")]
+fn is_false(value: &bool) -> bool {
+    !value
 }
 
 impl Description {
-    /// Whether classes overlap, as nnU-Net's regions do: some label value stands for several.
+    /// Whether classes may overlap, as nnU-Net's regions do: some label value stands for several, or each is
+    /// [decided by itself](Description::independent).
     ///
     /// One index per voxel cannot say that, so labels then keep the values of their files, and a
     /// voxel belongs to each class that lists its value in [`Class::values`].
@@ -102,7 +127,7 @@ impl Description {
         let all = values.len();
         values.sort_unstable();
         values.dedup();
-        values.len() < all
+        self.independent || values.len() < all
     }
 }
 

@@ -58,6 +58,12 @@ pub fn convert(
     }
     let ids = dataset.ids();
     // What holds for the whole set is said before anything is written.
+    if dataset.description().independent {
+        return Err(Error::settings(
+            "cases of this data set label some of its classes, which no other layout can say",
+            "convert each of its sets by itself",
+        ));
+    }
     let several = !dataset.description().raters.is_empty();
     if let Some(first) = ids.first()
         && several != (to == ConvertTo::Raters)

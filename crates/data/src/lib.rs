@@ -14,9 +14,10 @@
 //! | … with an image and a label for each case | [`Pairs`] |
 //! | … with the masks of several raters | [`Raters`] |
 //! | … with a list of files | [`Csv`] |
+//! | … of several sets, each with labels for some classes | [`Partial`], a list of [`PartialSet`]s |
 //! | … of BIDS | [`Bids`] |
 //! | … as a published set is downloaded | [`Qubiq`], [`Lits`], [`Kits19`], [`Kits23`], [`KitsRaters`], [`Brats`], [`Brats2023`], [`Brats2024`], [`LidcSlices`], [`Drive`], [`CvcClinicdb`], [`KvasirSeg`], [`Endotect`], [`Isic2018`] with its [`Part`]s, [`Dsb2018`], [`Busi`], [`Bus2017`], [`Fuseg`], [`Dfuc2022`]; [`Source`] says where to get it |
-//! | … that does not exist: make one | [`PhantomConfig`], [`Phantom`], [`PhantomClasses`] |
+//! | … that does not exist: make one | [`PhantomConfig`], [`Phantom`], [`PhantomClasses`], [`PhantomOrgan`] |
 //! | … of Parquet files (feature `parquet`) | `Parquet` |
 //! | stream equal-sized cases as candle tensors (feature `parquet`) | `batches` |
 //! | say where files are | [`Pattern`], [`Patterns`], [`LabelGeometry`], [`Unlabelled`] |
@@ -100,10 +101,11 @@ pub use crate::inputs::{
     FoundImages, HowRead, ImageFiles, PredictionFiles, ReadImage, find_images, label_files,
     prediction_files,
 };
+pub use crate::layout::partial::PartialSet;
 pub use crate::layout::published::isic2018::Part;
 pub use crate::layout::{LabelGeometry, NnunetDescription, Pattern, Patterns, Source, Unlabelled};
 pub use crate::mend::{Mended, mend};
-pub use crate::phantom::{Phantom, PhantomClasses};
+pub use crate::phantom::{Phantom, PhantomClasses, PhantomOrgan};
 pub use crate::problem::{Problem, ProblemKind, Severity};
 pub use crate::recognize::recognize;
 pub use registry::Documentation;
@@ -117,7 +119,7 @@ use crate::layout::published::{
     bids, brats, brats2023, brats2024, bus2017, busi, cvc_clinicdb, dfuc2022, drive, dsb2018,
     endotect, fuseg, isic2018, kits_raters, kits19, kits23, kvasir_seg, lidc_slices, lits, qubiq,
 };
-use crate::layout::{csv, nnunet_raw, pairs, raters};
+use crate::layout::{csv, nnunet_raw, pairs, partial, raters};
 
 /// How a folder becomes a data set: the settings of a folder convention, without the folder.
 pub trait Layout: fmt::Debug + Send + Sync {
@@ -197,6 +199,7 @@ registry::registry! {
         #[cfg(feature = "parquet")]
         "parquet" => parquet_rows::Parquet,
         "csv" => csv::Csv,
+        "partial" => partial::Partial,
         "bids" => bids::Bids,
         "qubiq" => qubiq::Qubiq,
         "lits" => lits::Lits,

@@ -99,6 +99,27 @@ impl Batch {
         Ok(Self { images, target: made.complete(target, &each, device)?, opinions, ids })
     }
 
+    /// The same, where cases say nothing of some classes: `labelled` tells of which each says something, as
+    /// [`data::Dataset::labelled`].
+    ///
+    /// # Errors
+    ///
+    /// Where classes exclude each other, so that nothing can be said of some alone.
+    pub fn labelling<'a>(
+        self,
+        space: &LabelSpace,
+        labelled: impl Fn(&str) -> Option<&'a [usize]>,
+    ) -> Result<Self> {
+        let of_cases: Vec<Option<Vec<bool>>> =
+            self.ids.iter().map(|id| space.labelled(labelled(id))).collect();
+        if of_cases.iter().all(Option::is_none) {
+            return Ok(self);
+        }
+        let all = || vec![true; space.channels()];
+        let of_cases = of_cases.into_iter().map(|of_case| of_case.unwrap_or_else(all)).collect();
+        Ok(Self { target: self.target.with_labelled(of_cases)?, ..self })
+    }
+
     /// The same batch on another device.
     ///
     /// # Errors

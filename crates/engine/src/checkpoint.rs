@@ -117,7 +117,7 @@ fn content(tensors: &BTreeMap<String, Tensor>, state: &CheckpointState) -> Resul
 ///
 /// [`Error::File`], where the checkpoint is damaged, of a newer format than this program, or of a
 /// run with other settings than `config`. What may differ: `train.epochs`, where it is not less than is done already, which is
-/// how a run is prolonged, and how often a run is saved.
+/// how a run is prolonged, how often a run is saved, and as what its weights are stored in the end.
 pub(crate) fn load(path: &Path, learner: &mut Learner, config: &RunConfig) -> Result<Course> {
     let (tensors, mut state): (BTreeMap<String, Tensor>, CheckpointState) =
         weights::load_versioned(path)?;
@@ -138,6 +138,7 @@ pub(crate) fn load(path: &Path, learner: &mut Learner, config: &RunConfig) -> Re
     comparable.train.epochs = config.train.epochs;
     comparable.train.checkpoint_every = config.train.checkpoint_every;
     comparable.train.checkpoint_minutes = config.train.checkpoint_minutes;
+    comparable.train.weights = config.train.weights;
     if comparable != *config {
         return Err(wrong(
             "it is of a run with other settings; give the same run file, or begin a new run in \

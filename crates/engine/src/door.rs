@@ -6,12 +6,13 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use candle::{DType, Device, Shape, Tensor};
 use candle_nn::var_builder::SimpleBackend;
 use candle_nn::{Init, VarBuilder};
+use data::Fold;
 use losses::{Loss as _, LossConfig, Needs, Target};
 use models::{Architecture as _, Interface, ModelConfig, Topology};
 use preprocess::Plan;
 
 use crate::trained::NetworkConfig;
-use crate::{Error, LabelSpace, Result, Run, RunConfig};
+use crate::{Error, LabelSpace, Result, Run, RunConfig, prompts};
 
 /// Values of a batch's images and logits: 8 GiB in single precision, of which a network in training
 /// keeps ten times as much and more, so that no device has room for it.
@@ -146,9 +147,35 @@ pub(crate) fn loss(run: &Run<'_>, space: &LabelSpace) -> Result<()> {
     }
 }
 
+/// That some case that is trained on labels each class, where cases label some, and that one process computes.
+pub(crate) fn labelled(run: &Run<'_>, split: &Fold) -> Result<()> {
+    let dataset = run.dataset;
+    if dataset.ids().iter().all(|id| dataset.labelled(id).is_none()) {
+        return Ok(());
+    }
+    let ranks = run.group.size();
+    if ranks > 1 {
+        return refuse(format!(
+            "cases label some of the classes, whose loss {ranks} processes cannot share; start one"
+        ));
+    }
+    let classes = dataset.description().classes.iter().enumerate().skip(1);
+    for (at, class) in classes {
+        let labels = |id: &String| dataset.labelled(id).is_none_or(|it| it.contains(&at));
+        if !split.train.iter().any(labels) {
+            return refuse(format!(
+                "no case that is trained on labels {}; give more cases with it, or another split",
+                class.name
+            ));
+        }
+    }
+    Ok(())
+}
+
 /// That a run has what its settings say it begins with.
-pub(crate) fn origins(run: &Run<'_>) -> Result<()> {
+pub(crate) fn origins(run: &Run<'_>, space: &LabelSpace) -> Result<()> {
     let (config, origins) = (run.config, run.origins);
+    prompts::check(config, space, origins.text, run.resume)?;
     if config.supervision.as_ref().is_some_and(|it| it.cache.is_some())
         && origins.opinions.is_none()
     {

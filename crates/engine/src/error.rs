@@ -122,6 +122,9 @@ pub enum Error {
     /// The processes of a job could not work together.
     #[error(transparent)]
     Ranks(#[from] ranks::Error),
+    /// Words could not be embedded, or stand for nothing that is known.
+    #[error(transparent)]
+    Text(#[from] text::Error),
     /// A tensor operation failed.
     #[error(transparent)]
     Tensor(#[from] candle::Error),

@@ -87,8 +87,12 @@ fn count(
     let expected = batch.target.probabilities(logits)?;
     let weight = batch.target.weight_like(logits)?;
     let weight = weight.map(|weight| weight.squeeze(1)).transpose()?;
-    let sum = |mask: &Tensor| -> Result<f64> {
+    let sum = |mask: &Tensor, known: Option<&Tensor>| -> Result<f64> {
         let mask = mask.to_dtype(logits.dtype())?;
+        let mask = match known {
+            Some(known) => mask.broadcast_mul(&known.to_dtype(logits.dtype())?)?,
+            None => mask,
+        };
         let mask = match &weight {
             Some(weight) => (mask * weight.gt(0f64)?.to_dtype(logits.dtype())?)?,
             None => mask,
@@ -110,10 +114,21 @@ fn count(
     };
     for (channel, [both, all]) in (0u32..).zip(overlap) {
         let (predicted, expected) = masks(channel)?;
-        *both += sum(&(&predicted * &expected)?)?;
-        *all += sum(&predicted)? + sum(&expected)?;
+        let known = known(batch, channel as usize, &predicted)?;
+        *both += sum(&(&predicted * &expected)?, known.as_ref())?;
+        *all += sum(&predicted, known.as_ref())? + sum(&expected, known.as_ref())?;
     }
     Ok(())
+}
+
+/// 1 for each sample that says something of a channel, else 0, in a shape that goes with a mask `(N, *S)`; `None` where all do.
+fn known(batch: &Batch, channel: usize, mask: &Tensor) -> Result<Option<Tensor>> {
+    let Some(labelled) = batch.target.labelled() else { return Ok(None) };
+    let of_samples: Vec<u8> =
+        labelled.iter().map(|of_sample| u8::from(of_sample[channel])).collect();
+    let mut shape = vec![1; mask.rank()];
+    shape[0] = of_samples.len();
+    Ok(Some(Tensor::from_vec(of_samples, shape, &Device::Cpu)?.to_device(mask.device())?))
 }
 
 #[cfg(test)]
@@ -140,6 +155,18 @@ mod tests {
         assert_eq!(overlap(target.clone(), &space)?, [[1.0, 4.0], [1.0, 4.0]]);
         let weight = Tensor::new(&[[1f32, 1., 0., 0.]], &Device::Cpu)?;
         assert_eq!(overlap(target.with_weight(weight), &space)?, [[1.0, 2.0], [1.0, 2.0]]);
+        Ok(())
+    }
+
+    #[test]
+    fn a_class_that_is_not_labelled_counts_for_nothing() -> anyhow::Result<()> {
+        let space =
+            LabelSpace::Regions { members: vec![vec![1], vec![2]], paint: vec![1, 2], labels: 3 };
+        let target = Target::regions(Tensor::new(&[[[1u8, 1, 1, 0], [1, 0, 0, 0]]], &Device::Cpu)?);
+
+        let found = overlap(target.with_labelled(vec![vec![true, false]])?, &space)?;
+
+        assert_eq!(found, [[2.0, 5.0], [0.0, 0.0]]);
         Ok(())
     }
 

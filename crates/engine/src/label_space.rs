@@ -115,6 +115,16 @@ impl LabelSpace {
         }
     }
 
+    /// Which channels a case says something of, whose label speaks of the classes `labelled`, as
+    /// [`data::Dataset::labelled`] has them; `None` for all.
+    pub fn labelled(&self, labelled: Option<&[usize]>) -> Option<Vec<bool>> {
+        let labelled = labelled?;
+        // Of regions, the background has no channel.
+        let first = self.foreground().start;
+        let says = |channel: usize| channel < first || labelled.contains(&(channel + 1 - first));
+        Some((0..self.channels()).map(says).collect())
+    }
+
     /// The probability of each channel, `(C, D, H, W)`; 0 in all of them where a voxel is ignored.
     /// Those of classes sum to 1 elsewhere, those of regions to anything.
     pub fn probabilities(&self, truth: &Truth) -> Array4<f32> {
@@ -179,6 +189,7 @@ mod tests {
             raters: Vec::new(),
             ignore: None,
             regions_class_order: Vec::new(),
+            independent: false,
         }
     }
 

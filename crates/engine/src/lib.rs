@@ -10,7 +10,7 @@
 //! | watch a run, and save it | [`Observer`], [`Event`], [`observe`] |
 //! | read or write a trained network | [`Trained`], [`NetworkConfig`], [`StoredAs`] |
 //! | know what its JSON files look like | [`SCHEMAS`], each a [`Schema`] |
-//! | predict an image | [`Predictor`] |
+//! | predict an image | [`Predictor`]; of a network that is told what to segment, [`Trained::prompted`], [`TextRecord`] |
 //! | store what teachers say | [`Opinions`] |
 //! | score predictions | [`evaluate`], each case scaled by its [`evaluate::Scalings`] |
 //! | show results on a page | [`report`] |
@@ -53,6 +53,7 @@ pub mod predict;
 mod pretrained;
 mod preview;
 mod producer;
+mod prompts;
 mod provenance;
 mod recipe;
 pub mod report;
@@ -98,6 +99,7 @@ pub use crate::predict::{
 };
 pub use crate::pretrained::{PretrainedConfig, PretrainedEncoder};
 pub use crate::preview::{Preview, preview};
+pub use crate::prompts::{TextConfig, TextRecord};
 pub use crate::provenance::{Provenance, RunProvenance};
 pub use crate::recipe::Recipe;
 pub use crate::resident_memory::resident_memory;

@@ -28,6 +28,8 @@ pub struct Loader<'a> {
     recipe: Recipe<'a>,
     /// Which patches of each batch are made here.
     part: Range<usize>,
+    /// Of each case, how often it or one before it is drawn, where some are drawn more often than others.
+    drawn: Option<Vec<f64>>,
 }
 
 /// A case that patches are taken from.
@@ -112,7 +114,8 @@ impl<'a> Loader<'a> {
             progress(cases.len())?;
         }
         let part = 0..recipe.train.batch_size;
-        Ok(Self { dataset, cases, recipe, part })
+        let drawn = shares(dataset, ids);
+        Ok(Self { dataset, cases, recipe, part, drawn })
     }
 
     /// The same for one of several processes, which makes a part of each batch: all parts together are the batch.
@@ -156,7 +159,7 @@ impl<'a> Loader<'a> {
         let input = [input[0] + 2 * plan.context, input[1], input[2]];
         self.batch(device, |sample| {
             let mut rng = rng(seed, epoch as u64, &format!("train/{iteration}/{sample}"));
-            let case = rng.random_range(0..self.cases.len());
+            let case = self.draw(&mut rng);
             self.patch(case, epoch, |case| {
                 let corner = case.place(&sampler, sample as f64 >= free, &mut rng);
                 let corner = around(corner, plan);
@@ -164,6 +167,13 @@ impl<'a> Loader<'a> {
                 Ok(flat(augment.apply_to(part, input, seen, plan.rank, &mut rng)?, plan))
             })
         })
+    }
+
+    /// The case that a training patch is from.
+    fn draw(&self, rng: &mut ChaCha8Rng) -> usize {
+        let Some(drawn) = &self.drawn else { return rng.random_range(0..self.cases.len()) };
+        let at = rng.random::<f64>() * drawn.last().copied().unwrap_or_default();
+        drawn.partition_point(|&before| before <= at).min(self.cases.len() - 1)
     }
 
     /// Gives `each` the training batches of an epoch of these numbers in order, on the CPU, until it breaks. They are made
@@ -241,7 +251,8 @@ impl<'a> Loader<'a> {
         let Recipe { plan, space, needs, .. } = self.recipe;
         let maps = MapSettings { needs, spacing: plan.spacing };
         let patches = samples.into_par_iter().map(patch);
-        Batch::new(patches.collect::<Result<_>>()?, plan.rank, space, &maps, device)
+        let batch = Batch::new(patches.collect::<Result<_>>()?, plan.rank, space, &maps, device)?;
+        batch.labelling(space, |id| self.dataset.labelled(id))
     }
 
     /// What `take` makes of a case, with its id.
@@ -265,6 +276,25 @@ impl<'a> Loader<'a> {
         })?;
         Ok((id.clone(), patch))
     }
+}
+
+/// The sums of how often cases are drawn; `None` where all are drawn alike.
+#[expect(clippy::float_cmp, reason = "weights are equal, or they are not")]
+fn shares(dataset: &dyn Dataset, ids: &[String]) -> Option<Vec<f64>> {
+    let weights: Vec<f64> = ids.iter().map(|id| dataset.weight(id)).collect();
+    if weights.windows(2).all(|pair| pair[0] == pair[1]) {
+        return None;
+    }
+    let mut sum = 0.0;
+    Some(
+        weights
+            .into_iter()
+            .map(|weight| {
+                sum += weight;
+                sum
+            })
+            .collect(),
+    )
 }
 
 /// A case of any place.

@@ -34,7 +34,7 @@ pub struct MemoryEstimate {
 }
 
 /// What the program takes beside what it holds, bytes: its code, and what is too small to be counted.
-pub(crate) const PROGRAM: u64 = 50 << 20;
+pub(crate) const PROGRAM: u64 = 54 << 20;
 
 /// How much the system gives for each byte that is held: blocks of many sizes leave gaps, which are kept for others. Measured for
 /// 0.3 to 1 GB of 2D and 3D networks: 1.25 to 1.45.

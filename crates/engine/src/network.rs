@@ -6,7 +6,7 @@ use preprocess::{Augmentation, Plan, PlanConfig};
 use crate::file::read_versioned;
 use crate::plans::{Chosen, fingerprint};
 use crate::trained::{NetworkConfig, config_path, plan_path};
-use crate::{Error, LabelSpace, Origins, Result, Run, RunConfig, door};
+use crate::{Error, LabelSpace, Origins, Result, Run, RunConfig, TextRecord, door};
 
 /// Plans the network from the training cases, or reads what was planned when the run began.
 pub(crate) fn planned(
@@ -79,6 +79,12 @@ fn fresh(
         classes: description.classes.clone(),
         regions_class_order: space.paint().to_vec(),
         mirror_axes: mirrored(&config.augment),
+        text: match origins.text {
+            Some(encoder) if config.model.embedding().is_some() => {
+                Some(TextRecord::of(config, encoder)?)
+            }
+            _ => None,
+        },
         predict: config.predict.clone(),
         temperature: 1.0,
         vector_scaling: None,

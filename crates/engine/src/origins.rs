@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use models::Interface;
 use preprocess::{Plan, PlanConfig};
 use serde::{Deserialize, Serialize};
+use text::TextEncoder;
 
 use crate::trained::{NetworkConfig, Trained};
 use crate::{Error, LabelSpace, Opinions, PretrainedEncoder, Result, door};
@@ -18,6 +19,8 @@ pub struct Origins<'a> {
     pub teachers: &'a [Trained],
     /// The weights that the run's `[pretrained]` names.
     pub encoder: Option<&'a PretrainedEncoder>,
+    /// What makes embeddings of words, where the network is told in words what to segment: what the run's `[text]` names.
+    pub text: Option<&'a TextEncoder>,
     /// What teachers said before, in whose place they are then not asked.
     pub opinions: Option<&'a Opinions>,
 }
@@ -35,6 +38,9 @@ pub(crate) struct Record {
     /// That of the file with the weights of its encoder.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     encoder: Option<String>,
+    /// That of the weights of its text encoder.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    text: Option<String>,
     /// Those of its teachers.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     teachers: Vec<String>,
@@ -62,6 +68,7 @@ impl Origins<'_> {
     pub(crate) fn is_empty(&self) -> bool {
         self.init.is_none()
             && self.encoder.is_none()
+            && self.text.is_none()
             && self.teachers.is_empty()
             && self.opinions.is_none()
     }
@@ -84,6 +91,7 @@ impl Origins<'_> {
         Ok(Record {
             init: self.init.map(Trained::weights_hash).transpose()?,
             encoder: self.encoder.map(|encoder| encoder.hash().to_owned()),
+            text: self.text.map(TextEncoder::hash),
             teachers: match self.opinions {
                 None => self.teachers.iter().map(Trained::weights_hash).collect::<Result<_>>()?,
                 Some(opinions) => {

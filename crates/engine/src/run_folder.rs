@@ -26,6 +26,7 @@ use crate::{Error, Result, RunProvenance};
 /// ├── checkpoint.safetensors    to go on from; replaced after each epoch, and every few minutes
 /// ├── best.safetensors          the weights of the best epoch, where they are kept
 /// ├── model.safetensors         the weights, once training is done
+/// ├── text/                     what makes embeddings of words, where the network is told in words what to segment
 /// ├── prepared/                cases for which there is no memory, until the run ends
 /// ├── calibration.json          how logits are scaled, found on held-out cases
 /// └── validation/               scores and pictures of held-out cases

@@ -92,7 +92,7 @@ pub(crate) fn weighted_sum(terms: &[Term<'_>], logits: &models::Logits) -> Resul
         let Some(head) = logits.get(term.head) else { continue };
         #[expect(clippy::float_cmp, reason = "settings are exact")]
         let logits = if term.temperature == 1.0 { head } else { &(head / term.temperature)? };
-        let value = (term.loss.forward(logits, &term.target)? * term.weight)?;
+        let value = (term.target.loss(term.loss.as_ref(), logits)? * term.weight)?;
         total = Some(match total {
             Some(total) => (total + value)?,
             None => value,

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use candle::{Device, Tensor};
 use data::{Dataset, Fold};
+use models::TextUnet;
 use preprocess::Plan;
 use ranks::{Group, Shard};
 
@@ -23,7 +24,7 @@ use crate::supervise::{LabelSupervision, Supervision};
 use crate::trained::{NetworkConfig, Trained, WeightsMetadata, config_path, plan_path};
 use crate::{
     Error, LabelSpace, Loader, MemoryMeter, Recipe, Result, RunConfig, RunFolder, RunProvenance,
-    checkpoint, door, memory,
+    checkpoint, door, memory, prompts,
 };
 
 /// What to train, on what, where.
@@ -80,7 +81,7 @@ pub struct Outcome {
 pub fn train(run: &Run<'_>, observers: &mut [&mut dyn Observer]) -> Result<Outcome> {
     let space = LabelSpace::of(run.dataset.description())?;
     door::loss(run, &space)?;
-    door::origins(run)?;
+    door::origins(run, &space)?;
     let loss = run.config.loss.clone();
     match &run.config.supervision {
         Some(config) => {
@@ -117,6 +118,7 @@ pub fn train_with(
     let space = LabelSpace::of(run.dataset.description())?;
     door::settings(run, &space)?;
     let split = divided(run)?;
+    door::labelled(run, &split)?;
     let (plan, network) = planned(run, &space, &split.train)?;
     door::planned(config, &plan, &network)?;
     run.origins.check(&plan, &network, &space).map_err(Error::unsuitable)?;
@@ -144,6 +146,12 @@ pub fn train_with(
     let mut learner = Learner::new(config, &network, run.device, &run.group)?;
     for others in given.iter().filter(|_| !run.resume) {
         take_over(others, &learner, observers)?;
+    }
+    if let (Some(encoder), Some(text), false) = (run.origins.text, &network.text, run.resume) {
+        let mut parameters = learner.parameters.tensors()?;
+        let prompts = text.prompts(encoder, &network.classes)?;
+        parameters.insert(TextUnet::PROMPTS.to_owned(), prompts.to_device(run.device)?);
+        learner.parameters.load(&parameters)?;
     }
     let course = begin(run, &mut learner, &split, (&plan, &network), &provenance)?;
     if let Some(estimate) = memory::estimate(run, &learner, supervision, &training)? {
@@ -321,6 +329,9 @@ fn begin(
         write_json(&run.folder.split(), split)?;
         write_json(&plan_path(root), plan)?;
         write_json(&config_path(root), network)?;
+        if let Some(encoder) = run.origins.text.filter(|_| network.text.is_some()) {
+            prompts::keep(encoder, root)?;
+        }
     }
     if run.group.rank() == 0 {
         write_atomic(&run.folder.settings(), run.config.to_toml()?.as_bytes())?;

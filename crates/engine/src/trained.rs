@@ -16,7 +16,7 @@ use crate::config::PredictConfig;
 use crate::file::{Versioned, read_versioned, sha256, write_json};
 use crate::label_space::label_values;
 use crate::stored_as::{StoredAs, widened};
-use crate::{Error, Result, colors, weights};
+use crate::{Error, Result, TextRecord, colors, weights};
 
 /// `config.json`: the network, and what its channels mean.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -55,6 +55,9 @@ pub struct NetworkConfig {
     /// mirrored in prediction, where left may not be right.
     #[serde(default = "all_axes")]
     pub mirror_axes: [bool; 3],
+    /// What it is told in words by, where it is: see [`Trained::prompted`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub text: Option<TextRecord>,
     /// How images are predicted unless something else is asked for: as its temperature was fitted
     /// and its scores were found.
     #[serde(default)]

@@ -130,7 +130,8 @@ impl HeldOut<'_> {
         let ignore = self.run.dataset.description().ignore;
         let reference =
             Reference::of(label, self.space.labels(), ignore).map_err(|error| error.in_case(id))?;
-        Ok((case, reference))
+        let labelled = self.run.dataset.labelled(id);
+        Ok((case, reference.labelling(labelled)))
     }
 
     /// Some voxels of a case on the network's grid, evenly spread over the neighborhood of its
@@ -146,6 +147,7 @@ impl HeldOut<'_> {
         let truth = self.predictor.plan().prepare(&case.image, annotation)?.truth;
         let Some(truth) = truth else { return Ok(sample) };
         let (weight, truth) = (truth.weight(space.labels()), space.probabilities(&truth));
+        let labelled = space.labelled(self.run.dataset.labelled(&case.id));
         let near = neighborhood::of_probabilities(&truth, space.foreground());
         let [d, h, w] = near.size();
         let stride = (d * h * w / VOXELS_OF_A_CASE).max(1);
@@ -158,7 +160,8 @@ impl HeldOut<'_> {
             }
             for channel in 0..channels {
                 logits[channel] = prediction.logits()[[channel, z, y, x]];
-                targets[channel] = truth[[channel, z, y, x]];
+                let known = labelled.as_ref().is_none_or(|labelled| labelled[channel]);
+                targets[channel] = if known { truth[[channel, z, y, x]] } else { f32::NAN };
             }
             sample.push(&logits, &targets);
         }

@@ -26,7 +26,8 @@
 //! Around them:
 //!
 //! - [`Target`]: what logits are compared with: [`Labels`], voxel weights, distance maps; also at the
-//!   coarser resolutions of [`deep_supervision`]; [`Needs`]: what a loss wants of it beyond labels.
+//!   coarser resolutions of [`deep_supervision`]; also where samples label some classes only
+//!   ([`Target::loss`]); [`Needs`]: what a loss wants of it beyond labels.
 //! - [`Activation`]: softmax or sigmoid; [`Cost`]: how a score becomes a cost; [`ActiveClasses`],
 //!   [`UnifiedFocalForm`] and [`VolumeWeight`], settings of one loss each.
 //! - [`Positive`], [`NonNegative`], [`AtLeastOne`], [`Fraction`], [`Margin`], [`Percent`]: numbers

@@ -1,9 +1,12 @@
+mod components;
 mod labelled;
+mod partial;
 mod resolution;
 
 use candle::{DType, Device, Shape, Tensor};
 use nn::{ClassLabels, ClassSums, Summand};
 
+use self::components::Components;
 use crate::batch_sums::{of_whole_batch, weighted_sums};
 use crate::{Activation, Error, Result};
 
@@ -18,15 +21,8 @@ pub struct Target {
     weight: Option<Tensor>,
     distance: Option<Tensor>,
     components: Option<Components>,
-}
-
-/// Which connected component of its class a voxel belongs to.
-#[derive(Clone, Debug)]
-struct Components {
-    /// `u32`, `(N, C, *S)`: 0 outside, then from 1 on in each sample and class.
-    indices: Tensor,
-    /// How many there are, by sample and class.
-    counts: Vec<Vec<u32>>,
+    /// Which classes each sample labels, by sample and class, where some do not label all.
+    labelled: Option<Vec<Vec<bool>>>,
 }
 
 /// The truth of a batch.
@@ -62,7 +58,7 @@ impl Target {
     }
 
     fn of(labels: Labels) -> Self {
-        Self { labels, weight: None, distance: None, components: None }
+        Self { labels, weight: None, distance: None, components: None, labelled: None }
     }
 
     /// With a weight for each voxel, float, `(N, *S)`; 0 ignores it.
@@ -109,15 +105,9 @@ impl Target {
         let moved = |tensor: &Option<Tensor>| {
             tensor.as_ref().map(|tensor| tensor.to_device(device)).transpose()
         };
-        let components = match &self.components {
-            Some(Components { indices, counts }) => {
-                let indices = indices.to_device(device)?;
-                Some(Components { indices, counts: counts.clone() })
-            }
-            None => None,
-        };
+        let components = self.components.as_ref().map(|it| it.to_device(device)).transpose()?;
         let (weight, distance) = (moved(&self.weight)?, moved(&self.distance)?);
-        Ok(Self { labels, weight, distance, components })
+        Ok(Self { labels, weight, distance, components, labelled: self.labelled.clone() })
     }
 
     /// The labels.
@@ -222,6 +212,7 @@ impl Target {
     ///
     /// Where shapes do not fit, or a tensor operation fails.
     pub fn sum(&self, values: &Tensor, pool_batch: bool) -> Result<Tensor> {
+        self.expect_whole()?;
         let values = values.to_dtype(wide(values.dtype()))?;
         let values = match self.weight_like(&values)? {
             Some(weight) => values.broadcast_mul(&weight)?,
@@ -293,6 +284,7 @@ impl Target {
         logits: &Tensor,
         settings: &ClassSums,
     ) -> Result<[Tensor; K]> {
+        self.expect_whole()?;
         let (n, _, space) = split(logits)?;
         let labels = match &self.labels {
             Labels::Regions(labels) | Labels::Soft(labels) => {

@@ -82,6 +82,19 @@ pub enum Error {
         /// Spatial axes that it takes.
         rank: usize,
     },
+    /// Prompts are not embeddings for each class, or not of the length that the network knows.
+    #[error(
+        "prompts have shape {actual:?}, but the network takes (C, {expected}), or ({samples}, C, {expected}) for \
+         {samples} samples"
+    )]
+    Prompts {
+        /// Their shape.
+        actual: Vec<usize>,
+        /// Samples of the batch.
+        samples: usize,
+        /// The length of embeddings.
+        expected: usize,
+    },
     /// The images' extents are not multiples of the network's stride.
     #[error(
         "images of {extents:?} voxels do not divide by the network's stride {stride:?}; pad them \

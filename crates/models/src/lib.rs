@@ -6,6 +6,7 @@
 //! | in a config file | |
 //! |---|---|
 //! | `unet` | [`Unet`]: the plain U-Net of nnU-Net |
+//! | `text_unet` | [`TextUnet`]: the same, told in words what to segment |
 //! | `residual_unet` | [`ResidualUnet`]: its residual-encoder U-Net |
 //! | `monai_unet` | [`MonaiUnet`]: MONAI's U-Net, perhaps of residual units |
 //! | `basic_unet` | [`BasicUnet`]: MONAI's basic U-Net |
@@ -70,6 +71,7 @@ mod smp;
 mod smp_unet;
 mod state_dict;
 mod summary;
+mod text_unet;
 mod topology;
 mod unet;
 mod unit;
@@ -117,6 +119,11 @@ pub trait Architecture: fmt::Debug + Send + Sync {
     /// The encoders of this network that pretrained weights exist for.
     fn encoders(&self, _: Interface) -> Vec<EncoderSlot> {
         Vec::new()
+    }
+
+    /// The length of the embeddings by which this network is told what to segment, where it is told so in words.
+    fn embedding(&self) -> Option<usize> {
+        None
     }
 }
 
@@ -176,6 +183,7 @@ registry::registry! {
         "pspnet" => pspnet::PspNet,
         "upernet" => upernet::UperNet,
         "segformer" => segformer::Segformer,
+        "text_unet" => text_unet::TextUnet,
     }
 }
 
@@ -190,6 +198,10 @@ impl Architecture for ModelConfig {
 
     fn encoders(&self, interface: Interface) -> Vec<EncoderSlot> {
         self.as_dyn().encoders(interface)
+    }
+
+    fn embedding(&self) -> Option<usize> {
+        self.as_dyn().embedding()
     }
 }
 

@@ -110,8 +110,9 @@ impl Unet {
     }
 }
 
-impl Architecture for Unet {
-    fn build(&self, interface: Interface, vb: VarBuilder<'_>) -> Result<Box<dyn Model>> {
+impl Unet {
+    /// The network itself.
+    pub(crate) fn network(&self, interface: Interface, vb: VarBuilder<'_>) -> Result<Network> {
         let style = Style {
             conv_bias: self.conv_bias,
             norm: self.norm,
@@ -142,16 +143,26 @@ impl Architecture for Unet {
             cin = stage.features;
         }
         let encoder = Encoder { stem: Vec::new(), stages: encoder };
-        let network = Network::new(interface, &stages, encoder, style, self.deep_supervision, &vb)?;
-        Ok(Box::new(network))
+        Network::new(interface, &stages, encoder, style, self.deep_supervision, &vb)
     }
 
-    fn fitted(&self, topology: &Topology) -> std::result::Result<ModelConfig, Error> {
+    /// These settings with what a plan says, where they leave it open.
+    pub(crate) fn fitted_to(&self, topology: &Topology) -> std::result::Result<Self, Error> {
         let features_per_stage = fitted_features(&self.features_per_stage, topology);
         let stages = features_per_stage.len();
         let Topology { strides, kernel_sizes } = topology;
         let strides = fitted("strides", &self.strides, strides, stages)?;
         let kernel_sizes = fitted("kernel_sizes", &self.kernel_sizes, kernel_sizes, stages)?;
-        Ok(Self { features_per_stage, strides, kernel_sizes, ..self.clone() }.into())
+        Ok(Self { features_per_stage, strides, kernel_sizes, ..self.clone() })
+    }
+}
+
+impl Architecture for Unet {
+    fn build(&self, interface: Interface, vb: VarBuilder<'_>) -> Result<Box<dyn Model>> {
+        Ok(Box::new(self.network(interface, vb)?))
+    }
+
+    fn fitted(&self, topology: &Topology) -> std::result::Result<ModelConfig, Error> {
+        Ok(self.fitted_to(topology)?.into())
     }
 }

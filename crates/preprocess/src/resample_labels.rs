@@ -6,8 +6,9 @@ use rayon::prelude::*;
 use crate::real::index;
 use crate::resize::{mixes, positions};
 
-/// How far two weights may differ by rounding alone.
-const ROUNDING: f64 = 1e-10;
+/// How far two weights may differ and yet be equal: not at all, as nnU-Net has it. Weights are multiplied and added in scipy's
+/// order, so that they round as they do there, and what is a tie there is one here.
+const ROUNDING: f64 = 0.0;
 
 /// See [`Resampling::labels`](crate::Resampling::labels). Across the `separate` axis, labels are
 /// those of the nearest slice.

@@ -8,6 +8,7 @@
 //! | [`metrics`] | every score: formula, unit, what it is of empty masks, whose definition |
 //! | [`prediction`] | what is written, memory, post-processing, several networks averaged |
 //! | [`zoo`] | models of the Hugging Face hub: getting, publishing and signing them |
+//! | [`prompts`] | one network for data sets that label different classes, told in words what to segment |
 //! | [`nnunet`] | networks of nnU-Net here, and ours there |
 //! | [`onnx`] | models as files for other runtimes: what goes in, what comes out, how exact it is |
 //! | [`monai`] | bundles of MONAI and networks of segmentation-models-pytorch |
@@ -32,6 +33,8 @@ pub mod prediction {}
 
 #[doc = include_str!("../guide/zoo.md")]
 pub mod zoo {}
+#[doc = include_str!("../guide/prompts.md")]
+pub mod prompts {}
 
 #[doc = include_str!("../guide/nnunet.md")]
 pub mod nnunet {}

@@ -11,6 +11,7 @@
 //! | [`losses`] | objectives for hard and soft labels |
 //! | [`metrics`] | scores in physical units |
 //! | [`engine`] | train, predict, evaluate, report |
+//! | [`text`] | words → embeddings |
 //! | [`ranks`] | the processes of a job |
 //! | [`pytorch`] | files of `torch.save` |
 //! | [`zoo`] | model folders |
@@ -41,6 +42,8 @@ pub use preprocess;
 pub use pytorch;
 #[doc(inline)]
 pub use ranks;
+#[doc(inline)]
+pub use text;
 #[doc(inline)]
 pub use volume;
 #[doc(inline)]

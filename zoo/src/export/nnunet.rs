@@ -218,6 +218,13 @@ fn check_classes(config: &NetworkConfig) -> Result<(), String> {
             ));
         }
     }
+    if config.has_regions() && config.classes.iter().skip(1).all(|class| class.values.len() == 1) {
+        return Err(
+            "its classes are decided each by itself, as where data sets label some of them, but nnU-Net takes classes of one \
+             value each for such as exclude each other"
+                .to_owned(),
+        );
+    }
     Ok(())
 }
 

@@ -1,15 +1,11 @@
 use std::collections::BTreeMap;
-use std::fs;
 use std::path::{Path, PathBuf};
 
 use super::HubOptions;
 use super::cache::{self, Place, known_commit};
 use super::client::{self, Listed, cache_folder, client, list, resolve};
 use super::reason::Task;
-use crate::{Error, HubReference, Result, header, manifest, sign};
-
-/// The weights of a repository.
-const WEIGHTS: &str = "model.safetensors";
+use crate::{HubReference, Result, header, manifest, sign};
 
 /// Brings a model of the hub into the hub's cache, and returns its folder there.
 ///
@@ -79,48 +75,4 @@ fn in_cache(cache: &Path, task: &Task<'_>) -> Result<PathBuf> {
         }
     }
     Ok(folder)
-}
-
-/// Brings the weights of any repository, its `model.safetensors`, into the hub's cache, and returns the
-/// file there: those of timm's encoders, for one.
-///
-/// # Errors
-///
-/// As [`fetch`]; [`Error::Hub`], where the repository has no such file.
-pub fn fetch_weights(reference: &HubReference, options: &HubOptions<'_>) -> Result<PathBuf> {
-    let task = Task::get(reference, options);
-    let client = client(options).map_err(|cause| task.failed(&cause))?;
-    let folder = client
-        .model(reference.owner(), reference.name())
-        .snapshot_download()
-        .maybe_revision(reference.revision())
-        .allow_patterns(vec![WEIGHTS.to_owned()])
-        .local_files_only(options.offline)
-        .send()
-        .map_err(|cause| task.failed(&cause))?;
-    let file = folder.join(WEIGHTS);
-    if !file.is_file() {
-        return Err(task.refused(&if options.offline {
-            format!("its {WEIGHTS} is not in the cache; go online once, or give a file")
-        } else {
-            format!("it has no {WEIGHTS}; give one that has, or a file")
-        }));
-    }
-    let blob = fs::canonicalize(&file).map_err(Error::io(&file))?;
-    let name = blob.file_name().map(|name| name.to_string_lossy().into_owned());
-    let hash = name.filter(|name| name.len() == 64 && client::is_hexadecimal(name));
-    // Large files are called by their hash; the client does not look whether it is theirs.
-    let is_damaged = match hash {
-        Some(hash) => manifest::hash(&blob)? != hash,
-        None => false,
-    };
-    if is_damaged {
-        for path in [&blob, &file] {
-            fs::remove_file(path).map_err(Error::io(path))?;
-        }
-        return Err(task.refused(&format!(
-            "{WEIGHTS} came damaged, by its SHA-256 hash, and was removed; try again"
-        )));
-    }
-    Ok(file)
 }

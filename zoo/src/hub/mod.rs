@@ -2,7 +2,7 @@
 //!
 //! | to do | use |
 //! |---|---|
-//! | bring a model into the hub's cache, for good | [`fetch`](fn@fetch), [`fetch_weights`], [`commit`] |
+//! | bring a model into the hub's cache, for good | [`fetch`](fn@fetch), [`fetch_weights`], [`fetch_files`], [`commit`] |
 //! | have a copy of it, or a data set | [`pull`](fn@pull), [`fetch_data_set`], giving [`Pulled`] |
 //! | find one | [`search`](fn@search), giving [`Found`] |
 //! | publish one | [`push`](fn@push), [`PushOptions`], giving [`Pushed`] |
@@ -17,6 +17,7 @@ mod cache;
 mod client;
 mod data_set;
 mod fetch;
+mod files;
 mod pull;
 mod push;
 mod reason;
@@ -26,7 +27,8 @@ mod search;
 use std::path::Path;
 
 pub use self::data_set::fetch_data_set;
-pub use self::fetch::{commit, fetch, fetch_weights};
+pub use self::fetch::{commit, fetch};
+pub use self::files::{fetch_files, fetch_weights};
 pub use self::pull::{Pulled, pull};
 pub use self::push::{PushOptions, Pushed, push};
 pub use self::remove::{Removed, remove};

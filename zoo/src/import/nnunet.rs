@@ -334,6 +334,7 @@ fn network(
         regions_class_order: labels.regions_class_order.clone(),
         mirror_axes,
         predict: PredictConfig::default(),
+        text: None,
         temperature: 1.0,
         vector_scaling: None,
     })

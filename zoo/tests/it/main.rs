@@ -27,6 +27,8 @@ mod older;
 mod packing;
 /// Bundles of MONAI that cannot be taken over, or that mean harm.
 mod refusing_monai;
+/// The models that ship: whole, verified, and described by their own evaluations.
+mod shipped;
 /// What lists and summaries say.
 mod showing;
 /// Who made a model.

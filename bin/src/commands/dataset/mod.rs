@@ -13,7 +13,8 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use anyhow::bail;
 use sconce::data::{
-    self, Dataset, ImageInfo, Layout as _, LayoutConfig, Phantom, PhantomConfig, Problem,
+    self, Dataset, ImageInfo, Layout as _, LayoutConfig, Phantom, PhantomConfig, PhantomOrgan,
+    Problem,
 };
 use sconce::engine::Provenance;
 use sconce::engine::{self, RunConfig, file};
@@ -137,7 +138,28 @@ pub(crate) enum Command {
         /// Where all randomness comes from
         #[arg(long, default_value_t = 0, value_name = "N")]
         seed: u64,
+        /// Which organs are labelled, each a class of its own; images show both; default: one organ and its lesions
+        #[arg(long, value_enum, value_delimiter = ',', value_name = "ORGAN")]
+        organs: Vec<Organ>,
     },
+}
+
+/// An organ of the phantom.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum Organ {
+    // The large one.
+    Liver,
+    // The small, bright one on the other side.
+    Kidney,
+}
+
+impl From<Organ> for PhantomOrgan {
+    fn from(organ: Organ) -> Self {
+        match organ {
+            Organ::Liver => Self::Liver,
+            Organ::Kidney => Self::Kidney,
+        }
+    }
 }
 
 #[derive(Debug, clap::Args)]
@@ -260,12 +282,13 @@ pub(crate) fn run(command: &Command) -> anyhow::Result<Output> {
         Command::Split { source, output, rule, folds, seed } => {
             split::run(source.open()?.0.as_ref(), (*rule).into(), *folds, *seed, output)
         }
-        Command::Phantom { output, cases, raters, rank, seed } => {
+        Command::Phantom { output, cases, raters, rank, seed, organs } => {
             let planar = |size: [usize; 3]| if *rank == 2 { [1, size[1], size[2]] } else { size };
             let default = PhantomConfig::default();
             let (cases, raters, seed) = (usize::from(*cases), usize::from(*raters), *seed);
-            let config =
-                PhantomConfig { cases, raters, seed, size: planar(default.size), ..default };
+            let organs = organs.iter().copied().map(PhantomOrgan::from).collect();
+            let size = planar(default.size);
+            let config = PhantomConfig { cases, raters, seed, size, organs, ..default };
             make(config, output)
         }
     }

@@ -262,7 +262,8 @@ impl References {
                 let (case, description) = (dataset.read(id)?, dataset.description());
                 let label = case.label.context("it has no label to be scored against")?;
                 let labels = LabelSpace::of(description)?.labels();
-                Ok(Reference::of(&label, labels, description.ignore)?)
+                let reference = Reference::of(&label, labels, description.ignore)?;
+                Ok(reference.labelling(dataset.labelled(id)))
             }
         }
     }

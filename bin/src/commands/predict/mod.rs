@@ -23,6 +23,7 @@ use self::files::{Asked, Files, Work};
 use self::manifest::{Made, Network};
 use self::memory::Room;
 use self::pipeline::Pipeline;
+use crate::commands::prompts::prompted;
 use crate::job::Job;
 use crate::memory_size::bytes;
 use crate::output::{Output, Usage};
@@ -42,6 +43,10 @@ pub(crate) struct Args {
     /// Where to put the predictions
     #[arg(long, short, value_name = "DIR")]
     output: PathBuf,
+    /// What to segment, in words, with a model that is told so: "left kidney"; one for each, whose values in the label map are
+    /// 1, 2, … in their order, later ones over earlier ones; default: the classes that it was trained for
+    #[arg(long, num_args = 1, value_name = "WORDS")]
+    prompt: Vec<String>,
     #[command(flatten)]
     asked: Asked,
     /// What becomes of predictions that are there already; --overwrite alone is always
@@ -128,7 +133,8 @@ fn of_process(args: &Args, job: &Job) -> anyhow::Result<Output> {
     let folders = args.model.iter().map(|model| resolve(model));
     let folders = folders.collect::<anyhow::Result<Vec<_>>>()?;
     let networks = folders.iter().map(|folder| zoo::load_all(folder));
-    let networks = networks.collect::<zoo::Result<Vec<_>>>()?.concat();
+    let networks = networks.collect::<zoo::Result<Vec<_>>>()?;
+    let (networks, trained) = (told(args, &folders, &networks)?, networks.concat());
     let device = crate::commands::train::open(args.device)?;
     let settings = |trained: &Trained| {
         let own = &trained.config.predict;
@@ -149,7 +155,7 @@ fn of_process(args: &Args, job: &Job) -> anyhow::Result<Output> {
     let previous = previous(&folders)?;
     let made = Made {
         version: env!("CARGO_PKG_VERSION"),
-        networks: made(&networks, settings)?,
+        networks: made(&trained, settings)?,
         previous: made(&previous, settings)?,
         postprocess: rule.clone(),
     };
@@ -201,6 +207,20 @@ fn of_process(args: &Args, job: &Job) -> anyhow::Result<Output> {
     let report = Report::of_all(reports);
     let failed = !report.failed.is_empty();
     Ok(Output::of(&report).failing_if(failed))
+}
+
+/// The networks of all folders, told what to segment where that is asked for: before an image is looked at.
+fn told(
+    args: &Args,
+    folders: &[PathBuf],
+    networks: &[Vec<Trained>],
+) -> anyhow::Result<Vec<Trained>> {
+    if args.prompt.is_empty() {
+        return Ok(networks.concat());
+    }
+    let told = folders.iter().zip(networks);
+    let told = told.map(|(folder, networks)| prompted(folder, networks.clone(), &args.prompt));
+    Ok(told.collect::<anyhow::Result<Vec<_>>>()?.concat())
 }
 
 /// What is to be done; what is there already is reported.
@@ -284,6 +304,13 @@ fn rule(args: &Args, model: &Path) -> anyhow::Result<Postprocess> {
         None if own.exists() && args.model.len() > 1 => {
             note(&format!(
                 "{} is left out, as a rule for one model and not for the mean of several; --postprocess names it",
+                own.display()
+            ));
+            Postprocess::default()
+        }
+        None if own.exists() && !args.prompt.is_empty() => {
+            note(&format!(
+                "{} is left out, as a rule for the classes of the model and not for prompts; --postprocess names it",
                 own.display()
             ));
             Postprocess::default()

@@ -14,12 +14,13 @@ use sconce::engine::{
     self, DeviceChoice, Observer, Opinions, Origins, PretrainedConfig, PretrainedEncoder, Run,
     RunConfig, RunFolder, Sources, Storage, Trained, device, train, validate,
 };
-use sconce::nn;
+use sconce::{models, nn};
 use serde::Serialize;
 
 use self::folds::{FoldChoice, Folds};
 use crate::allocator::Meter;
 use crate::command_line::command_line;
+use crate::commands::prompts;
 use crate::interrupt::Interrupt;
 use crate::job::{self, Job};
 use crate::memory_size::bytes;
@@ -118,6 +119,9 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<Output> {
         Ok(PretrainedEncoder::load(&resolve_weights(&pretrained.encoder)?)?)
     };
     let encoder = pretrained.map(encoder).transpose()?;
+    let told = models::Architecture::embedding(&config.model).filter(|_| !resume);
+    let text = told.map(|_| prompts::encoder(&config.text.clone().unwrap_or_default().encoder));
+    let text = text.transpose().context("text.encoder")?;
     // Before others could have put anything into it.
     let folder = RunFolder::create(output, resume)?;
     let device = open(device)?;
@@ -133,6 +137,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<Output> {
         origins: Origins {
             init: init.as_ref(),
             encoder: encoder.as_ref(),
+            text: text.as_ref(),
             teachers: &teachers,
             opinions: opinions.as_ref(),
         },

@@ -82,6 +82,9 @@ impl Args {
                 "{} is trained on generated data; leave out --data",
                 model.name
             ))),
+            (Some(data), _) if !data.is_dir() => {
+                bail!("there is no {}; name with --data: {}", data.display(), model.data)
+            }
             (Some(data), _) => data.clone(),
             (None, "") => place.generated()?,
             (None, data) => {

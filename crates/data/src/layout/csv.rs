@@ -90,6 +90,7 @@ impl Layout for Csv {
             raters: Vec::new(),
             ignore,
             regions_class_order: Vec::new(),
+            independent: false,
         };
         let images = ImageRules {
             channels: description.channels.len(),

@@ -127,6 +127,7 @@ impl DatasetJson {
             raters: Vec::new(),
             ignore: ignore_value.map(|_| count),
             regions_class_order: Vec::new(),
+            independent: false,
         };
         if description.has_regions() {
             description.ignore = ignore_value;

@@ -12,6 +12,7 @@ pub(crate) mod nnunet_raw;
 pub(crate) mod pairs;
 #[cfg(feature = "parquet")]
 pub(crate) mod parquet;
+pub(crate) mod partial;
 pub(crate) mod published;
 pub(crate) mod raters;
 

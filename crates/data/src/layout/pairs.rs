@@ -116,6 +116,7 @@ impl Layout for Pairs {
             raters: Vec::new(),
             ignore,
             regions_class_order: Vec::new(),
+            independent: false,
         };
         if description.has_regions() {
             description.ignore = self.ignore;

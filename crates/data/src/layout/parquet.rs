@@ -122,6 +122,7 @@ impl Layout for Parquet {
             raters: Vec::new(),
             ignore,
             regions_class_order: Vec::new(),
+            independent: false,
         };
         let images = ImageRules {
             channels: description.channels.len(),

@@ -120,6 +120,7 @@ impl Layout for Raters {
             raters: raters.into_iter().cloned().collect(),
             ignore: None,
             regions_class_order: Vec::new(),
+            independent: false,
         };
         let images = ImageRules {
             channels: description.channels.len(),

@@ -149,6 +149,7 @@ mod tests {
             raters: Vec::new(),
             ignore: None,
             regions_class_order: Vec::new(),
+            independent: false,
         }
     }
 

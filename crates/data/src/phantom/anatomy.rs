@@ -67,6 +67,12 @@ pub(super) struct Anatomy {
     lesions: Vec<Body>,
 }
 
+/// Which tissue is the second organ: after fat and muscle.
+const SECOND: usize = 2;
+
+/// What a contrast agent adds to the second organ, where it is one to be told apart from the first, HU.
+const UPTAKE: f64 = 60.0;
+
 /// Blur of the imaginary scanner, standard deviation, mm.
 const BLUR: f64 = 0.6;
 
@@ -156,7 +162,20 @@ impl Anatomy {
                 Body { shape, hu: organ_hu - rng.random_range(35.0..55.0) }
             })
             .collect();
-        Self { grid: grid.clone(), tissues, organ: Body { shape: organ, hu: organ_hu }, lesions }
+        let organ = Body { shape: organ, hu: organ_hu };
+        Self { grid: grid.clone(), tissues, organ, lesions }
+    }
+
+    /// The same after a contrast agent, which the second organ takes up.
+    pub(super) fn enhanced(mut self) -> Self {
+        self.tissues[SECOND].hu += UPTAKE;
+        self
+    }
+
+    /// For each voxel in standard order, the level of the second organ, mm.
+    pub(super) fn second_level(&self) -> Vec<f64> {
+        let shape = &self.tissues[SECOND].shape;
+        self.places().map(|place| shape.level(place).0).collect()
     }
 
     /// For each voxel in standard order, the level of the organ, then those of the lesions, mm.

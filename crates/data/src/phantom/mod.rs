@@ -1,6 +1,7 @@
 //! Data that are made, not read: CT-like images whose true soft labels are known.
 
 mod anatomy;
+mod organs;
 mod random;
 mod rater;
 #[cfg(feature = "nifti")]
@@ -14,6 +15,7 @@ use serde::{Deserialize, Serialize};
 use volume::{Grid, Image, Label, LabelMap, SoftLabelMap};
 
 use self::anatomy::Anatomy;
+pub use self::organs::PhantomOrgan;
 use self::random::{Waves, stream};
 use self::rater::Habits;
 use crate::{Case, Class, Dataset, Description, Error, Layout, Result};
@@ -34,6 +36,10 @@ pub struct PhantomConfig {
     pub seed: u64,
     /// Whether lesions are a class of their own, or part of the organ.
     pub classes: PhantomClasses,
+    /// Which of the two organs are labelled, each a class of its own, lesions included; empty for the first alone, as
+    /// `classes` says. Images show both whatever is labelled.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub organs: Vec<PhantomOrgan>,
     /// Standard deviation of the image's noise, HU.
     pub noise: f64,
     /// Standard deviation, over raters, of how far their outlines lie outside or inside, mm.
@@ -70,6 +76,7 @@ impl Default for PhantomConfig {
             raters: 4,
             seed: 0,
             classes: PhantomClasses::default(),
+            organs: Vec::new(),
             noise: 18.0,
             bias: 1.0,
             boundary: 1.0,
@@ -93,7 +100,8 @@ impl Layout for PhantomConfig {
 /// Each case shows a body of fat and soft tissue with an ellipsoidal organ of uneven surface, some
 /// 40 HU brighter than what surrounds it, none to three darker lesions in it, and things that look
 /// alike but are not: a second organ, a cyst, a spine, a vessel, gas. Intensities are whole HU,
-/// with partial volume and white noise.
+/// with partial volume and white noise. With [`PhantomConfig::organs`] the first organ is the liver and
+/// the second, which lies opposite to it and is then brighter, the kidney.
 ///
 /// Let `φ(x)` be the distance from a surface in mm, negative inside. A rater with bias `b ~ N(0,
 /// bias²)` and boundary noise `n(x)`, a smooth Gaussian field of variance `boundary²`, marks the
@@ -147,10 +155,20 @@ impl Phantom {
         });
         grid.origin = [x, y, z];
 
-        let mut classes = vec![Class::new("background", [0]), Class::new("organ", [1])];
-        if config.classes == PhantomClasses::OrganAndLesions {
-            classes.push(Class::new("lesion", [2]));
+        if let [first, .., last] = config.organs[..]
+            && first == last
+        {
+            return refuse("a phantom has one organ of each kind");
         }
+        let mut classes = vec![Class::new("background", [0])];
+        if config.organs.is_empty() {
+            classes.push(Class::new("organ", [1]));
+            if config.classes == PhantomClasses::OrganAndLesions {
+                classes.push(Class::new("lesion", [2]));
+            }
+        }
+        let organs = (1..).zip(&config.organs);
+        classes.extend(organs.map(|(value, organ)| Class::new(organ.name(), [value])));
         let numbered = |what: &str, count: usize| -> Vec<String> {
             let width = count.to_string().len().max(2);
             (1..=count).map(|number| format!("{what}{number:0width$}")).collect()
@@ -162,6 +180,7 @@ impl Phantom {
             raters: numbered("", config.raters),
             ignore: None,
             regions_class_order: Vec::new(),
+            independent: false,
         };
         let ids = numbered("case", config.cases);
         Ok(Self { config, grid, description, ids })
@@ -189,6 +208,9 @@ impl Phantom {
     /// [`Error::UnknownCase`].
     pub fn masks(&self, id: &str, raters: Range<usize>) -> Result<Vec<LabelMap>> {
         let case = self.number(id)?;
+        if !self.config.organs.is_empty() {
+            return Ok(self.organ_masks(case, raters));
+        }
         let (levels, waves) = (self.anatomy(case).levels(), self.waves(case));
         Ok(raters.map(|rater| self.mask(case, rater, &levels, &waves)).collect())
     }
@@ -205,7 +227,8 @@ impl Phantom {
     }
 
     fn anatomy(&self, case: usize) -> Anatomy {
-        Anatomy::draw(&self.grid, &mut stream(self.config.seed, case, "anatomy", 0))
+        let drawn = Anatomy::draw(&self.grid, &mut stream(self.config.seed, case, "anatomy", 0));
+        if self.config.organs.is_empty() { drawn } else { drawn.enhanced() }
     }
 
     fn waves(&self, case: usize) -> Waves {
@@ -215,6 +238,9 @@ impl Phantom {
 
     #[expect(clippy::cast_possible_truncation, reason = "probabilities are kept in f32")]
     fn probabilities(&self, case: usize) -> SoftLabelMap {
+        if !self.config.organs.is_empty() {
+            return self.organ_probabilities(case);
+        }
         let levels = self.anatomy(case).levels();
         let classes = self.description.classes.len();
         let voxels = self.grid.len();

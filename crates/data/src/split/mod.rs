@@ -172,6 +172,7 @@ mod tests {
                 raters: Vec::new(),
                 ignore: None,
                 regions_class_order: Vec::new(),
+                independent: false,
             };
             Self(description, (0..count).map(|case| format!("{case:02}")).collect(), together)
         }

@@ -17,6 +17,7 @@ mod npz;
 mod pairs;
 #[cfg(feature = "parquet")]
 mod parquet;
+mod partial;
 mod phantom;
 mod published;
 mod raters;

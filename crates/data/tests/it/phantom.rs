@@ -1,5 +1,6 @@
 use sconce_data::{
-    Dataset, Layout as _, LayoutConfig, Phantom, PhantomClasses, PhantomConfig, read_soft_labels,
+    Dataset, Layout as _, LayoutConfig, Phantom, PhantomClasses, PhantomConfig, PhantomOrgan,
+    read_soft_labels,
 };
 use volume::{Label, LabelMap};
 
@@ -192,4 +193,33 @@ fn settings_without_sense_are_refused() {
     assert!(refusal(PhantomConfig { size: [0, 4, 4], ..small() }).contains("[0, 4, 4] voxels"));
     let message = phantom(small()).truth("case77").unwrap_err().to_string();
     assert!(message.starts_with("there is no case case77 in phantom"), "{message}");
+}
+
+#[test]
+fn each_organ_is_labelled_by_itself_and_both_are_always_shown() {
+    let organs = |organs: &[PhantomOrgan]| {
+        phantom(PhantomConfig { organs: organs.to_vec(), raters: 1, ..small() })
+    };
+    let (kidney, liver) = (PhantomOrgan::Kidney, PhantomOrgan::Liver);
+    let [both, kidneys, livers] = [&[liver, kidney][..], &[kidney], &[liver]].map(organs);
+    let names: Vec<&str> =
+        both.description().classes.iter().map(|class| class.name.as_str()).collect();
+    assert_eq!(names, ["background", "liver", "kidney"]);
+
+    for id in both.ids() {
+        assert_eq!(both.read(id).unwrap().image, kidneys.read(id).unwrap().image);
+        assert_eq!(both.read(id).unwrap().image, livers.read(id).unwrap().image);
+        let mask = |phantom: &Phantom| phantom.masks(id, 0..1).unwrap().remove(0).data;
+        let (all, kidneys, livers) = (mask(&both), mask(&kidneys), mask(&livers));
+        for ((all, kidney), liver) in all.iter().zip(&kidneys).zip(&livers) {
+            let expected = if *liver == 1 { 1 } else { 2 * kidney };
+            assert_eq!(*all, expected);
+        }
+        assert!(kidneys.iter().any(|&it| it == 1) && livers.iter().any(|&it| it == 1), "{id}");
+    }
+    for (class, ratio) in scatter(&both, &both.ids()[0]).into_iter().enumerate() {
+        assert!((0.3..3.0).contains(&ratio), "class {class}: {ratio}");
+    }
+    let twice = PhantomConfig { organs: vec![kidney, kidney], ..small() };
+    assert!(Phantom::new(twice).unwrap_err().to_string().contains("one organ of each kind"));
 }

@@ -8,7 +8,7 @@ use super::LogitScaling;
 ///
 /// Both are a value for each of `C` channels, voxel after voxel: logits, and probabilities. Those of
 /// classes sum to 1 (one-hot where the label is hard); those of regions that may overlap are a choice
-/// of their own each.
+/// of their own each, or NaN where nobody chose.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Sample {
     channels: usize,
@@ -50,7 +50,7 @@ impl Sample {
     pub fn choices(&self) -> usize {
         match self.activation {
             Activation::Softmax => self.len(),
-            Activation::Sigmoid => self.logits.len(),
+            Activation::Sigmoid => self.targets.iter().filter(|target| !target.is_nan()).count(),
         }
     }
 
@@ -112,6 +112,7 @@ pub(super) fn voxel_nll(
             }
             // ln(1 + exp z) - t z, without overflow.
             pairs
+                .filter(|(_, target)| !target.is_nan())
                 .map(|(&z, &target)| z.max(0.0) + (-z.abs()).exp().ln_1p() - f64::from(target) * z)
                 .sum()
         }

@@ -42,7 +42,8 @@ fn slope(samples: &[&Sample], inverse: f64) -> f64 {
                     mean_logit(logits, inverse) - pairs.map(|(z, t)| z * t).sum::<f64>()
                 }
                 Activation::Sigmoid => {
-                    pairs.map(|(z, t)| z * (1.0 / (1.0 + (-inverse * z).exp()) - t)).sum()
+                    let known = pairs.filter(|(_, t)| !t.is_nan());
+                    known.map(|(z, t)| z * (1.0 / (1.0 + (-inverse * z).exp()) - t)).sum()
                 }
             };
         }

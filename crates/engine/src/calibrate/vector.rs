@@ -115,7 +115,7 @@ impl Problem<'_> {
         let mut slope = vec![0.0; 2 * channels];
         let total = self.visit(at, 1, |_, logits, targets, probabilities| {
             // Soft targets that do not quite sum to 1 count as they are.
-            for channel in 0..channels {
+            for channel in (0..channels).filter(|&channel| !targets[channel].is_nan()) {
                 let apart = probabilities[channel] - f64::from(targets[channel]);
                 slope[channel] += apart * f64::from(logits[channel]);
                 slope[channels + channel] += apart;
@@ -137,9 +137,11 @@ impl Problem<'_> {
         let stride = (voxels * channels * channels / PRODUCTS).max(1);
         let mut rows = vec![vec![0.0; size]; size];
         let mut choices = 0.0;
-        self.visit(at, stride, |activation, logits, _, probabilities| {
-            choices += if activation == Activation::Softmax { 1.0 } else { channels as f64 };
-            for one in 0..channels {
+        self.visit(at, stride, |activation, logits, targets, probabilities| {
+            let known = |channel: &usize| !targets[*channel].is_nan();
+            let count = (0..channels).filter(known).count();
+            choices += if activation == Activation::Softmax { 1.0 } else { count as f64 };
+            for one in (0..channels).filter(known) {
                 let p = probabilities[one];
                 let others = match activation {
                     Activation::Softmax => 0..channels,

@@ -19,7 +19,7 @@ pub use self::predict::PredictConfig;
 pub use self::preset::{PRESETS, Preset};
 pub use self::split::SplitConfig;
 pub use self::train::{EarlyStopping, Keep, TrainConfig};
-use crate::{Error, PretrainedConfig, Result, SupervisionConfig};
+use crate::{Error, PretrainedConfig, Result, SupervisionConfig, TextConfig};
 
 /// What a training run does, without saying where its data lie.
 ///
@@ -67,6 +67,9 @@ pub struct RunConfig {
     /// Weights that an encoder begins with; absent, all is drawn at random.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pretrained: Option<PretrainedConfig>,
+    /// How words become embeddings, where the network is told in words what to segment; absent, by the encoder that ships.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub text: Option<TextConfig>,
     /// What is minimised, at every head of the network; absent, cross entropy and Dice.
     #[serde(default = "nnunet_loss")]
     pub loss: LossConfig,
@@ -169,6 +172,9 @@ impl RunConfig {
             smoothing.check().map_err(wrong)?;
         }
         self.predict.check()?;
+        if let Some(text) = &self.text {
+            text.check()?;
+        }
         Ok(self)
     }
 

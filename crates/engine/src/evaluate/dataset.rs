@@ -96,6 +96,7 @@ impl Cases<'_> {
                 }),
             };
             let reference = reference.map_err(|error| error.in_case(id))?;
+            let reference = reference.labelling(dataset.labelled(id));
             let prediction = predictor.predict_case(&case)?.scaled(scalings.of(id));
             let mut one = evaluator.fresh();
             one.add_prediction(id, &prediction, &reference).map_err(|error| error.in_case(id))?;

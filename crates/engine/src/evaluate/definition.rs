@@ -14,12 +14,12 @@ pub(super) fn name(metric: &dyn ProbabilityMetric) -> String {
 }
 
 /// What a score of masks is.
-pub(super) fn of_masks(metric: &MetricConfig) -> Definition {
+pub(crate) fn of_masks(metric: &MetricConfig) -> Definition {
     definition(&metric.as_dyn().definition(), metric.as_dyn().scale())
 }
 
 /// What a score of probabilities is, of each case by itself; of `regions`, each of which is scored by itself.
-pub(super) fn of_probabilities(metric: &ProbabilityMetricConfig, regions: bool) -> Definition {
+pub(crate) fn of_probabilities(metric: &ProbabilityMetricConfig, regions: bool) -> Definition {
     let each =
         if regions { "; mean over the regions, each against all that is not in it" } else { "" };
     let text = format!("{}; of each case{each}", metric.as_dyn().definition());

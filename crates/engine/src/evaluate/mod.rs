@@ -6,7 +6,7 @@ mod channels;
 mod compare;
 mod config;
 mod dataset;
-mod definition;
+pub(crate) mod definition;
 mod doubt;
 mod find;
 mod lesions;
@@ -40,6 +40,7 @@ pub use self::ranking::{ChallengePlace, ChallengeRanking};
 pub use self::reference::{Reference, class_indices, most_probable};
 pub use self::scalings::{Scaling, Scalings};
 pub use self::score::Evaluator;
+pub(crate) use self::score::MEAN;
 pub use self::table::{
     Absent, Calibration, CaseScores, ChallengeSummary, ChosenThreshold, Definition, Evaluation,
     Failures, LesionScores, LesionSummary, RaterScores, RaterSummary, ReliabilityBin,

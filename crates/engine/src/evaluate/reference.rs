@@ -16,12 +16,25 @@ pub struct Reference {
     pub label: Label,
     /// The index that stands for "do not look here", where there is one.
     pub ignore: Option<u16>,
+    /// Which classes it says something of, as [`data::Dataset::labelled`] has them: others are not scored. `None` for all.
+    pub labelled: Option<Vec<usize>>,
 }
 
 impl Reference {
     /// One opinion, without doubt.
     pub fn hard(hard: LabelMap) -> Self {
-        Self { label: Label::Hard(hard.clone()), hard, ignore: None }
+        Self { label: Label::Hard(hard.clone()), hard, ignore: None, labelled: None }
+    }
+
+    /// The same, which says something of these classes alone, as [`data::Dataset::labelled`] has them.
+    #[must_use]
+    pub fn labelling(self, labelled: Option<&[usize]>) -> Self {
+        Self { labelled: labelled.map(<[usize]>::to_vec), ..self }
+    }
+
+    /// Whether it says something of a class, the foreground counted from 0.
+    pub(super) fn labels(&self, class: usize) -> bool {
+        self.labelled.as_ref().is_none_or(|labelled| labelled.contains(&(class + 1)))
     }
 
     /// Of what a data set knows of a case with `classes` classes; where regions overlap, of as many
@@ -44,7 +57,7 @@ impl Reference {
                 }
             }
         };
-        Ok(Self { hard, label: label.clone(), ignore })
+        Ok(Self { hard, label: label.clone(), ignore, labelled: None })
     }
 }
 

@@ -21,7 +21,7 @@ use crate::trained::NetworkConfig;
 use crate::{Prediction, Result, content};
 
 /// The name under which the mean over the foreground classes of a case goes.
-pub(super) const MEAN: &str = "mean";
+pub(crate) const MEAN: &str = "mean";
 
 /// Scores cases one by one, and sums up.
 #[derive(Debug, Serialize, Deserialize)]
@@ -169,7 +169,7 @@ impl Evaluator {
             self.expect_channels(channels.dim().0)?;
             case.probabilities = self.probabilities(predicted, reference)?;
             case.doubt.insert(doubt::ENTROPY.to_owned(), doubt::entropy(&channels, self.regions));
-            for class in &mut self.classes {
+            for class in labelled(&mut self.classes, reference) {
                 let probability = channels.index_axis(Axis(0), class.channel);
                 let froc = &mut class.froc;
                 lesions::add_to_curve(froc, &reference.hard, &class.values, &probability)?;
@@ -218,10 +218,17 @@ impl Evaluator {
     }
 
     fn masks(&self, labels: &LabelMap, reference: &Reference, case: &mut CaseScores) -> Result<()> {
-        for class in &self.classes {
+        for (at, class) in self.classes.iter().enumerate() {
+            let metrics = self.config.masks.iter().map(MetricConfig::as_dyn);
+            if !reference.labels(at) {
+                // Neither there nor absent: nobody looked.
+                let undefined = metrics.map(|metric| (metric.label(), None)).collect();
+                case.masks.insert(class.name.clone(), undefined);
+                case.not_labelled.push(class.name.clone());
+                continue;
+            }
             let region = Region::union(&class.values).ignoring(reference.ignore);
             let pair = MaskPair::of_region(&reference.hard, labels, &region)?;
-            let metrics = self.config.masks.iter().map(MetricConfig::as_dyn);
             let scores = metrics.map(|metric| (metric.label(), metric.measure(&pair)));
             case.masks.insert(class.name.clone(), scores.collect());
             case.voxels.insert(class.name.clone(), pair.counts());
@@ -250,7 +257,7 @@ impl Evaluator {
             }
             Predicted::Regions(image) => {
                 let mut scores: BTreeMap<String, Vec<Option<f64>>> = BTreeMap::new();
-                for at in 0..self.classes.len() {
+                for at in (0..self.classes.len()).filter(|&at| reference.labels(at)) {
                     let channel = image.data.index_axis(Axis(0), self.classes[at].channel);
                     let values = self.classes[at].values.clone();
                     let region = Alone::new(&image.grid, &channel, &values, reference)?;
@@ -291,7 +298,10 @@ impl Evaluator {
             return Ok(());
         }
         let channels = predicted.channels();
-        for class in &self.classes {
+        for (at, class) in self.classes.iter().enumerate() {
+            if !reference.labels(at) {
+                continue;
+            }
             let region = Region::union(&class.values).ignoring(reference.ignore);
             let of_class = |channels: &ArrayView4<'_, f32>| {
                 channels.index_axis(Axis(0), class.channel).to_owned()
@@ -324,6 +334,15 @@ impl Evaluator {
         self.fine.add(&image);
         Ok(())
     }
+}
+
+/// The classes that a reference says something of.
+fn labelled<'a>(
+    classes: &'a mut [Scored],
+    reference: &'a Reference,
+) -> impl Iterator<Item = &'a mut Scored> {
+    let classes = classes.iter_mut().enumerate().filter(|(at, _)| reference.labels(*at));
+    classes.map(|(_, class)| class)
 }
 
 /// For as many classes, the background not counted.

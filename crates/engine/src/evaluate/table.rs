@@ -111,6 +111,9 @@ pub struct CaseScores {
     pub id: String,
     /// Class → score → value; `None` where it is undefined, such as a distance to an empty mask.
     pub masks: BTreeMap<String, BTreeMap<String, Option<f64>>>,
+    /// Classes that the reference says nothing of: they are neither there nor absent, and their scores are undefined.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub not_labelled: Vec<String>,
     /// Score of the probabilities → value.
     pub probabilities: BTreeMap<String, Option<f64>>,
     /// What logits were divided by before they became probabilities; `None` where there were none,

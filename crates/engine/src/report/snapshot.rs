@@ -218,7 +218,8 @@ pub fn pictures(
         let case = dataset.read(id)?;
         let Some(label) = &case.label else { continue };
         let reference = Reference::of(label, space.labels(), description.ignore)
-            .map_err(|error| error.in_case(id))?;
+            .map_err(|error| error.in_case(id))?
+            .labelling(dataset.labelled(id));
         let prediction = predictor.predict_case(&case)?.scaled(scalings.of(id));
         let (labels, probabilities) = (prediction.labels()?, prediction.probabilities().ok());
         let snapshot = Snapshot {

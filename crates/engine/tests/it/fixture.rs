@@ -35,6 +35,7 @@ impl Balls {
                 classes: vec![class("background", 0), class("ball", 1)],
                 raters: Vec::new(),
                 regions_class_order: Vec::new(),
+                independent: false,
                 ignore: None,
             },
             ids: (0..cases).map(|index| format!("ball_{index}")).collect(),

@@ -17,6 +17,7 @@ mod plans;
 mod prediction;
 mod pretrained;
 mod preview;
+mod prompts;
 mod ranks;
 mod refusals;
 mod regions;

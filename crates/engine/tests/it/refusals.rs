@@ -3,7 +3,7 @@
 use std::fs;
 
 use data::Fold;
-use engine::{RunFolder, Trained};
+use engine::{RunFolder, StoredAs, Trained};
 use tempfile::tempdir;
 
 use crate::fixture::{Balls, config, train_into, validated};
@@ -46,6 +46,15 @@ fn a_run_is_not_resumed_with_other_settings_but_may_be_prolonged() -> anyhow::Re
 
     let longer = train_into(folder.path(), &config(3, 2), &balls, true, None)?;
     assert_eq!(longer.history.len(), 2);
+
+    // Nor does it matter to a run as what its weights are stored once it is over.
+    let size =
+        || Ok::<_, std::io::Error>(folder.path().join("model.safetensors").metadata()?.len());
+    let before = size()?;
+    let mut halved = config(3, 2);
+    halved.train.weights = StoredAs::F16;
+    train_into(folder.path(), &halved, &balls, true, None)?;
+    assert!(size()? * 10 < before * 6, "{} of {before} bytes", size()?);
     Ok(())
 }
 

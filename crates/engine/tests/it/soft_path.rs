@@ -34,6 +34,7 @@ impl Noise {
             raters: Vec::new(),
             ignore: None,
             regions_class_order: Vec::new(),
+            independent: false,
         };
         Self { description, ids: vec!["a".to_owned()], grid, seed }
     }

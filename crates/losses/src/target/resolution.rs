@@ -88,7 +88,7 @@ impl Target {
     fn map(&self, labels: Labels, change: impl Fn(&Tensor) -> Result<Tensor>) -> Result<Self> {
         let weight = self.weight.as_ref().map(&change).transpose()?;
         let distance = self.distance.as_ref().map(&change).transpose()?;
-        Ok(Self { labels, weight, distance, components: None })
+        Ok(Self { labels, weight, distance, components: None, labelled: self.labelled.clone() })
     }
 
     /// The spatial extents, `*S`.

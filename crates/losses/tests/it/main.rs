@@ -5,5 +5,6 @@ mod conformance;
 mod device;
 mod golden;
 mod identities;
+mod partial;
 mod resolution;
 mod upstream;

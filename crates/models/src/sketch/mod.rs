@@ -148,6 +148,12 @@ impl Sketch {
         self.numbers(&[number as f32])
     }
 
+    /// Numbers that no parameter is, in the shape of a tensor.
+    pub(crate) fn constant(&mut self, tensor: &Tensor) -> Result<Value> {
+        let values = tensor.flatten_all()?.to_vec1::<f32>()?;
+        self.graph.numbers(&values, tensor.dims()).map_err(wrap)
+    }
+
     fn numbers(&mut self, numbers: &[f32]) -> Result<Value> {
         self.graph.numbers(numbers, &[numbers.len()]).map_err(wrap)
     }

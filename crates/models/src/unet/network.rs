@@ -121,6 +121,21 @@ impl Model for Network {
     }
 
     fn forward_t(&self, input: &Input, train: bool) -> Result<Logits> {
+        Ok(self.forward_with_coarsest(input, train)?.0)
+    }
+
+    fn onnx(&self, sketch: &mut Sketch, images: &Value) -> Result<Value> {
+        Ok(self.onnx_with_coarsest(sketch, images)?.0)
+    }
+}
+
+impl Network {
+    /// As [`Model::forward_t`]; also the features of the coarsest stage, `(N, *S', F)`.
+    pub(crate) fn forward_with_coarsest(
+        &self,
+        input: &Input,
+        train: bool,
+    ) -> Result<(Logits, Pending)> {
         let images = Pending::from(self.door.enter(input)?);
         let mut x = chain(&self.encoder.stem, images, train)?;
 
@@ -129,7 +144,7 @@ impl Model for Network {
             x = chain(stage, x, train)?;
             skips.push(x.clone());
         }
-        skips.pop();
+        let coarsest = skips.pop().expect("two stages at least");
 
         // Coarsest first.
         let mut heads = Vec::new();
@@ -142,22 +157,28 @@ impl Model for Network {
         }
         let main = heads.pop().expect("a head on the finest resolution");
         let deep = heads.into_iter().rev().enumerate();
-        Ok(deep.fold(Logits::new(main), |logits, (i, head)| logits.with(HeadId::Deep(i + 1), head)))
+        let add = |logits: Logits, (i, head)| logits.with(HeadId::Deep(i + 1), head);
+        Ok((deep.fold(Logits::new(main), add), coarsest))
     }
 
-    fn onnx(&self, sketch: &mut Sketch, images: &Value) -> Result<Value> {
+    /// As [`Model::onnx`]; also the features of the coarsest stage, `(N, F, *S')`.
+    pub(crate) fn onnx_with_coarsest(
+        &self,
+        sketch: &mut Sketch,
+        images: &Value,
+    ) -> Result<(Value, Value)> {
         let mut x = sketch.chain(&self.encoder.stem, images)?;
         let mut skips = Vec::new();
         for stage in &self.encoder.stages {
             x = sketch.chain(stage, &x)?;
             skips.push(x.clone());
         }
-        skips.pop();
+        let coarsest = skips.pop().expect("two stages at least");
         for up in &self.decoder {
             let skip = skips.pop().expect("one skip for each step up");
             x = sketch.run(&up.step, &[&x, &skip])?;
         }
         let finest = self.decoder.last().expect("a head on the finest resolution");
-        sketch.conv(&finest.head, &[&x])
+        Ok((sketch.conv(&finest.head, &[&x])?, coarsest))
     }
 }

@@ -24,15 +24,17 @@ fn a_plan_fills_in_what_the_settings_leave_open() -> anyhow::Result<()> {
         strides: vec![vec![1; 3], vec![1, 2, 2], vec![2; 3], vec![2; 3]],
         kernel_sizes: vec![vec![1, 3, 3], vec![3; 3], vec![3; 3], vec![3; 3]],
     };
-    let planned = |model: &ModelConfig| ["unet", "residual_unet"].contains(&model.name());
+    // Where the settings are that a plan fills in.
+    let planned =
+        [("unet", "unet"), ("residual_unet", "residual_unet"), ("text_unet", "text_unet.unet")];
     for model in ModelConfig::defaults() {
-        if !planned(&model) {
+        let Some((_, table)) = planned.iter().find(|(name, _)| *name == model.name()) else {
             // No plan shapes it.
             assert_eq!(model.fitted(&topology)?, model);
             continue;
-        }
+        };
         let settings = |more: &str| {
-            let text = format!("[{}]\nfeatures_per_stage = [4, 8, 8]\n{more}", model.name());
+            let text = format!("[{table}]\nfeatures_per_stage = [4, 8, 8]\n{more}");
             toml::from_str::<ModelConfig>(&text)
         };
         let kernels = "kernel_sizes = [[1, 3, 3], [3, 3, 3], [3, 3, 3]]";

@@ -11,6 +11,7 @@ mod heads;
 mod miscnn;
 mod names;
 mod onnx;
+mod prompts;
 mod references;
 mod refusals;
 mod shapes;

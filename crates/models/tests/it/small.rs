@@ -21,6 +21,7 @@ const SETTINGS: &[&str] = &[
     "[pspnet]\nencoder = \"resnet18\"\npsp_out_channels = 16",
     "[upernet]\nencoder = \"mit_b0\"\ndecoder_channels = 16",
     "[segformer]\ndecoder_segmentation_channels = 16",
+    "[text_unet]\nembedding = 6\ncondition = 5\nwidth = 4\n[text_unet.unet]\nfeatures_per_stage = [4, 8, 16]",
 ];
 
 /// One of each kind, in the order of the table.

@@ -19,6 +19,7 @@ const PLAN: &[(&str, &[&str])] = &[
     ("sconce-onnx", &[]),
     ("sconce-models", &["sconce-nn", "sconce-onnx", "sconce-registry"]),
     ("sconce-ranks", &["sconce-nn"]),
+    ("sconce-text", &["sconce-nn"]),
     (
         "sconce-engine",
         &[
@@ -31,6 +32,7 @@ const PLAN: &[(&str, &[&str])] = &[
             "sconce-preprocess",
             "sconce-ranks",
             "sconce-registry",
+            "sconce-text",
             "sconce-volume",
         ],
     ),
@@ -61,6 +63,7 @@ const PLAN: &[(&str, &[&str])] = &[
             "sconce-preprocess",
             "sconce-pytorch",
             "sconce-ranks",
+            "sconce-text",
             "sconce-volume",
             "sconce-zoo",
         ],

@@ -194,6 +194,7 @@ impl Understood {
                 mirror: false,
                 ..PredictConfig::default()
             },
+            text: None,
             temperature: 1.0,
             vector_scaling: None,
         };

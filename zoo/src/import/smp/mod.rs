@@ -154,6 +154,7 @@ fn trained(
         regions_class_order,
         mirror_axes: [false; 3],
         predict: PredictConfig { mirror: false, ..PredictConfig::default() },
+        text: None,
         temperature: 1.0,
         vector_scaling: None,
     };

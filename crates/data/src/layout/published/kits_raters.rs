@@ -99,6 +99,7 @@ impl Layout for KitsRaters {
             raters: raters.into_iter().cloned().collect(),
             ignore: None,
             regions_class_order: Vec::new(),
+            independent: false,
         };
         let images = ImageRules { channels: 1, spacing: None, slices_are_channels: false };
         // An instance's file tells inside from outside.

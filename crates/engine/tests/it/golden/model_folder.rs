@@ -54,6 +54,7 @@ pub(super) fn read(
         regions_class_order,
         mirror_axes: mirrored,
         predict: PredictConfig::default(),
+        text: None,
         temperature: 1.0,
         vector_scaling: None,
     };
