@@ -16,6 +16,7 @@ mod resolve;
 mod shard;
 mod threads;
 mod tracking;
+mod workers;
 
 use std::io::{self, Write as _};
 use std::process::ExitCode;
@@ -55,6 +56,7 @@ struct Cli {
 /// 0: done. 1: the command failed. 2: the command line itself is wrong.
 fn main() -> ExitCode {
     allocator::keep_pages();
+    workers::follow_parent();
     defect::guarded(run).unwrap_or_else(|line| {
         note(&line);
         ExitCode::FAILURE

@@ -13,6 +13,7 @@ mod predict;
 mod prompts;
 mod quickstart;
 mod report;
+mod study;
 mod train;
 mod zoo;
 
@@ -36,6 +37,7 @@ pub(crate) enum Command {
     Postprocess(postprocess::Command),
     Evaluate(evaluate::Args),
     Compare(compare::Args),
+    Study(study::Args),
     Report(report::Args),
     #[command(subcommand)]
     Zoo(zoo::Command),
@@ -56,6 +58,7 @@ impl Command {
             Self::Postprocess(command) => postprocess::run(command),
             Self::Evaluate(args) => evaluate::run(args),
             Self::Compare(args) => compare::run(args),
+            Self::Study(args) => study::run(args),
             Self::Report(args) => report::run(args),
             Self::Zoo(command) => zoo::run(command),
             Self::Losses(args) => losses::run(args),

@@ -20,7 +20,7 @@ pub(crate) fn encoder(name: &str) -> anyhow::Result<TextEncoder> {
 /// The networks of a model's folder, told to segment `prompts`.
 pub(crate) fn prompted(
     folder: &Path,
-    networks: Vec<Trained>,
+    networks: &[Trained],
     prompts: &[String],
 ) -> anyhow::Result<Vec<Trained>> {
     let Some(record) = networks.first().and_then(|network| network.config.text.as_ref()) else {

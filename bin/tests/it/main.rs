@@ -22,6 +22,7 @@ mod readme;
 mod rebuilding;
 mod scoring;
 mod shards;
+mod studying;
 #[cfg(feature = "mlflow")]
 mod tracking;
 mod training;

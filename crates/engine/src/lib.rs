@@ -13,6 +13,7 @@
 //! | predict an image | [`Predictor`]; of a network that is told what to segment, [`Trained::prompted`], [`TextRecord`] |
 //! | store what teachers say | [`Opinions`] |
 //! | score predictions | [`evaluate`], each case scaled by its [`evaluate::Scalings`] |
+//! | compare many runs that differ in what is under test | [`study`] |
 //! | show results on a page | [`report`] |
 //! | choose a device | [`DeviceChoice`] |
 //!
@@ -65,6 +66,7 @@ mod spare_memory;
 mod step;
 mod storage;
 mod stored_as;
+pub mod study;
 mod supervise;
 pub mod train;
 mod trained;

@@ -87,7 +87,7 @@ impl Architecture for TextUnet {
             }
         }
         let features = Interface { classes: *width, ..interface };
-        let network = unet.network(features, vb.clone())?;
+        let network = unet.network(features, &vb)?;
         let coarsest = unet.features_per_stage.last().copied().unwrap_or_default();
         let vb = vb.pp("text");
         let drawn = Init::Randn { mean: 0.0, stdev: (*embedding as f64).powf(-0.5) };

@@ -112,7 +112,7 @@ impl Unet {
 
 impl Unet {
     /// The network itself.
-    pub(crate) fn network(&self, interface: Interface, vb: VarBuilder<'_>) -> Result<Network> {
+    pub(crate) fn network(&self, interface: Interface, vb: &VarBuilder<'_>) -> Result<Network> {
         let style = Style {
             conv_bias: self.conv_bias,
             norm: self.norm,
@@ -143,7 +143,7 @@ impl Unet {
             cin = stage.features;
         }
         let encoder = Encoder { stem: Vec::new(), stages: encoder };
-        Network::new(interface, &stages, encoder, style, self.deep_supervision, &vb)
+        Network::new(interface, &stages, encoder, style, self.deep_supervision, vb)
     }
 
     /// These settings with what a plan says, where they leave it open.
@@ -159,7 +159,7 @@ impl Unet {
 
 impl Architecture for Unet {
     fn build(&self, interface: Interface, vb: VarBuilder<'_>) -> Result<Box<dyn Model>> {
-        Ok(Box::new(self.network(interface, vb)?))
+        Ok(Box::new(self.network(interface, &vb)?))
     }
 
     fn fitted(&self, topology: &Topology) -> std::result::Result<ModelConfig, Error> {

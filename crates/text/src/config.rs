@@ -40,9 +40,9 @@ pub struct ClipTextConfig {
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum HiddenAct {
-    /// `x · sigmoid(1.702 x)`, OpenAI's.
+    /// `x · sigmoid(1.702 x)`, as CLIP's first models have it.
     QuickGelu,
-    /// With the error function, as OpenCLIP's later models have it.
+    /// With the error function, as CLIP's later models have it.
     Gelu,
 }
 

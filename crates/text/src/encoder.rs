@@ -129,7 +129,7 @@ impl TextEncoder {
     /// The SHA-256 hash of its weights, in hexadecimal digits.
     pub fn hash(&self) -> String {
         let digest = Sha256::digest(&self.files.contents[2]);
-        digest.iter().map(|byte| format!("{byte:02x}")).collect()
+        digest.iter().map(|byte| format!("{byte:02x}")).collect::<Vec<_>>().concat()
     }
 
     /// The embeddings of texts, `(N, E)` in f32 on the CPU, each of unit length. What a text has beyond the longest that the
@@ -229,6 +229,9 @@ fn network(files: &Files, config: &ClipTextConfig) -> Result<ClipText> {
 impl fmt::Debug for TextEncoder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (folder, config) = (&self.files.folder, &self.config);
-        f.debug_struct("TextEncoder").field("folder", folder).field("config", config).finish()
+        f.debug_struct("TextEncoder")
+            .field("folder", folder)
+            .field("config", config)
+            .finish_non_exhaustive()
     }
 }

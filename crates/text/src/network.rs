@@ -100,8 +100,10 @@ impl ClipText {
             x = layer.forward(&x, &mask)?;
         }
         // Of all tokens, the last ones alone are needed.
-        let ends = ends.iter().enumerate().map(|(text, end)| (text * length + end) as u32);
-        let ends = Tensor::new(ends.collect::<Vec<u32>>(), x.device())?;
+        let places = ends.iter().enumerate().map(|(text, end)| u32::try_from(text * length + end));
+        let places = places.map(|place| place.map_err(candle::Error::wrap));
+        let places = places.collect::<Result<Vec<u32>>>()?;
+        let ends = Tensor::new(places, x.device())?;
         let last = x.reshape((texts * length, width))?.index_select(&ends, 0)?;
         let last = self.norm.forward(&last)?;
         match &self.projection {

@@ -219,7 +219,7 @@ fn told(
         return Ok(networks.concat());
     }
     let told = folders.iter().zip(networks);
-    let told = told.map(|(folder, networks)| prompted(folder, networks.clone(), &args.prompt));
+    let told = told.map(|(folder, networks)| prompted(folder, networks, &args.prompt));
     Ok(told.collect::<anyhow::Result<Vec<_>>>()?.concat())
 }
 

@@ -1,22 +1,17 @@
 //! `sconce train --fold all`: each fold as a process of its own, on the devices that are given.
 
-use std::collections::VecDeque;
 use std::fmt;
-use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
 use std::str::FromStr;
-use std::thread;
-use std::time::Duration;
 
-use anyhow::{Context as _, bail};
+use anyhow::bail;
 use sconce::engine::evaluate::{Evaluation, decimals};
 use sconce::engine::{DeviceChoice, RunFolder, file};
 use serde::Serialize;
 
-use crate::interrupt::Interrupt;
 use crate::output::Output;
-use crate::progress::{inform, note};
+use crate::progress::inform;
+use crate::workers::work;
 
 /// Which fold is held out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -65,61 +60,19 @@ struct Fold {
     dice: Option<f64>,
 }
 
-/// A process that trains a fold.
-struct Running {
-    fold: usize,
-    device: DeviceChoice,
-    child: Child,
-}
-
-/// How often to look whether a process has ended, or is to end.
-const LOOK: Duration = Duration::from_millis(50);
-
 impl Folds<'_> {
     pub(super) fn run(&self) -> anyhow::Result<Output> {
-        let interrupt = Interrupt::listen().context("cannot listen for signals")?;
-        let mut left: VecDeque<usize> = (0..self.count).collect();
+        let mut left: Vec<usize> = (0..self.count).collect();
         left.retain(|&fold| !self.is_done(fold));
         if left.len() < self.count {
-            inform(&format!(
-                "{} of {} folds are done already",
-                self.count - left.len(),
-                self.count
-            ));
+            let done = self.count - left.len();
+            inform(&format!("{done} of {} folds are done already", self.count));
         }
-        let mut free: VecDeque<DeviceChoice> = self.devices.iter().copied().collect();
-        let (mut running, mut failed): (Vec<Running>, Vec<usize>) = (Vec::new(), Vec::new());
-        let mut asked = false;
-        loop {
-            while !asked && failed.is_empty() && !free.is_empty() && !left.is_empty() {
-                let (Some(device), Some(fold)) = (free.pop_front(), left.pop_front()) else {
-                    break;
-                };
-                running.push(self.start(fold, device)?);
-            }
-            if interrupt.is_asked() && !asked {
-                asked = true;
-                for Running { child, .. } in &running {
-                    end(child);
-                }
-            }
-            if running.is_empty() {
-                break;
-            }
-            thread::sleep(LOOK);
-            for at in (0..running.len()).rev() {
-                let Some(status) = running[at].child.try_wait()? else { continue };
-                let ended = running.swap_remove(at);
-                free.push_back(ended.device);
-                if !status.success() {
-                    failed.push(ended.fold);
-                }
-            }
-        }
-        if asked {
+        let ended = work(left, &self.devices, |fold, device| self.arguments(*fold, device))?;
+        if ended.asked {
             bail!("it was asked to stop; the same command with --resume goes on");
         }
-        if let Some(fold) = failed.first() {
+        if let Some(fold) = ended.failed.first() {
             bail!(
                 "fold {fold} failed, as said above; the others are kept, and the same command with --resume \
                  goes on"
@@ -141,28 +94,17 @@ impl Folds<'_> {
         self.scores(fold).exists()
     }
 
-    fn start(&self, fold: usize, device: DeviceChoice) -> anyhow::Result<Running> {
-        let program = std::env::current_exe().context("cannot find the program itself")?;
-        let mut command = Command::new(program);
-        command.arg("train").args(&self.arguments).arg("--fold").arg(fold.to_string());
-        command.arg("--output").arg(self.folder(fold));
-        command.args(["--device", &device.to_string(), "--resume", "--format", "json"]);
-        command.stdin(Stdio::null()).stdout(Stdio::null());
-        // Beside others, lines; alone, it has the terminal.
-        let shared = self.devices.len() > 1;
-        if shared {
-            command.stderr(Stdio::piped());
-        }
-        // Ctrl-C reaches this process alone, which then asks the others once: asked twice, they would end at once.
-        #[cfg(unix)]
-        std::os::unix::process::CommandExt::process_group(&mut command, 0);
-        let mut child = command.spawn().context("cannot start a process for a fold")?;
-        if let Some(stderr) = child.stderr.take() {
-            thread::spawn(move || {
-                BufReader::new(stderr).lines().map_while(Result::ok).for_each(|line| note(&line));
-            });
-        }
-        Ok(Running { fold, device, child })
+    fn arguments(&self, fold: usize, device: DeviceChoice) -> Vec<String> {
+        let mut arguments = vec!["train".to_owned()];
+        arguments.extend_from_slice(&self.arguments);
+        let (fold, output) = (fold.to_string(), self.folder(fold).display().to_string());
+        let device = device.to_string();
+        let own = [
+            "--fold", &fold, "--output", &output, "--device", &device, "--resume", "--format",
+            "json",
+        ];
+        arguments.extend(own.map(str::to_owned));
+        arguments
     }
 
     fn report(&self) -> anyhow::Result<Report> {
@@ -186,17 +128,6 @@ impl Folds<'_> {
         }
         let dice = classes.into_iter().map(|(name, values)| (name, mean(&values))).collect();
         Ok(Report { output: self.output.to_owned(), folds, dice })
-    }
-}
-
-/// Asks a process to end after the step in hand.
-fn end(child: &Child) {
-    #[cfg(unix)]
-    if let Ok(id) = i32::try_from(child.id())
-        && let Some(id) = rustix::process::Pid::from_raw(id)
-    {
-        // One that has just ended cannot be asked, and need not.
-        _ = rustix::process::kill_process(id, rustix::process::Signal::TERM);
     }
 }
 

@@ -4,6 +4,7 @@
 //! |---|---|
 //! | make the page | [`html`] from a [`ReportInput`] |
 //! | report runs and models on disk | [`of_folders`] |
+//! | report a study | [`study_html`] |
 //! | choose which cases to show | [`exemplars`], [`Exemplar`] |
 //! | show a case | [`Snapshot`]; [`pictures`] of the worst cases and all exemplars |
 //! | make a picture by hand | [`Picture`], [`Contour`], [`Role`], [`window`] |
@@ -26,6 +27,7 @@ mod picture;
 mod provenance;
 mod sections;
 mod snapshot;
+mod study;
 mod svg;
 mod tables;
 mod text;
@@ -40,6 +42,7 @@ pub use self::overlay::overlay;
 pub(crate) use self::picture::encode_colours;
 pub use self::picture::{Contour, Picture, Role, load_pictures, save_pictures, window};
 pub use self::snapshot::{Snapshot, pictures};
+pub use self::study::study_html;
 
 /// The number of colors; further series begin again with the first.
 const SERIES: usize = 6;

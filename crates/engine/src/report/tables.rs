@@ -1,5 +1,7 @@
 //! The tables of a report.
 
+use metrics::RankStability;
+
 use super::sections::Term;
 use super::text::{UNDEFINED, escape, label, number, number_like, put, quantity};
 use super::{
@@ -38,6 +40,31 @@ pub(super) fn cell(value: Option<f64>) -> String {
     // Zero has no sign.
     let sort = sort.map_or(String::new(), |value| format!(" data-value=\"{}\"", value + 0.0));
     format!("<td{sort}>{}</td>", number(value))
+}
+
+/// A rank: a whole number, but for ties.
+pub(super) fn placed(rank: Option<&RankStability>) -> String {
+    let Some(RankStability { rank, interval: [low, high], .. }) = rank else {
+        return format!("<td>{UNDEFINED}</td>");
+    };
+    format!("<td data-value=\"{rank}\">{rank} <small>[{low}, {high}]</small></td>")
+}
+
+/// A probability, which is never nothing.
+pub(super) fn likely(p: Option<f64>) -> String {
+    match p {
+        Some(p) if p < 1e-4 => format!("<td data-value=\"{p}\">&lt; 0.0001</td>"),
+        p => cell(p),
+    }
+}
+
+/// A value with its interval beneath.
+pub(super) fn between(value: Option<f64>, interval: Option<[f64; 2]>) -> String {
+    let Some(value) = value else { return format!("<td>{UNDEFINED}</td>") };
+    let interval = interval.map_or(String::new(), |[low, high]| {
+        format!(" <small>[{}, {}]</small>", number(Some(low)), number(Some(high)))
+    });
+    format!("<td data-value=\"{}\">{}{interval}</td>", value + 0.0, number(Some(value)))
 }
 
 /// A score over all cases: mean ± sd, and beneath median and counts.

@@ -155,7 +155,7 @@ fn letter(byte: u8) -> char {
         return char::from(byte);
     }
     let before = (0..byte).filter(|&other| !is_seen(other)).count();
-    char::from_u32(256 + before as u32).expect("a letter")
+    u32::try_from(256 + before).ok().and_then(char::from_u32).expect("a letter")
 }
 
 fn join(parts: &mut Vec<String>, pair: &(String, String)) {

@@ -3,6 +3,7 @@
 mod curves;
 mod histogram;
 mod plot;
+mod ranks;
 mod reliability;
 mod strips;
 
@@ -13,6 +14,7 @@ pub(super) use super::svg::Svg as Drawing;
 pub(super) use self::curves::{dice_curves, loss_curves};
 pub(super) use self::histogram::{counts, shares};
 pub(super) use self::plot::Plot;
+pub(super) use self::ranks::ranks;
 pub use self::reliability::reliability_svg;
 pub(super) use self::reliability::{Series, describe, reliability};
 pub(super) use self::strips::strips;

@@ -1,11 +1,9 @@
 //! Models beside each other, case by case: whether differences are more than chance.
 
-use metrics::RankStability;
-
 use super::{Term, count_cell, grouped};
 use crate::evaluate::{ComparedScore, Comparison, Evaluation, Pair, compare};
-use crate::report::tables::{cell, table};
-use crate::report::text::{UNDEFINED, escape, label, number, put};
+use crate::report::tables::{between, likely, placed, table};
+use crate::report::text::{escape, label, put};
 
 const MODELS: usize = 3;
 
@@ -95,29 +93,4 @@ fn pairs(found: &Comparison, names: &[String]) -> String {
 fn both(found: &Comparison, pair: &Pair) -> String {
     let [one, other] = pair.models.map(|at| found.models[at].as_str());
     format!("{one} − {other}")
-}
-
-/// A rank: a whole number, but for ties.
-fn placed(rank: Option<&RankStability>) -> String {
-    let Some(RankStability { rank, interval: [low, high], .. }) = rank else {
-        return format!("<td>{UNDEFINED}</td>");
-    };
-    format!("<td data-value=\"{rank}\">{rank} <small>[{low}, {high}]</small></td>")
-}
-
-/// A probability, which is never nothing.
-fn likely(p: Option<f64>) -> String {
-    match p {
-        Some(p) if p < 1e-4 => format!("<td data-value=\"{p}\">&lt; 0.0001</td>"),
-        p => cell(p),
-    }
-}
-
-/// A value with its interval beneath.
-fn between(value: Option<f64>, interval: Option<[f64; 2]>) -> String {
-    let Some(value) = value else { return format!("<td>{UNDEFINED}</td>") };
-    let interval = interval.map_or(String::new(), |[low, high]| {
-        format!(" <small>[{}, {}]</small>", number(Some(low)), number(Some(high)))
-    });
-    format!("<td data-value=\"{}\">{}{interval}</td>", value + 0.0, number(Some(value)))
 }
