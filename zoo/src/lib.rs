@@ -30,7 +30,7 @@
 //! |---|---|
 //! | make a model folder of a finished run | [`pack`], [`PackOptions`], [`DataSet`], [`Work`], [`Packed`] |
 //! | check a model folder | [`verify`], [`Verification`], [`FileCheck`], [`FileState`], [`GoldenCheck`] |
-//! | read the network, several that are averaged, those before them in a cascade | [`load`], [`load_all`], [`load_previous`], [`first`] |
+//! | read the network, several that are averaged, those before them in a cascade | [`load`], [`load_all`], [`load_previous`], [`first`], [`members`] |
 //! | take over what nnU-Net has trained | [`import_nnunet`], [`read_nnunet`], [`NnunetOptions`], giving [`Imported`], [`NnunetModel`] |
 //! | take over a bundle of MONAI | [`import_monai`], [`read_monai`], [`MonaiOptions`], giving [`Imported`], [`ImportedModel`] |
 //! | take over a network of segmentation-models-pytorch | [`import_smp`], [`read_smp`], [`SmpOptions`], [`SmpNormalization`] |
@@ -86,7 +86,7 @@ pub use crate::import::{
     SmpOptions, import_monai, import_nnunet, import_smp, read_monai, read_nnunet, read_smp,
 };
 pub use crate::list::list;
-pub use crate::load::{first, load, load_all, load_previous};
+pub use crate::load::{first, load, load_all, load_previous, members};
 pub use crate::pack::{PackOptions, Packed, pack};
 pub use crate::recipes::{RECIPES, Recipe, recipe};
 pub use crate::reference::{HubReference, Reference, resolve};

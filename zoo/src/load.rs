@@ -91,6 +91,16 @@ pub fn first(folder: &Path) -> Result<PathBuf> {
     Ok(folds(folder)?.into_iter().next().unwrap_or_else(|| folder.to_owned()))
 }
 
+/// The folders of the networks that [`load_all`] reads, in its order: the folder itself, or that of each fold.
+///
+/// # Errors
+///
+/// As [`load_all`].
+pub fn members(folder: &Path) -> Result<Vec<PathBuf>> {
+    let folds = folds(folder)?;
+    Ok(if folds.is_empty() { vec![folder.to_owned()] } else { folds })
+}
+
 /// The folders of the folds, in their order; none where the folder is itself one of a network.
 pub(crate) fn folds(folder: &Path) -> Result<Vec<PathBuf>> {
     let is_network = |folder: &Path| folder.join("model.safetensors").exists();

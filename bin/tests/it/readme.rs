@@ -51,7 +51,9 @@ pub(crate) fn check(texts: &[String]) -> anyhow::Result<usize> {
 fn the_commands_of_the_readme_and_of_the_guide_exist() -> anyhow::Result<()> {
     let guide = root().join("crates/sconce/guide");
     let mut texts = vec![fs::read_to_string(root().join("README.md"))?];
-    for page in ["monai.md", "nnunet.md", "onnx.md", "prediction.md", "prompts.md", "zoo.md"] {
+    for page in
+        ["monai.md", "nnunet.md", "onnx.md", "prediction.md", "prompts.md", "studies.md", "zoo.md"]
+    {
         texts.push(fs::read_to_string(guide.join(page))?);
     }
     let count = check(&texts)?;

@@ -93,7 +93,7 @@ pub enum Event<'a> {
 }
 
 /// What became of an epoch.
-#[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, serde::Serialize, serde::Deserialize)]
 pub struct EpochSummary {
     /// The epoch, from 0.
     pub epoch: usize,

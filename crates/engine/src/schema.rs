@@ -7,6 +7,7 @@ use schemars::schema_for;
 use crate::calibrate::CalibrationFit;
 use crate::evaluate::{Comparison, Evaluation};
 use crate::file::Versioned;
+use crate::study::StudyTable;
 use crate::{NetworkConfig, Postprocess};
 
 /// The JSON Schema of one kind of file.
@@ -65,6 +66,12 @@ pub const SCHEMAS: &[Schema] = &[
         version: 1,
         found: "split.json of a model or run",
         make: || schema_for!(Fold),
+    },
+    Schema {
+        name: "study",
+        version: StudyTable::SCHEMA,
+        found: "table.json of a study",
+        make: || schema_for!(StudyTable),
     },
 ];
 

@@ -7,6 +7,7 @@
 //! | [`datasets`] | which folders are read, where published sets are to be had, how papers divided them |
 //! | [`metrics`] | every score: formula, unit, what it is of empty masks, whose definition |
 //! | [`prediction`] | what is written, memory, post-processing, several networks averaged |
+//! | [`studies`] | many runs that differ in what is under test, one table with tests |
 //! | [`zoo`] | models of the Hugging Face hub: getting, publishing and signing them |
 //! | [`prompts`] | one network for data sets that label different classes, told in words what to segment |
 //! | [`nnunet`] | networks of nnU-Net here, and ours there |
@@ -31,8 +32,12 @@ pub mod metrics {}
 #[doc = include_str!("../guide/prediction.md")]
 pub mod prediction {}
 
+#[doc = include_str!("../guide/studies.md")]
+pub mod studies {}
+
 #[doc = include_str!("../guide/zoo.md")]
 pub mod zoo {}
+
 #[doc = include_str!("../guide/prompts.md")]
 pub mod prompts {}
 

@@ -23,8 +23,11 @@ pub(super) fn evaluate(
     settings: &EvaluateConfig,
 ) -> anyhow::Result<Scored> {
     let folder = resolve(model)?;
-    let trained = zoo::load(&folder)?;
-    let file = args.run.clone().unwrap_or_else(|| RunFolder::at(&folder).settings());
+    let members: Vec<RunFolder> =
+        zoo::members(&folder)?.iter().map(|member| RunFolder::at(member)).collect();
+    let networks = zoo::load_all(&folder)?;
+    let (run, trained) = (&members[0], &networks[0]);
+    let file = args.run.clone().unwrap_or_else(|| run.settings());
     if args.run.is_none() && !file.is_file() {
         bail!(
             "there is no {}, which would say how the data folder is laid out; give a run file with \
@@ -34,16 +37,22 @@ pub(super) fn evaluate(
     }
     let config = RunConfig::read(&file)?;
     let dataset = config.data.open(data)?;
-    let run = RunFolder::at(&folder);
-    let ids = cases(args, &run, dataset.as_ref())?;
+    let ids = cases(args, &members, dataset.as_ref())?;
     let own = &trained.config.predict;
     let kind = args.calibration.unwrap_or(own.calibration);
-    let scalings = Scalings::of_folder(&run, &trained, dataset.as_ref(), kind)?;
+    let one = networks.len() == 1;
+    if !one && kind != Calibration::None {
+        bail!(
+            "the folds of {} are each calibrated by itself, which says nothing of their mean; give --calibration none",
+            folder.display()
+        );
+    }
+    let scalings = Scalings::of_folder(run, trained, dataset.as_ref(), kind)?;
     let device = crate::commands::train::open(args.device)?;
-    let weights = Some(trained.weights_hash()?);
+    let weights = if one { Some(trained.weights_hash()?) } else { None };
     // The logits of each case are scaled by what was fitted without it, as when the run ended.
     let raw = PredictConfig { calibration: Calibration::None, ..own.clone() };
-    let predictor = Predictor::new(&trained, raw, &device)?;
+    let predictor = Predictor::ensemble(&networks, raw, &device)?;
     let mut progress = Progress::new("evaluate");
     let dataset = dataset.as_ref();
     let title = title(&folder);
@@ -69,28 +78,43 @@ pub(super) fn evaluate(
     }))
 }
 
-/// The held-out cases of a run or model, or all.
-fn cases(args: &Args, run: &RunFolder, dataset: &dyn Dataset) -> anyhow::Result<Vec<String>> {
-    let (folder, split) = (run.root().display(), run.read_split()?);
-    if args.all {
-        let seen = split.map(|split| split.train).unwrap_or_default();
-        let seen = seen.iter().filter(|id| dataset.ids().contains(id)).count();
-        if seen > 0 {
-            note(&format!("{folder} was trained on {seen} of the {} cases", dataset.ids().len()));
+/// The cases that were held out of every network's training, or all.
+fn cases(args: &Args, members: &[RunFolder], dataset: &dyn Dataset) -> anyhow::Result<Vec<String>> {
+    let mut held_out: Option<Vec<String>> = None;
+    for run in members {
+        let (folder, split) = (run.root().display(), run.read_split()?);
+        if args.all {
+            let seen = split.map(|split| split.train).unwrap_or_default();
+            let seen = seen.iter().filter(|id| dataset.ids().contains(id)).count();
+            if seen > 0 {
+                let all = dataset.ids().len();
+                note(&format!("{folder} was trained on {seen} of the {all} cases"));
+            }
+            continue;
         }
-        return Ok(dataset.ids().to_vec());
+        let Some(split) = split else {
+            bail!(
+                "{folder} does not say which cases it was trained on: it has no split.json; give --all \
+                 to score every case"
+            );
+        };
+        if let Some(missing) = split.val.iter().find(|id| !dataset.ids().contains(id)) {
+            bail!(
+                "case {missing}, held out when {folder} was trained, is not in the data folder; give \
+                 the folder that it was trained on, or --all"
+            );
+        }
+        match &mut held_out {
+            None => held_out = Some(split.val),
+            Some(all) => all.retain(|id| split.val.contains(id)),
+        }
     }
-    let Some(split) = split else {
-        bail!(
-            "{folder} does not say which cases it was trained on: it has no split.json; give --all \
-             to score every case"
-        );
-    };
-    if let Some(missing) = split.val.iter().find(|id| !dataset.ids().contains(id)) {
-        bail!(
-            "case {missing}, held out when {folder} was trained, is not in the data folder; give \
-             the folder that it was trained on, or --all"
-        );
+    match held_out {
+        None => Ok(dataset.ids().to_vec()),
+        Some(none) if none.is_empty() => bail!(
+            "each case was seen by one fold or another; hold some out of all of them (split.held_out), score the \
+             folds one by one, or give --all"
+        ),
+        Some(some) => Ok(some),
     }
-    Ok(split.val)
 }

@@ -169,7 +169,7 @@ fn definitions(found: &StudyTable) -> String {
         let (name, text) = (escape(&label(&score.score)), escape(&score.definition));
         put!(
             body,
-            "<tr><th scope=\"row\" class=\"text\">{name}</th><td class=\"text\">{text}</td></tr>\n"
+            "<tr><th scope=\"row\" class=\"text\">{name}</th><td class=\"text wide\">{text}</td></tr>\n"
         );
     }
     table(
@@ -188,7 +188,7 @@ fn runs(found: &StudyTable, ran: &[(String, String)]) -> String {
         let (name, value) = (escape(name), escape(value));
         put!(
             body,
-            "<tr><th scope=\"row\" class=\"text\">{name}</th><td class=\"text\">{value}</td></tr>\n"
+            "<tr><th scope=\"row\" class=\"text\">{name}</th><td class=\"text wide\">{value}</td></tr>\n"
         );
     }
     table(

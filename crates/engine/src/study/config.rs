@@ -47,6 +47,10 @@ pub struct Study {
     /// The folds that are held out, each in a run of its own; empty: that of the run file.
     #[serde(default)]
     pub folds: Vec<usize>,
+    /// Whether the folds of a seed are scored together, by the mean of what they say, on the cases that are held out of all of them
+    /// (`split.held_out`); else each fold is scored on its own held-out cases.
+    #[serde(default)]
+    pub ensemble: bool,
     /// Whose scores are told, of several classes; absent: their mean.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub class: Option<String>,
@@ -176,6 +180,9 @@ impl Study {
         if !self.folds.is_empty() {
             unlike("folds", &self.folds)?;
         }
+        if self.ensemble && self.folds.len() < 2 {
+            return Err("an ensemble needs two folds at least".to_owned());
+        }
         for score in &self.scores {
             definition(score).ok_or_else(|| format!("there is no score {score:?} of cases"))?;
         }
@@ -246,6 +253,20 @@ impl Study {
                     }
                     runs.push(StudyRun { cell: at, seed, fold, folder, settings });
                 }
+            }
+        }
+        runs
+    }
+
+    /// What is scored, in the order of [`Study::runs`]: each run; or, of [ensembles](Study::ensemble), the folds of each seed, in the
+    /// folder that has theirs.
+    pub fn scored(&self) -> Vec<StudyRun> {
+        let mut runs = self.runs();
+        if self.ensemble {
+            runs.retain(|run| run.fold == self.folds.first().copied());
+            for run in &mut runs {
+                run.folder.pop();
+                run.fold = None;
             }
         }
         runs
@@ -329,9 +350,13 @@ contrasts = [
         assert_eq!(runs[4].folder, Path::new("Dice++__mean/seed_1"));
         assert_eq!(runs[4].settings, ["labels.fusion={mean={}}", "seed=1"]);
         assert_eq!((runs[6].cell, runs[6].seed), (0, 2));
+        assert_eq!(study.scored(), runs);
         let folds = Study { folds: vec![0, 3], ..study };
         assert_eq!(folds.runs()[1].folder, Path::new("CE__mean/seed_1/fold_3"));
         assert_eq!(folds.runs()[1].settings[1..], ["seed=1", "split.fold=3"]);
+        let together = Study { ensemble: true, ..folds };
+        assert_eq!(together.scored().len(), 12);
+        assert_eq!(together.scored()[1].folder, Path::new("CE__majority/seed_1"));
     }
 
     #[test]

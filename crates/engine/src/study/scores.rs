@@ -39,9 +39,11 @@ impl CellScores {
     /// Scores that are no metric's own, each made of others:
     ///
     /// - `dice_present`: the Dice of cases whose reference has the class; elsewhere it is undefined;
+    /// - `dice_empty_rule`: the Dice; 1 where neither reference nor prediction has the class, as in Galdran et al. (DFUC 2022), where
+    ///   Dice itself is undefined;
     /// - `false_alarm`: 1 where something is predicted and the reference has nothing of the class, 0 where nothing is; elsewhere
     ///   undefined.
-    pub const DERIVED: [&'static str; 2] = ["dice_present", "false_alarm"];
+    pub const DERIVED: [&'static str; 3] = ["dice_present", "dice_empty_rule", "false_alarm"];
 
     /// Adds the cases of a run, from its evaluation; `group` says whom a case is of.
     ///
@@ -167,6 +169,11 @@ fn value(case: &CaseScores, class: &str, score: &str) -> Result<Option<f64>, Not
             let dice = masks()?.get("dice").ok_or(NotScored)?;
             Ok(dice.filter(|_| case.voxels.get(class).is_some_and(|it| it.reference() > 0)))
         }
+        "dice_empty_rule" => {
+            let dice = *masks()?.get("dice").ok_or(NotScored)?;
+            let empty = counts()?.reference() == 0 && counts()?.prediction() == 0;
+            Ok(if empty { Some(1.0) } else { dice })
+        }
         "false_alarm" => {
             let alarm = f64::from(u8::from(counts()?.prediction() > 0));
             Ok((counts()?.reference() == 0).then_some(alarm))
@@ -187,6 +194,12 @@ pub(super) fn definition(score: &str) -> Option<Definition> {
         "dice_present" => {
             return derived("Dice of cases whose reference has the class", true);
         }
+        "dice_empty_rule" => {
+            return derived(
+                "Dice; 1 where neither reference nor prediction has the class, 0 where one of them has",
+                true,
+            );
+        }
         "false_alarm" => {
             return derived(
                 "whether something is predicted, in cases whose reference has nothing of the class",
@@ -203,5 +216,55 @@ pub(super) fn definition(score: &str) -> Option<Definition> {
         (Ok(metric), _) => Some(words::of_masks(&metric)),
         (_, Ok(metric)) if score != "ece" => Some(words::of_probabilities(&metric, false)),
         _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use metrics::Counts;
+
+    use super::*;
+
+    /// The derived scores of a case with as many voxels of the reference, of the prediction, and of both.
+    fn derived(reference: u64, prediction: u64, both: u64) -> Vec<Option<f64>> {
+        let counts = Counts {
+            true_positives: both,
+            false_positives: prediction - both,
+            false_negatives: reference - both,
+            ..Counts::default()
+        };
+        let all = reference + prediction;
+        let dice = (all > 0).then(|| 2.0 * both as f64 / all as f64);
+        let case = CaseScores {
+            masks: [("polyp".to_owned(), [("dice".to_owned(), dice)].into())].into(),
+            voxels: [("polyp".to_owned(), counts)].into(),
+            ..CaseScores::default()
+        };
+        let of = |score| value(&case, "polyp", score).map_err(|_| score).expect("it was scored");
+        CellScores::DERIVED.map(of).to_vec()
+    }
+
+    #[test]
+    fn cases_without_the_class_are_told_apart() {
+        assert_eq!(derived(4, 4, 2), [Some(0.5), Some(0.5), None]);
+        assert_eq!(derived(4, 0, 0), [Some(0.0), Some(0.0), None]);
+        assert_eq!(derived(0, 3, 0), [None, Some(0.0), Some(1.0)]);
+        assert_eq!(derived(0, 0, 0), [None, Some(1.0), Some(0.0)]);
+        assert!(value(&CaseScores::default(), "polyp", "dice").is_err());
+    }
+
+    #[test]
+    fn scores_of_studies_are_known_by_name() {
+        let larger = |score| definition(score).map(|found| found.larger_is_better);
+
+        for score in
+            ["dice", "bdice", "recall"].into_iter().chain(["dice_present", "dice_empty_rule"])
+        {
+            assert_eq!(larger(score), Some(true), "{score}");
+        }
+        for score in ["case_ece", "nll", "brier", "hd95", "false_alarm"] {
+            assert_eq!(larger(score), Some(false), "{score}");
+        }
+        assert_eq!((larger("ece"), larger("wisdom")), (None, None));
     }
 }

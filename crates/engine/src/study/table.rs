@@ -269,6 +269,7 @@ mod tests {
             run: "run.toml".into(),
             seeds: vec![1, 2],
             folds: Vec::new(),
+            ensemble: false,
             class: None,
             scores: vec!["dice".to_owned()],
             factors: vec![Factor { name: "loss".to_owned(), levels: vec![level("a"), level("b")] }],

@@ -1,32 +1,36 @@
 //! `sconce study`: many runs that differ in what is under test alone, and one table.
 
-use std::collections::BTreeMap;
-use std::fmt;
+mod curves;
+mod difference;
+mod show;
+
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
 use sconce::data::Dataset;
-use sconce::engine::evaluate::{Evaluation, decimals};
+use sconce::engine::evaluate::Evaluation;
 use sconce::engine::report::study_html;
 use sconce::engine::study::{CellScores, Study, StudyRun, StudyTable};
-use sconce::engine::{DeviceChoice, EpochSummary, Provenance, RunFolder, file};
+use sconce::engine::{DeviceChoice, Provenance, RunFolder, file};
 use serde::{Deserialize, Serialize};
 
+use self::curves::{epochs, fall};
+use self::difference::difference;
+use self::show::Report;
 use crate::command_line::command_line;
 use crate::job::Job;
 use crate::output::{Output, Usage};
 use crate::progress::{inform, is_quiet};
 use crate::shard::Shard;
-use crate::workers::work;
+use crate::workers::{Ended, work};
 
 const SCORES: &str = "scores.csv";
 const TABLE: &str = "table.json";
 const PAGE: &str = "index.html";
 const RAN: &str = "ran.json";
-
-/// How far a table that is made again may be from the one that is stored: other machines round sums and exponentials otherwise.
-const ROUNDING: f64 = 1e-9;
+/// Beside the folds that were scored together.
+const ENSEMBLE: &str = "ensemble.json";
 
 /// Train what a study file asks for, and make one table and one page of it
 #[derive(Debug, clap::Args)]
@@ -69,17 +73,6 @@ pub(crate) struct Args {
     table: bool,
 }
 
-#[derive(Debug, Serialize)]
-struct Report {
-    study: String,
-    /// Runs of this process that are done, and all that the study has.
-    done: usize,
-    runs: usize,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    table: Option<StudyTable>,
-    output: PathBuf,
-}
-
 /// What is known of a study's runs beside their scores: `ran.json`.
 #[derive(Debug, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -92,8 +85,8 @@ struct Ran {
     notes: Vec<(String, String)>,
     /// Of all epochs of all runs together, hours.
     hours: f64,
-    /// How much the held-out loss still fell over the last fifth of its epochs, as a share of what it was at first: the median run,
-    /// and the one where it fell most. Where this is small, curves were flat.
+    /// How much the held-out loss still fell from the second last tenth of epochs to the last, as a share of what it fell in all: the
+    /// median run, and the one where it fell most. Where this is small, curves were flat.
     still_falling: Option<[f64; 2]>,
 }
 
@@ -163,7 +156,7 @@ impl Place {
         known.push(("hours".to_owned(), format!("{:.1}", ran.hours)));
         if let Some([median, most]) = ran.still_falling {
             known.push((
-                "held-out loss, fall over the last fifth of epochs".to_owned(),
+                "held-out loss, fall from the second last tenth of epochs to the last, of the fall in all".to_owned(),
                 format!("{:.1} % (median run), at most {:.1} %", 100.0 * median, 100.0 * most),
             ));
         }
@@ -205,6 +198,8 @@ impl Place {
         let all = self.study.runs();
         // Such as a data folder that is laid out otherwise: before anything is trained.
         self.dataset(args, data)?;
+        fs::create_dir_all(&self.output)
+            .with_context(|| format!("cannot create {}", self.output.display()))?;
         let own: Vec<StudyRun> = job.shard().map_or(all.clone(), |shard| shard.take(all));
         let count = own.len();
         let left: Vec<StudyRun> = own.into_iter().filter(|run| !is_done(&root, run)).collect();
@@ -238,15 +233,29 @@ impl Place {
             arguments.extend(run.settings.iter().flat_map(|setting| ["--set", setting]));
             arguments.into_iter().map(str::to_owned).collect()
         };
-        let ended = work(left, &devices, arguments)?;
-        if ended.asked {
-            bail!("it was asked to stop; the same command goes on");
-        }
-        if let Some(run) = ended.failed.first() {
-            let run = root.join(&run.folder);
-            bail!("{} failed, as said above; the same command goes on", run.display());
-        }
+        finished(&work(left, &devices, arguments)?, &root)?;
         Ok(count)
+    }
+
+    /// Scores the folds of each seed together, where the study asks for it and that is not done yet.
+    fn score_ensembles(&self, args: &Args, data: &Path) -> anyhow::Result<()> {
+        let root = self.runs(args);
+        let evaluation = |run: &StudyRun| root.join(&run.folder).join(ENSEMBLE);
+        let left = self.study.scored().into_iter().filter(|run| !evaluation(run).exists());
+        let left: Vec<StudyRun> = left.filter(|_| self.study.ensemble).collect();
+        let arguments = |run: &StudyRun, device: DeviceChoice| {
+            let (model, output) = (root.join(&run.folder), evaluation(run));
+            let mut arguments =
+                vec!["evaluate".to_owned(), "--device".to_owned(), device.to_string()];
+            for (name, path) in
+                [("--model", model.as_path()), ("--data", data), ("--output", &output)]
+            {
+                arguments.extend([name.to_owned(), path.display().to_string()]);
+            }
+            arguments.extend(["--calibration", "none", "--quiet"].map(str::to_owned));
+            arguments
+        };
+        finished(&work(left, &args.device, arguments)?, &root)
     }
 
     fn dataset(&self, args: &Args, data: &Path) -> anyhow::Result<Box<dyn Dataset>> {
@@ -263,13 +272,18 @@ impl Place {
         data: &Path,
         notes: Vec<(String, String)>,
     ) -> anyhow::Result<StudyTable> {
+        self.score_ensembles(args, data)?;
         let (root, dataset) = (self.runs(args), self.dataset(args, data)?);
         let mut scores = CellScores::default();
+        for run in self.study.scored() {
+            let folder = root.join(&run.folder);
+            let path = if self.study.ensemble { folder.join(ENSEMBLE) } else { summary(&folder) };
+            let evaluation: Evaluation = file::read_json(&path)?;
+            scores.add(&self.study, &run, &evaluation, |case| dataset.group(case).to_owned())?;
+        }
         let (mut seconds, mut falls) = (0.0, Vec::new());
         for run in self.study.runs() {
             let folder = root.join(&run.folder);
-            let evaluation: Evaluation = file::read_json(&summary(&folder))?;
-            scores.add(&self.study, &run, &evaluation, |case| dataset.group(case).to_owned())?;
             let epochs = epochs(&folder)?;
             seconds += epochs.iter().map(|epoch| epoch.seconds).sum::<f64>();
             falls.extend(fall(&epochs));
@@ -294,6 +308,18 @@ impl Place {
     }
 }
 
+/// That processes did what they were to do.
+fn finished(ended: &Ended<StudyRun>, root: &Path) -> anyhow::Result<()> {
+    if ended.asked {
+        bail!("it was asked to stop; the same command goes on");
+    }
+    if let Some(run) = ended.failed.first() {
+        let run = root.join(&run.folder);
+        bail!("{} failed, as said above; the same command goes on", run.display());
+    }
+    Ok(())
+}
+
 fn summary(run: &Path) -> PathBuf {
     RunFolder::at(run).validation().join("summary.json")
 }
@@ -306,86 +332,5 @@ fn noted(text: &str) -> anyhow::Result<(String, String)> {
     match text.split_once('=') {
         Some((key, value)) => Ok((key.to_owned(), value.to_owned())),
         None => bail!(Usage(format!("--note: {text} is not of the form KEY=VALUE"))),
-    }
-}
-
-/// The epochs of a run; of one that was stopped and went on, each once.
-fn epochs(run: &Path) -> anyhow::Result<Vec<EpochSummary>> {
-    let path = RunFolder::at(run).log();
-    let text =
-        fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
-    let of_epoch = |line: &str| serde_json::from_str::<EpochSummary>(line).ok();
-    let found: BTreeMap<usize, EpochSummary> =
-        text.lines().filter_map(of_epoch).map(|epoch| (epoch.epoch, epoch)).collect();
-    Ok(found.into_values().collect())
-}
-
-/// How much the held-out loss fell from the second last tenth of epochs to the last, as a share of what it fell in all.
-fn fall(epochs: &[EpochSummary]) -> Option<f64> {
-    let tenth = epochs.len() / 10;
-    let mean = |part: &[EpochSummary]| {
-        part.iter().map(|epoch| epoch.validation_loss).sum::<f64>() / part.len() as f64
-    };
-    let last = epochs.get(epochs.len().checked_sub(tenth)?..)?;
-    let before = epochs.get(epochs.len().checked_sub(2 * tenth)?..epochs.len() - tenth)?;
-    let first = epochs.first()?.validation_loss;
-    let fall = (mean(before) - mean(last)) / (first - mean(last)).abs();
-    fall.is_finite().then_some(fall)
-}
-
-/// Where two JSON values differ by more than rounding.
-fn difference(one: &serde_json::Value, other: &serde_json::Value, at: &str) -> Option<String> {
-    use serde_json::Value::{Array, Number, Object};
-    match (one, other) {
-        (Number(a), Number(b)) => {
-            let (a, b) = (a.as_f64()?, b.as_f64()?);
-            ((a - b).abs() > ROUNDING * a.abs().max(1.0)).then(|| at.to_owned())
-        }
-        (Array(a), Array(b)) if a.len() == b.len() => a
-            .iter()
-            .zip(b)
-            .enumerate()
-            .find_map(|(i, (a, b))| difference(a, b, &format!("{at}/{i}"))),
-        (Object(a), Object(b)) if a.keys().eq(b.keys()) => a
-            .iter()
-            .zip(b.values())
-            .find_map(|((key, a), b)| difference(a, b, &format!("{at}/{key}"))),
-        (a, b) => (a != b).then(|| at.to_owned()),
-    }
-}
-
-impl fmt::Display for Report {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Some(table) = &self.table else {
-            return write!(
-                f,
-                "{} of {} runs are done; what is left is for other processes, and the last makes the table",
-                self.done, self.runs
-            );
-        };
-        let names: Vec<String> = table.cells.iter().map(|cell| cell.join(", ")).collect();
-        let width = names.iter().map(|name| name.chars().count()).max().unwrap_or(0).max(4);
-        write!(f, "{:width$}", "cell")?;
-        for score in &table.scores {
-            write!(f, "  {:>16}", score.score)?;
-        }
-        for (at, name) in names.iter().enumerate() {
-            write!(f, "\n{name:width$}")?;
-            for score in &table.scores {
-                let cell = &score.cells[at];
-                let spread = cell.over_seeds.map_or(String::new(), |sd| format!(" ± {sd:.4}"));
-                let text = format!("{}{spread}", decimals(cell.summary.mean, 4));
-                write!(f, "  {text:>16}")?;
-            }
-        }
-        for score in &table.scores {
-            for contrast in &score.contrasts {
-                let [one, other] = contrast.cells.map(|cell| &names[cell]);
-                let mean = decimals(contrast.difference.mean, 4);
-                let p = decimals(contrast.p_corrected, 4);
-                write!(f, "\n{}: {one} − {other}: {mean}, Holm p {p}", score.score)?;
-            }
-        }
-        write!(f, "\npage  {}", self.output.join(PAGE).display())
     }
 }
