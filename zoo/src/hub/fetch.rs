@@ -15,9 +15,9 @@ use crate::{HubReference, Result, header, manifest, sign};
 ///
 /// # Errors
 ///
-/// [`Error::Hub`], where the hub cannot be reached, does not have the model, refuses it, or sends something else; and,
-/// offline, where it is not in the cache. [`Error::NotAModel`], where the repository is no model of
-/// ours; [`Error::File`], where its list of files or its weights are not usable; [`Error::Io`], where the cache is not.
+/// [`Error::Hub`](crate::Error::Hub), where the hub cannot be reached, does not have the model, refuses it, or sends something else; and,
+/// offline, where it is not in the cache. [`Error::NotAModel`](crate::Error::NotAModel), where the repository is no model of
+/// ours; [`Error::File`](crate::Error::File), where its list of files or its weights are not usable; [`Error::Io`](crate::Error::Io), where the cache is not.
 pub fn fetch(reference: &HubReference, options: &HubOptions<'_>) -> Result<PathBuf> {
     let task = Task::get(reference, options);
     let cache = cache_folder(options).map_err(|cause| task.failed(&cause))?;

@@ -54,7 +54,7 @@ pub struct Study {
     /// Whose scores are told, of several classes; absent: their mean.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub class: Option<String>,
-    /// The scores, the one that matters most first: of masks, of probabilities, or one of [`CellScores::DERIVED`].
+    /// The scores, the one that matters most first: of masks, of probabilities, or one of [`CellScores::DERIVED`](super::CellScores::DERIVED).
     pub scores: Vec<String>,
     /// What is varied.
     pub factors: Vec<Factor>,
