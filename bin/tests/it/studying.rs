@@ -69,7 +69,27 @@ fn a_study_that_is_killed_comes_to_the_same_table() -> anyhow::Result<()> {
         assert!(read("whole")? == read("parts")?, "{name} differs where it was divided");
     }
     assert_no_partial(folder)?;
+    runs_of_another_study_are_no_results(folder)?;
     what_is_stored_can_be_made_again(folder)
+}
+
+/// All runs are there, but one setting of the study has been changed since.
+fn runs_of_another_study_are_no_results(folder: &Path) -> anyhow::Result<()> {
+    let run = folder.join("run.toml");
+    let text = fs::read_to_string(&run)?;
+    assert!(text.contains("learning_rate = 0.05"));
+    fs::write(&run, text.replace("learning_rate = 0.05", "learning_rate = 0.04"))?;
+    let before = fs::read(folder.join("whole/table.json"))?;
+
+    let ran = sconce(folder, format!("{STUDY} whole").split(' '))?;
+
+    assert_eq!(ran.code, Some(1), "{ran:?}");
+    assert!(
+        ran.error().contains("was trained by other settings than the study has now"),
+        "{ran:?}"
+    );
+    assert_eq!(fs::read(folder.join("whole/table.json"))?, before);
+    Ok(fs::write(&run, text)?)
 }
 
 fn what_is_stored_can_be_made_again(folder: &Path) -> anyhow::Result<()> {

@@ -12,7 +12,7 @@ use sconce::data::Dataset;
 use sconce::engine::evaluate::Evaluation;
 use sconce::engine::report::study_html;
 use sconce::engine::study::{CellScores, Study, StudyRun, StudyTable};
-use sconce::engine::{DeviceChoice, Provenance, RunFolder, file};
+use sconce::engine::{DeviceChoice, Provenance, RunConfig, RunFolder, file};
 use serde::{Deserialize, Serialize};
 
 use self::curves::{epochs, fall};
@@ -179,7 +179,7 @@ impl Place {
         };
         let root = self.runs(args);
         let report = if self.study.runs().iter().all(|run| is_done(&root, run)) {
-            let table = self.collect(args, data, notes)?;
+            let table = job.run(|| self.collect(args, data, notes))?;
             self.report(done.iter().sum(), table)
         } else {
             self.report(done.iter().sum(), None)
@@ -202,8 +202,10 @@ impl Place {
             .with_context(|| format!("cannot create {}", self.output.display()))?;
         let own: Vec<StudyRun> = job.shard().map_or(all.clone(), |shard| shard.take(all));
         let count = own.len();
-        let left: Vec<StudyRun> = own.into_iter().filter(|run| !is_done(&root, run)).collect();
-        inform(&format!("{} of {count} runs are done", count - left.len()));
+        let (done, left): (Vec<StudyRun>, Vec<StudyRun>) =
+            own.into_iter().partition(|run| is_done(&root, run));
+        self.same_settings(args, &root, &done)?;
+        inform(&format!("{} of {count} runs are done", done.len()));
         let devices: Vec<DeviceChoice> = args
             .device
             .iter()
@@ -258,6 +260,21 @@ impl Place {
         finished(&work(left, &args.device, arguments)?, &root)
     }
 
+    /// That runs were trained by what the study says now: it may have been changed since.
+    fn same_settings(&self, args: &Args, root: &Path, done: &[StudyRun]) -> anyhow::Result<()> {
+        for run in done {
+            let folder = RunFolder::at(&root.join(&run.folder));
+            if RunConfig::read(&folder.settings())? != self.study.config(&args.study, run)? {
+                bail!(
+                    "{} was trained by other settings than the study has now; remove it, or name another folder \
+                     with --runs",
+                    folder.root().display()
+                );
+            }
+        }
+        Ok(())
+    }
+
     fn dataset(&self, args: &Args, data: &Path) -> anyhow::Result<Box<dyn Dataset>> {
         use sconce::data::Layout as _;
         let runs = self.study.runs();
@@ -272,6 +289,7 @@ impl Place {
         data: &Path,
         notes: Vec<(String, String)>,
     ) -> anyhow::Result<StudyTable> {
+        self.same_settings(args, &self.runs(args), &self.study.runs())?;
         self.score_ensembles(args, data)?;
         let (root, dataset) = (self.runs(args), self.dataset(args, data)?);
         let mut scores = CellScores::default();

@@ -2,7 +2,6 @@
 
 use std::fmt;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
 
 use anyhow::{Context as _, bail};
 use sconce::data::{Phantom, PhantomConfig};
@@ -13,6 +12,7 @@ use serde::Serialize;
 
 use crate::output::{Output, Usage};
 use crate::progress::{inform, is_quiet};
+use crate::workers::work;
 
 /// Which model, of what, and where to.
 #[derive(Debug, clap::Args)]
@@ -115,18 +115,23 @@ impl Args {
         run: &Path,
         settings: &[String],
     ) -> anyhow::Result<()> {
-        let mut command =
-            Command::new(std::env::current_exe().context("cannot find the program itself")?);
-        command.arg("train").arg(recipe).arg("--data").arg(data).arg("--output").arg(run);
-        command.args(["--resume", "--device", &self.device.to_string()]);
-        for setting in settings {
-            command.args(["--set", setting]);
+        let path = |path: &Path| path.display().to_string();
+        let (recipe, data, run) = (path(recipe), path(data), path(run));
+        let arguments = |(): &(), device: DeviceChoice| {
+            let device = device.to_string();
+            let mut arguments = vec!["train", &recipe, "--data", &data, "--output", &run];
+            arguments.extend(["--resume", "--device", &device]);
+            arguments.extend(settings.iter().flat_map(|setting| ["--set", setting]));
+            if is_quiet() {
+                arguments.push("--quiet");
+            }
+            arguments.into_iter().map(str::to_owned).collect()
+        };
+        let ended = work([()], &[self.device], arguments)?;
+        if ended.asked {
+            bail!("it was asked to stop; the same command goes on");
         }
-        if is_quiet() {
-            command.arg("--quiet");
-        }
-        let status = command.stdin(Stdio::null()).stdout(Stdio::null()).status();
-        if !status.context("cannot start the training")?.success() {
+        if !ended.failed.is_empty() {
             bail!(
                 "the training failed, as said above; what it did is kept, and the same command goes on"
             );

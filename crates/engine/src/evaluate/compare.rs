@@ -2,22 +2,16 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use metrics::{
-    RankStability, Summary, Wilcoxon, bootstrap_interval, holm, rank_stability, wilcoxon,
-};
+use metrics::{RankStability, Summary, Wilcoxon};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::paired::{paired, ranked};
 use super::ranking::{self, ChallengeRanking};
 use super::score::MEAN;
 use super::{CaseScores, Evaluation};
 use crate::file::Versioned;
 use crate::{Error, Result};
-
-/// Draws of the bootstrap over cases that ranks are made from, its seed, and the level of intervals.
-const RESAMPLES: usize = 2000;
-const SEED: u64 = 0;
-const LEVEL: f64 = 0.95;
 
 /// How models compare on the cases that all of them were scored on.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -170,39 +164,14 @@ fn compared(
 ) -> ComparedScore {
     let definition = first.definitions.get(score);
     let larger_is_better = definition.is_some_and(|it| it.larger_is_better);
-    let ranks = rank_stability(values, larger_is_better, RESAMPLES, SEED);
-    let model = |(at, of_model): (usize, &Vec<Option<f64>>)| ModelScore {
-        summary: Summary::of(of_model.iter().copied()),
-        interval: bootstrap_interval(of_model.iter().copied(), LEVEL, SEED),
-        rank: ranks.get(at).cloned(),
-    };
-    let mut pairs = Vec::new();
-    for (b, other) in values.iter().enumerate() {
-        for (a, one) in values.iter().enumerate().take(b) {
-            let both = one.iter().zip(other);
-            let differences: Vec<Option<f64>> =
-                both.map(|(one, other)| Some((*one)? - (*other)?)).collect();
-            pairs.push(Pair {
-                models: [a, b],
-                difference: Summary::of(differences.iter().copied()),
-                interval: bootstrap_interval(differences.iter().copied(), LEVEL, SEED),
-                test: wilcoxon(differences.into_iter().flatten()),
-                p_corrected: None,
-            });
-        }
-    }
-    let tested: Vec<f64> = pairs.iter().filter_map(|pair| pair.test).map(|it| it.p_value).collect();
-    let mut corrected = holm(&tested).into_iter();
-    for pair in pairs.iter_mut().filter(|pair| pair.test.is_some()) {
-        pair.p_corrected = corrected.next();
-    }
+    let each_two = (0..values.len()).flat_map(|b| (0..b).map(move |a| [a, b]));
     ComparedScore {
         class: class.to_owned(),
         score: score.to_owned(),
         definition: definition.map(|it| it.text.clone()).unwrap_or_default(),
         larger_is_better,
-        models: values.iter().enumerate().map(model).collect(),
-        pairs,
+        models: ranked(values, larger_is_better),
+        pairs: paired(values, each_two),
     }
 }
 

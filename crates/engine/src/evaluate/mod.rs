@@ -12,6 +12,7 @@ mod find;
 mod lesions;
 mod merging;
 mod nnunet;
+mod paired;
 #[cfg(feature = "parquet")]
 mod parquet;
 mod part;
@@ -33,6 +34,7 @@ pub use self::config::{Definitions, EvaluateConfig};
 pub use self::dataset::{on_dataset, part_of_dataset};
 pub use self::find::evaluation_file;
 pub use self::nnunet::{Foreground, NnUNetCase};
+pub(crate) use self::paired::{paired, ranked};
 #[cfg(feature = "parquet")]
 pub use self::parquet::parquet;
 pub use self::part::{Part, merge};

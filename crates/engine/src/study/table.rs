@@ -2,21 +2,15 @@
 
 use std::collections::BTreeMap;
 
-use metrics::{
-    RankStability, Summary, Wilcoxon, bootstrap_interval, holm, rank_stability, wilcoxon,
-};
+use metrics::{RankStability, Summary, Wilcoxon};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::scores::{CellScores, Row, definition};
 use super::{Cell, Study};
+use crate::evaluate::{ModelScore, paired, ranked};
 use crate::file::Versioned;
 use crate::{Error, Result};
-
-/// Draws of the bootstrap that ranks are made from, its seed, and the level of intervals.
-const RESAMPLES: usize = 2000;
-const SEED: u64 = 0;
-const LEVEL: f64 = 0.95;
 
 /// What came out of a study.
 ///
@@ -217,40 +211,24 @@ fn score_table(
     pairs: &[[usize; 2]],
 ) -> ScoreTable {
     let definition = definition(score).unwrap_or_default();
-    let ranks = rank_stability(values, definition.larger_is_better, RESAMPLES, SEED);
+    let scores = ranked(values, definition.larger_is_better).into_iter();
     let cells =
-        values.iter().zip(over_seeds).enumerate().map(|(at, (values, over_seeds))| CellScore {
-            summary: Summary::of(values.iter().copied()),
-            over_seeds: *over_seeds,
-            interval: bootstrap_interval(values.iter().copied(), LEVEL, SEED),
-            rank: ranks.get(at).cloned(),
+        scores.zip(over_seeds).map(|(ModelScore { summary, interval, rank }, over_seeds)| {
+            CellScore { summary, over_seeds: *over_seeds, interval, rank }
         });
-    let mut contrasts: Vec<ContrastScore> = pairs
-        .iter()
-        .map(|&[one, other]| {
-            let both = values[one].iter().zip(&values[other]);
-            let differences: Vec<Option<f64>> =
-                both.map(|(one, other)| Some((*one)? - (*other)?)).collect();
-            ContrastScore {
-                cells: [one, other],
-                difference: Summary::of(differences.iter().copied()),
-                interval: bootstrap_interval(differences.iter().copied(), LEVEL, SEED),
-                test: wilcoxon(differences.into_iter().flatten()),
-                p_corrected: None,
-            }
-        })
-        .collect();
-    let tested: Vec<f64> = contrasts.iter().filter_map(|it| it.test).map(|it| it.p_value).collect();
-    let mut corrected = holm(&tested).into_iter();
-    for contrast in contrasts.iter_mut().filter(|it| it.test.is_some()) {
-        contrast.p_corrected = corrected.next();
-    }
+    let contrasts = paired(values, pairs.iter().copied()).into_iter().map(|pair| ContrastScore {
+        cells: pair.models,
+        difference: pair.difference,
+        interval: pair.interval,
+        test: pair.test,
+        p_corrected: pair.p_corrected,
+    });
     ScoreTable {
         score: score.to_owned(),
         definition: definition.text,
         larger_is_better: definition.larger_is_better,
         cells: cells.collect(),
-        contrasts,
+        contrasts: contrasts.collect(),
     }
 }
 
