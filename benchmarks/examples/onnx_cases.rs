@@ -57,6 +57,11 @@ const KINDS: &[(&str, &str)] = &[
     ("pspnet", r#"{"pspnet": {"encoder": "resnet18", "psp_out_channels": 16}}"#),
     ("upernet", r#"{"upernet": {"encoder": "resnet18", "decoder_channels": 16}}"#),
     ("segformer", r#"{"segformer": {"decoder_segmentation_channels": 16}}"#),
+    (
+        "text_unet",
+        r#"{"text_unet": {"unet": {"features_per_stage": [6, 8, 16]}, "embedding": 5, "condition": 4,
+            "width": 7}}"#,
+    ),
 ];
 
 const SETTINGS: &[(&str, &str)] = &[
